@@ -9,14 +9,14 @@ import numpy as np
 # %% auto #0
 __all__ = ['rnn_step_backward']
 
-# %% ../nbs/02_step_backward.ipynb #5e4d0a38
+# %% ../nbs/02_step_backward.ipynb #490edb9d
 def rnn_step_backward(
     dnext_h:np.ndarray, # upstream gradient of the next state, (N, H)
     cache:tuple, # from `rnn_step_forward`
 )->tuple: # dx (N, D), dprev_h (N, H), dWx (D, H), dWh (H, H), db (H,)
     "The gradients of one step of a vanilla RNN. Source of the API: CS231n."
     x, prev_h, Wx, Wh, next_h = cache
-    da = dnext_h * (1 - next_h**2)                  # (2), G in the text
+    da = dnext_h * (1 - next_h**2)                  # (2)
     dx, dWx = da @ Wx.T, x.T @ da                   # (3)
     dprev_h, dWh = da @ Wh.T, prev_h.T @ da         # (4)
     return dx, dprev_h, dWx, dWh, da.sum(axis=0)    # (5)
