@@ -23,8 +23,11 @@ def processed():
     subprocess.run([sys.executable, '-c', code], cwd=ROOT, check=True)
     site = WORK/'site'
     shutil.copytree(WORK, site, ignore=shutil.ignore_patterns('site', '_docs', '.*'))
+    shutil.copytree(ROOT/'nbs'/'images', site/'images', dirs_exist_ok=True)
+    shutil.copy(ROOT/'nbs'/'styles.css', site)
     for path in sorted(site.glob('*.ipynb')):
         text = re.sub(r'\b\d+_(\w+)\.(ipynb|html)', r'\1.\2', path.read_text())
+        text = re.sub(r'output-file: [^\\\n]+(\\n|\n)', '', text)      # the page has that name already
         path.unlink()
         (site/f'{page_name(path.name)}.ipynb').write_text(text)
     return site
@@ -38,7 +41,7 @@ def settings(site):
 
 def local_katex(site):
     subprocess.run(['npm', 'install', '--silent', '--no-save', '--prefix', str(WORK), KATEX], check=True)
-    shutil.copytree(WORK/'node_modules'/'katex'/'dist', site/'katex', ignore=shutil.ignore_patterns('*.mjs', 'README*', 'contrib'))
+    shutil.copytree(WORK/'node_modules'/'katex'/'dist', site/'katex', ignore=shutil.ignore_patterns('*.mjs', 'README*'))
     for page in site.rglob('*.html'):
         here = '../' * (len(page.relative_to(site).parts) - 1)
         page.write_text(CDN.sub(f'{here}katex', page.read_text()))
