@@ -30,7 +30,7 @@ def affine_backward(
     dw = x.reshape(len(x), len(w)).T @ dout
     return (dout @ w.T).reshape(x.shape), dw, dout.sum(axis=0)
 
-# %% ../nbs/05_temporal_affine.ipynb #0f11e0cf
+# %% ../nbs/05_temporal_affine.ipynb #e3329382
 def temporal_affine_forward(
     x:np.ndarray, # inputs, (N, T, D)
     w:np.ndarray, # weights, (D, M)
@@ -39,7 +39,7 @@ def temporal_affine_forward(
     "Apply one affine layer at every step, as one product."
     N, T, D = x.shape
     out, cache = affine_forward(x.reshape(N * T, D), w, b)
-    return out.reshape(N, T, -1), cache
+    return out.reshape(N, T, out.shape[1]), cache
 
 def temporal_affine_backward(
     dout:np.ndarray, # upstream gradient, (N, T, M)
@@ -48,7 +48,7 @@ def temporal_affine_backward(
     "Compute the gradients of an affine layer applied at every step."
     N, T, M = dout.shape
     dx, dw, db = affine_backward(dout.reshape(N * T, M), cache)
-    return dx.reshape(N, T, -1), dw, db
+    return dx.reshape(N, T, dx.shape[1]), dw, db
 
 # %% ../nbs/05_temporal_affine.ipynb #6f82807a
 def softmax_loss_in_place(
