@@ -82,18 +82,19 @@ def plot_losses(solver, path):
     ax.set(xlabel='step', ylabel='loss a caption', ylim=(0, None)); ax.legend(frameon=False)
     fig.tight_layout(); fig.savefig(path, dpi=110)
 
-# %% ../nbs/15_command_line.ipynb #8857897c
+# %% ../nbs/15_command_line.ipynb #bc7a6815
 def plot_captions(pictures, captions, references, marks, path):
     "Draw pictures with the generated caption above and one of the true ones below."
     import textwrap
     from matplotlib.figure import Figure
-    fig = Figure(figsize=(11, 3.1 * (len(captions) // 4)))
+    fig = Figure(figsize=(11, 3.6 * (len(captions) // 4)), layout='constrained')
     for ax, picture, caption, reference, mark in zip(fig.subplots(len(captions) // 4, 4).flat, pictures, captions, references, marks):
         if picture is not None: ax.imshow(picture)
-        ax.set_title('\n'.join(textwrap.wrap(caption, 32)), fontsize=9, color={True: '#00664d', False: '#b34700', None: 'black'}[mark])
+        sign = {True: '✓ ', False: '✗ ', None: ''}[mark]
+        ax.set_title('\n'.join(textwrap.wrap(sign + caption, 32)), fontsize=9, color={True: '#00664d', False: '#b34700', None: 'black'}[mark])
         ax.set_xlabel('\n'.join(textwrap.wrap('true: ' + reference, 36)), fontsize=8)
         ax.set(xticks=[], yticks=[])
-    fig.tight_layout(); fig.savefig(path, dpi=110)
+    fig.savefig(path, dpi=110)
 
 # %% ../nbs/15_command_line.ipynb #e1d0415b
 def _report(solver, out, count=8):
