@@ -1,14 +1,20 @@
-# The habits: `make test` checks everything, `make docs` builds the site, `make export` regenerates what is generated.
+# The habits. PYTHON is the environment that they run in: make docs PYTHON=python
 PYTHON ?= .venv/bin/python
+GENERATE = $(PYTHON) -c 'from nbdev.doclinks import nbdev_export; nbdev_export()' && $(PYTHON) .ci/make_readme.py
+NOTEBOOKS ?= nbs/*.ipynb
 
-.PHONY: test docs export clean
-test:            ## every test, notebooks included
+.PHONY: test docs export run check clean
+test:     ## every test, notebooks included
 	$(PYTHON) -m pytest
-docs:            ## the site, into _docs/
+docs:     ## the site, into _docs/, and its links checked
 	$(PYTHON) .ci/build_docs.py
 	$(PYTHON) .ci/check_docs.py
-export:          ## modules, README and the scenes from their sources
-	$(PYTHON) -m nbdev.export
-	$(PYTHON) .ci/make_readme.py
+export:   ## the modules and the README, from the notebooks
+	$(GENERATE)
+run:      ## the notebooks' outputs, from their code: all, or make run NOTEBOOKS=nbs/06_model.ipynb
+	OPENBLAS_NUM_THREADS=1 $(PYTHON) -m nbconvert --to notebook --execute --inplace $(NOTEBOOKS)
+	$(PYTHON) -c 'from nbdev.clean import nbdev_clean; nbdev_clean()'
+check:    ## whether what is generated, and the sidebar, follow the notebooks
+	$(PYTHON) -m pytest tests/test_drift.py
 clean:
-	rm -rf _docs _proc build dist *.egg-info .pytest_cache
+	rm -rf _docs _proc build dist *.egg-info .pytest_cache captioner

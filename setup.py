@@ -17,6 +17,7 @@ setup(
     packages=['rnn_captioning', 'rnn_captioning.shipped'],
     package_dir={'rnn_captioning': 'rnn_captioning', 'rnn_captioning.shipped': 'data'},
     package_data={'rnn_captioning.shipped': ['*', '*/*']},
-    entry_points={'console_scripts': s['console_scripts'].split()},
+    # the nbdev group lets names in backticks, here and in other projects, link to their documentation
+    entry_points={'console_scripts': s['console_scripts'].split(), 'nbdev': [f"{s['lib_name']}={s['lib_name']}._modidx:d"]},
     zip_safe=False,
 )

@@ -3,44 +3,71 @@ import re, sys
 from collections import Counter
 from pathlib import Path
 from urllib.parse import unquote, urlparse
+import yaml
 from bs4 import BeautifulSoup
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT/'_docs'
+SITE = ''    # where the site will be published, set by main: links there are links within
+LOADED = {'script': 'src', 'link': 'href', 'img': 'src', 'iframe': 'src', 'source': 'src', 'video': 'src', 'embed': 'src', 'object': 'data'}
+NOT_LOADED = {'canonical', 'alternate', 'next', 'prev', 'license'}
+IN_CSS = re.compile(r'url\(\s*["\']?([^"\')]+)|@import\s+["\']([^"\']+)')
 
-def listed(): return re.findall(r'^ +- ([\w]+\.ipynb)$', (ROOT/'_quarto.yml').read_text(), re.M)
+def page_name(notebook): return re.sub(r'^\d+[a-zA-Z0-9]*_', '', notebook).replace('.ipynb', '.html')
+
+def in_css(text): return [a or b for a, b in IN_CSS.findall(text)]
+
+def listed(entries):
+    "The notebooks in a sidebar's contents, sections included."
+    for entry in entries:
+        if isinstance(entry, str): yield entry
+        else: yield from ([entry['href']] if 'href' in entry else []) + list(listed(entry.get('contents', [])))
 
 def sidebar_problems():
-    counts, there = Counter(listed()), {p.name for p in (ROOT/'nbs').glob('*.ipynb')}
+    sidebar = yaml.safe_load((ROOT/'_quarto.yml').read_text())['website']['sidebar']
+    counts, there = Counter(listed(sidebar['contents'])), {p.name for p in (ROOT/'nbs').glob('*.ipynb')}
     yield from (f'_quarto.yml lists {name} {n} times' for name, n in counts.items() if n > 1)
-    yield from (f'_quarto.yml lists {name}, which is not there' for name in counts if name not in there)
-    yield from (f'_quarto.yml lacks {name}' for name in there if name not in counts)
-    for name in there & set(counts):
-        page = re.sub(r'^\d+_', '', name).replace('.ipynb', '.html')
-        if not (DOCS/page).exists(): yield f'{page}: was not built'
+    yield from (f'_quarto.yml lists {name}, which is not there' for name in sorted(set(counts) - there))
+    yield from (f'_quarto.yml lacks {name}' for name in sorted(there - set(counts)))
 
-def page_problems(page, anchors):
-    soup = BeautifulSoup(page.read_text(), 'html.parser')
-    for tag, key in (('script', 'src'), ('link', 'href'), ('img', 'src')):
-        for item in soup.find_all(tag):
-            url = urlparse(item.get(key) or '')
-            if tag == 'link' and set(item.get('rel', [])) & {'canonical', 'alternate'}: continue
-            if url.scheme in ('http', 'https') or url.netloc: yield f'loads {item[key]} from the network'
-            elif url.path and not url.scheme and not (page.parent/unquote(url.path)).exists(): yield f'{item[key]} is missing'
-            if tag == 'img' and not (item.get('alt') or '').strip(): yield f'an image without alternative text: {str(item)[:80]}'
-    for a in soup.find_all('a', href=True):
-        url = urlparse(a['href'])
-        if url.scheme or url.netloc: continue
-        target = (page.parent/unquote(url.path)).resolve() if url.path else page.resolve()
-        if target.is_dir(): target = target/'index.html'
-        if not target.exists(): yield f'dead link {a["href"]}'
-        elif url.fragment and target in anchors and unquote(url.fragment) not in anchors[target]: yield f'dead anchor {a["href"]}'
+def missing_pages():
+    yield from (f'{page_name(p.name)} was not built' for p in (ROOT/'nbs').glob('*.ipynb') if not (DOCS/page_name(p.name)).exists())
+
+def resource_problems(base, address):
+    url = urlparse(address)
+    if url.scheme == 'data': return
+    if url.scheme or url.netloc: yield f'loads {address} from the network'
+    elif url.path and not (base/unquote(url.path)).exists(): yield f'{address} is missing'
+
+def link_problems(page, address, anchors):
+    if SITE and address.startswith(SITE): address, page = address[len(SITE):].lstrip('/'), DOCS/'index.html'
+    url = urlparse(address)
+    if url.scheme or url.netloc: return
+    target = (page.parent/unquote(url.path)).resolve() if url.path else page.resolve()
+    if target.is_dir(): target = target/'index.html'
+    if not target.exists(): yield f'dead link {address}'
+    elif url.fragment and target in anchors and unquote(url.fragment) not in anchors[target]: yield f'dead anchor {address}'
+
+def page_problems(page, soup, anchors):
+    for tag in soup.find_all(list(LOADED)):
+        address = tag.get(LOADED[tag.name])
+        if address and not NOT_LOADED & set(tag.get('rel', [])): yield from resource_problems(page.parent, address)
+        if tag.name == 'img' and not (tag.get('alt') or '').strip(): yield f'an image without alternative text: {str(tag)[:80]}'
+    for style in soup.find_all('style'):
+        for address in in_css(style.text): yield from resource_problems(page.parent, address)
+    for a in soup.find_all('a', href=True): yield from link_problems(page, a['href'], anchors)
 
 def main():
-    pages = sorted(DOCS.rglob('*.html'))
-    anchors = {p.resolve(): {t.get('id') or t.get('name') for t in BeautifulSoup(p.read_text(), 'html.parser').find_all(True)} for p in pages}
-    found = list(sidebar_problems()) + [f'{p.relative_to(DOCS)}: {problem}' for p in pages for problem in page_problems(p, anchors)]
-    print('\n'.join(found) or f'{len(pages)} pages: no dead link, no missing or remote resource, every image described')
+    global SITE
+    SITE = yaml.safe_load((ROOT/'nbs'/'nbdev.yml').read_text())['website']['site-url']
+    soups = {p: BeautifulSoup(p.read_text(encoding='utf-8'), 'html.parser') for p in sorted(DOCS.rglob('*.html'))}
+    anchors = {p.resolve(): {t.get('id') or t.get('name') for t in soup.find_all(True)} for p, soup in soups.items()}
+    found = [*sidebar_problems(), *missing_pages()]
+    for page, soup in soups.items(): found += [f'{page.relative_to(DOCS)}: {problem}' for problem in page_problems(page, soup, anchors)]
+    for sheet in sorted(DOCS.rglob('*.css')):
+        addresses = in_css(sheet.read_text(encoding='utf-8'))
+        found += [f'{sheet.relative_to(DOCS)}: {problem}' for a in addresses for problem in resource_problems(sheet.parent, a)]
+    print('\n'.join(found) or f'{len(soups)} pages: no dead link, no missing or remote resource, every image described')
     return bool(found)
 
 if __name__ == '__main__': sys.exit(main())

@@ -5,16 +5,21 @@ import nbformat
 
 ROOT = Path(__file__).resolve().parent.parent
 
-def result(cell):
-    texts = [o['text'] if o['output_type'] == 'stream' else o['data'].get('text/plain', '') for o in cell.outputs]
-    return ''.join(f'\n\n    {text.strip()}' for text in texts if text)
+def output(out):
+    return out['text'] if out['output_type'] == 'stream' else out['data'].get('text/plain', '')
 
 def as_markdown(cell):
-    if cell.cell_type == 'markdown': return cell.source
+    if cell.cell_type != 'code': return cell.source
     if re.match(r'#\|\s*hide', cell.source): return ''
-    return f'```python\n{cell.source}\n```{result(cell)}'
+    code = re.sub(r'^#\|.*\n', '', cell.source, flags=re.M)
+    shown = ''.join(map(output, cell.outputs)).strip()
+    return f'```python\n{code}\n```' + f'\n\n```\n{shown}\n```' * bool(shown)
 
-nb = nbformat.read(ROOT/'nbs'/'index.ipynb', 4)
-text = '\n\n'.join(filter(None, map(as_markdown, nb.cells)))
-text = re.sub(r'\]\((images/|\w+\.ipynb)', r'](nbs/\1', text)
-(ROOT/'README.md').write_text('<!-- Made from nbs/index.ipynb by .ci/make_readme.py: edit that. -->\n\n' + text + '\n')
+def main():
+    nb = nbformat.read(ROOT/'nbs'/'index.ipynb', 4)
+    text = '\n\n'.join(filter(None, map(as_markdown, nb.cells)))
+    text = re.sub(r'\]\((?=images/|\w+\.ipynb)', '](nbs/', text)
+    made = '<!-- Made from nbs/index.ipynb by .ci/make_readme.py: edit that. -->\n\n'
+    (ROOT/'README.md').write_text(made + text + '\n', encoding='utf-8')
+
+if __name__ == '__main__': main()
