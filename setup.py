@@ -13,7 +13,7 @@ setup(
     long_description=Path('README.md').read_text(encoding='utf-8') if Path('README.md').exists() else s['description'],
     long_description_content_type='text/markdown', url=s['git_url'], keywords=s['keywords'],
     python_requires=f">={s['min_python']}", install_requires=s['requirements'].split(),
-    extras_require={name: extra(name) for name in ('eval', 'dev', 'bench')},
+    extras_require={name: extra(name) for name in ('eval', 'photos', 'dev', 'bench')},
     packages=['rnn_captioning', 'rnn_captioning.shipped'],
     package_dir={'rnn_captioning': 'rnn_captioning', 'rnn_captioning.shipped': 'data'},
     package_data={'rnn_captioning.shipped': ['*', '*/*']},

@@ -24,3 +24,5 @@ def __getattr__(name):
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
 
 def __dir__(): return sorted([*globals(), *_HOME])
+
+__all__ = sorted(_HOME)

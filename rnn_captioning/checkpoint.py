@@ -7,14 +7,19 @@ from __future__ import annotations
 import json
 from pathlib import Path
 import numpy as np, h5py
+from .data import check_match
 from .files import CHECKPOINT, InputError, atomic_path, expect, open_hdf5, read, to_bytes, to_texts
 from .model import CaptioningRNN
+from .reward import CIDER
+from .solver import LIKELIHOOD, CaptioningSolver
 
 # %% auto #0
-__all__ = ['MODELS', 'SOLVER_NUMBERS', 'SOLVER_LISTS', 'SOLVER_OPTIONS', 'save_checkpoint', 'load_checkpoint', 'load_solver']
+__all__ = ['MODELS', 'OBJECTIVES', 'SOLVER_NUMBERS', 'SOLVER_LISTS', 'SOLVER_OPTIONS', 'save_checkpoint', 'load_checkpoint',
+           'load_solver', 'load_run']
 
 # %% ../nbs/14_checkpoint.ipynb #84e83ee2
 MODELS = {'CaptioningRNN': CaptioningRNN}      # a further captioner is a further row
+OBJECTIVES = {objective.name: objective for objective in [LIKELIHOOD, CIDER]}
 
 SOLVER_NUMBERS = 'epoch', 'step', 'best_val_loss'
 SOLVER_LISTS = 'loss_history', 'val_loss_history'
@@ -23,7 +28,7 @@ SOLVER_OPTIONS = 'optim_config', 'lr_decay', 'batch_size', 'num_epochs', 'seed',
 # %% ../nbs/14_checkpoint.ipynb #9f7d2391
 def _write_solver(group, solver):
     options = {name: getattr(solver, name) for name in SOLVER_OPTIONS}
-    group.attrs['options'] = json.dumps({**options, 'update_rule': solver.update_rule.__name__})
+    group.attrs['options'] = json.dumps({**options, 'update_rule': solver.update_rule.__name__, 'objective': solver.objective.name})
     for name in SOLVER_NUMBERS: group.attrs[name] = getattr(solver, name)
     for name in SOLVER_LISTS: group[name] = np.array(getattr(solver, name), np.float64)
     for name, w in solver.best_params.items(): group[f'best_params/{name}'] = w
@@ -36,14 +41,17 @@ def save_checkpoint(
     model, # a captioner of `MODELS`
     solver=None, # the solver, to be able to go on training
     encoder:str='', # how the features were made
+    half:bool=False, # weights in half precision, for a captioner that ships
+    run:dict=None, # what the run was told, to be told again
 ):
     "Write a checkpoint."
     with atomic_path(path) as beside, h5py.File(beside, 'w') as f:
         f.attrs['format'], f.attrs['version'], f.attrs['encoder'] = CHECKPOINT, 1, encoder
         f.attrs['model'], f.attrs['config'] = type(model).__name__, json.dumps({**model.config, 'dtype': np.dtype(model.dtype).name})
+        f.attrs['run'] = json.dumps(run or {})
         words = sorted(model.word_to_idx, key=model.word_to_idx.get)
         f['vocabulary'] = to_bytes(words)
-        for name, w in model.params.items(): f[f'params/{name}'] = w
+        for name, w in model.params.items(): f[f'params/{name}'] = w.astype(np.float16) if half else w
         if model.feature_mean is not None: f['features/mean'], f['features/scale'] = model.feature_mean, model.feature_scale
         if solver is not None: _write_solver(f.create_group('solver'), solver)
 
@@ -71,16 +79,25 @@ def load_solver(
     path, # a file of `save_checkpoint`
     model, # the captioner of the same file
     data, # the data set that it was trained on
-    solver_class, # `CaptioningSolver`
     **options, # what cannot be stored: callbacks, progress, verbose
 ): # a solver that goes on where the other stopped
     "The solver of a checkpoint."
     with open_hdf5(path, CHECKPOINT) as f:
         expect('solver' in f, f'{path}: was saved for captioning only: expected a checkpoint of an unfinished training')
+        check_match(model, data)
         group = f['solver']
-        solver = solver_class(model, data, **{**json.loads(group.attrs['options']), **options})
+        saved = json.loads(group.attrs['options'])
+        expect(saved.get('objective') in OBJECTIVES, f'{path}: was trained for {saved.get("objective")!r}: expected {" or ".join(OBJECTIVES)}')
+        solver = CaptioningSolver(model, data, **{**saved, 'objective': OBJECTIVES[saved['objective']], **options})
         for name in SOLVER_NUMBERS: setattr(solver, name, group.attrs[name].item())
         for name in SOLVER_LISTS: setattr(solver, name, read(group, name)[()].tolist())
         solver.best_params = {name: w[()] for name, w in group.get('best_params', {}).items()}
         for name, config in group['optim'].items(): solver.optim_configs[name] = {k: v[()] if v.shape else v[()].item() for k, v in config.items()}
     return solver
+
+# %% ../nbs/14_checkpoint.ipynb #bbec4ef7
+def load_run(
+    path, # a file of `save_checkpoint`
+)->dict: # as it was saved; empty where nothing was
+    "What the run of a checkpoint was told."
+    with open_hdf5(path, CHECKPOINT) as f: return json.loads(f.attrs.get('run', '{}'))

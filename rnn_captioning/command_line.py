@@ -9,66 +9,32 @@ from pathlib import Path
 import click
 
 # %% auto #0
-__all__ = ['main', 'train', 'plot_losses', 'plot_captions', 'train_command', 'evaluate_command', 'prepare_command', 'info',
-           'info_command']
+__all__ = ['OneLine', 'main', 'plot_losses', 'plot_captions', 'train_command', 'caption_command', 'evaluate_command',
+           'prepare_command', 'fetch_command', 'info', 'info_command']
 
 # %% ../nbs/15_command_line.ipynb #da048d9f
-def _one_line(function):
-    "Turn a user's mistake into one line on standard error and exit status 2, and warnings into single lines."
-    @functools.wraps(function)
-    def wrapped(*args, **kwargs):
+class OneLine(click.Group):
+    "A group of commands in which a user's mistake is one line on standard error and exit status 2, and so is a warning, without the exit."
+    def main(self, *args, **kwargs):
         from rnn_captioning.files import InputError
-        warnings.showwarning = lambda message, *_, **__: click.echo(f'warning: {message}', err=True)
-        try: return function(*args, **kwargs)
-        except InputError as e:
-            click.echo(f'error: {e}', err=True)
-            sys.exit(2)
-    return wrapped
+        showwarning, warnings.showwarning = warnings.showwarning, lambda message, *_, **__: click.echo(f'warning: {message}', err=True)
+        try: sys.exit(super().main(*args, **{**kwargs, 'standalone_mode': False}))
+        except click.exceptions.NoArgsIsHelpError as e: e.show()
+        except click.Abort:
+            click.echo('stopped', err=True)
+            sys.exit(130)
+        except (click.ClickException, InputError) as e:
+            lines = e.format_message() if isinstance(e, click.ClickException) else str(e)
+            where = f' (see {e.ctx.command_path} --help)' if getattr(e, 'ctx', None) else ''
+            click.echo(f'error: {" ".join(lines.split())}{where}', err=True)
+        finally: warnings.showwarning = showwarning
+        sys.exit(2)
 
 # %% ../nbs/15_command_line.ipynb #6892bfb7
-@click.group(context_settings=dict(show_default=True, help_option_names=['-h', '--help'], max_content_width=100))
+@click.group(cls=OneLine, context_settings=dict(show_default=True, help_option_names=['-h', '--help'], max_content_width=100))
 @click.version_option(package_name='rnn_captioning')
 def main():
     "Image captioning with recurrent networks in NumPy."
-
-# %% ../nbs/15_command_line.ipynb #614b817f
-def train(
-    data=None, # path of a data set; None: the scenes that ship
-    out='captioner', # folder for checkpoint.h5, loss.png and captions.png
-    cell:str='rnn', # kind of recurrence
-    epochs:int=10, # passes over the captions
-    batch_size:int=100, # captions a step
-    hidden_dim:int=512, # H
-    wordvec_dim:int=256, # W
-    learning_rate:float=1e-3, # at the start; it falls to zero along a cosine
-    dropout:float=0., # share of the features dropped in training
-    seed:int=0, # of everything random
-    resume:bool=False, # go on from the checkpoint in `out`
-    progress:bool=False, # show a progress bar
-): # the solver, the model with its best parameters in it
-    "Train a captioner on a data set; leaves a checkpoint after every epoch."
-    import numpy as np
-    from rnn_captioning.checkpoint import load_checkpoint, load_solver, save_checkpoint
-    from rnn_captioning.data import open_data
-    from rnn_captioning.files import expect, shipped
-    from rnn_captioning.model import CaptioningRNN
-    from rnn_captioning.solver import CaptioningSolver
-    data = open_data(data or shipped('scenes.h5'))
-    expect('train' in data.splits, f'{data.path}: has no split called train: found {", ".join(data.splits)}')
-    path = Path(out)/'checkpoint.h5'
-    keep = dict(progress=progress, verbose=False, callbacks=[lambda s: save_checkpoint(path, s.model, s, data.encoder)])
-    if resume: solver = load_solver(path, load_checkpoint(path), data, CaptioningSolver, **keep)
-    else:
-        expect(epochs >= 1, f'epochs is {epochs}: expected at least 1')
-        expect(min(hidden_dim, wordvec_dim) >= 1, f'hidden_dim is {hidden_dim} and wordvec_dim {wordvec_dim}: expected at least 1')
-        model = CaptioningRNN(data.word_to_idx, data['train_features'].shape[1], wordvec_dim, hidden_dim, cell,
-                              rng=np.random.default_rng(seed), dropout=dropout, recurrent_scale=.9)
-        model.normalize(data['train_features'])
-        solver = CaptioningSolver(model, data, update_rule='adam', optim_config={'learning_rate': learning_rate}, num_epochs=epochs,
-            batch_size=batch_size, seed=seed, clip_norm=5., lr_schedule='cosine', validate='val' in data.splits, **keep)
-    solver.train()
-    save_checkpoint(path, solver.model, solver, data.encoder)
-    return solver
 
 # %% ../nbs/15_command_line.ipynb #c11185f5
 def plot_losses(solver, path):
@@ -84,32 +50,48 @@ def plot_losses(solver, path):
 
 # %% ../nbs/15_command_line.ipynb #bc7a6815
 def plot_captions(pictures, captions, references, marks, path):
-    "Draw pictures with the generated caption above and one of the true ones below."
+    "Draw pictures, or their names, with the generated caption above and one of the true ones below."
     import textwrap
     from matplotlib.figure import Figure
-    fig = Figure(figsize=(11, 3.6 * (len(captions) // 4)), layout='constrained')
-    for ax, picture, caption, reference, mark in zip(fig.subplots(len(captions) // 4, 4).flat, pictures, captions, references, marks):
-        if picture is not None: ax.imshow(picture)
+    rows = -(-len(captions) // 4)
+    fig = Figure(figsize=(11, 3.6 * rows), layout='constrained')
+    axes = fig.subplots(rows, 4, squeeze=False).flat
+    for ax in axes[len(captions):]: ax.axis('off')
+    for ax, picture, caption, reference, mark in zip(axes, pictures, captions, references, marks):
+        if isinstance(picture, str): ax.text(.5, .5, '\n'.join(textwrap.wrap(picture, 20)), ha='center', va='center', fontsize=8, color='#555555')
+        else: ax.imshow(picture)
         sign = {True: '✓ ', False: '✗ ', None: ''}[mark]
         ax.set_title('\n'.join(textwrap.wrap(sign + caption, 32)), fontsize=9, color={True: '#00664d', False: '#b34700', None: 'black'}[mark])
         ax.set_xlabel('\n'.join(textwrap.wrap('true: ' + reference, 36)), fontsize=8)
         ax.set(xticks=[], yticks=[])
     fig.savefig(path, dpi=110)
 
+# %% ../nbs/15_command_line.ipynb #7a65e8f6
+def _pictures(data, split, rows):
+    "The pictures of some rows; where the data set has none, the photographs in its folder; where these are gone, their names."
+    if f'{split}_pictures' in data: return [data[f'{split}_pictures'][i] for i in rows]
+    names = [data[f'{split}_urls'][i] for i in rows]
+    images = getattr(data, 'images', '')
+    if not images or not Path(images).is_dir(): return names
+    from rnn_captioning.encoder import open_photo
+    from rnn_captioning.prepare import locate
+    paths = locate(images, names)
+    return [open_photo(paths[name]) if name in paths else name for name in names]
+
 # %% ../nbs/15_command_line.ipynb #e1d0415b
 def _report(solver, out, count=8):
     from rnn_captioning.metrics import split_references, truth, write_captions
     data, model = solver.data, solver.model
     split = next(s for s in ('test', 'val', 'train') if s in data.splits)
-    facts, pictures = data.get(f'{split}_facts'), data.get(f'{split}_pictures')
-    captions = write_captions(model, data[f'{split}_features'])
-    marks = truth(captions, facts) if facts is not None else [None] * len(captions)
-    rows = range(0, len(captions), max(len(captions) // count, 1))[:count]
-    for i in rows: click.echo(f'{data[f"{split}_urls"][i]:<24}{"" if marks[i] is None else "true   " if marks[i] else "false  "}{captions[i]}')
+    names, facts = list(data[f'{split}_urls']), data.get(f'{split}_facts')
     references = split_references(data, split)
-    if len(rows) % 4 == 0: plot_captions([pictures[i] if pictures is not None else None for i in rows], [captions[i] for i in rows],
-                  [references[i][0] for i in rows], [None if marks[i] is None else bool(marks[i]) for i in rows], Path(out)/'captions.png')
-    if facts is not None: click.echo(f'{marks.mean():.1%} of {len(captions)} {split} captions are true of their picture')
+    captions = write_captions(model, data[f'{split}_features'])
+    marks = [None] * len(captions) if facts is None else truth(captions, facts).tolist()
+    rows = range(0, len(captions), max(len(captions) // count, 1))[:count]
+    for i in rows: click.echo(f'{names[i]:<24}{ {None: "", True: "true   ", False: "false  "}[marks[i]] }{captions[i]}')
+    picked = lambda values: [values[i] for i in rows]
+    plot_captions(_pictures(data, split, rows), picked(captions), [(group or ['(none)'])[0] for group in picked(references)], picked(marks), Path(out)/'captions.png')
+    if facts is not None: click.echo(f'{sum(marks) / len(marks):.1%} of {len(captions)} {split} captions are true of their picture')
 
 # %% ../nbs/15_command_line.ipynb #11b3b30e
 @main.command('train', epilog='Example: rnn-captioning train flickr8k.h5 --dropout 0.5 --out flickr8k')
@@ -121,54 +103,113 @@ def _report(solver, out, count=8):
 @click.option('--hidden-dim', default=512, help='Width of the state.')
 @click.option('--wordvec-dim', default=256, help='Width of a word vector.')
 @click.option('--learning-rate', default=1e-3, help='At the start; it falls to zero along a cosine.')
+@click.option('--reward-epochs', default=0, help='After that, passes that train for CIDEr, on captions that the model writes.')
+@click.option('--reward-learning-rate', default=5e-5, help='The same as the learning rate, for these.')
 @click.option('--dropout', default=0., help='Share of the features dropped in training.')
 @click.option('--seed', default=0, help='Of everything random.')
 @click.option('--resume', is_flag=True, help='Go on from the checkpoint in --out.')
-@_one_line
 def train_command(out, **options):
     "Train a captioner on DATA, or on the scenes that ship with the package."
+    from rnn_captioning.training import train
+    context = click.get_current_context()
+    given = [name for name in options if context.get_parameter_source(name).name == 'COMMANDLINE' and name not in ('data', 'resume')]
+    if options['resume'] and given: raise click.UsageError(f'--resume goes on with the settings that the run began with: leave out --{given[0].replace("_", "-")}')
     solver = train(out=out, progress=True, **options)
     plot_losses(solver, Path(out)/'loss.png')
     _report(solver, out)
     click.echo(f'in {out}: checkpoint.h5, loss.png, captions.png')
 
+# %% ../nbs/15_command_line.ipynb #96a91e4c
+@main.command('caption', epilog='Example: rnn-captioning caption holiday/ --beam-size 5')
+@click.argument('photos', nargs=-1, required=True, metavar='PHOTO_OR_FOLDER...', type=click.Path())
+@click.option('--model', type=click.Path(), help='A checkpoint; without it, the captioner that ships.')
+@click.option('--encoder', type=click.Path(), help='An ONNX file, for a model that was trained on its features.')
+@click.option('--beam-size', default=5, help='Beginnings kept while writing; 1 is greedy.')
+@click.option('--num-captions', default=1, help='Captions of each photograph, best first.')
+@click.option('--length-penalty', default=.7, help='Of a beam: 0 prefers short captions, 1 long ones.')
+@click.option('--temperature', type=float, help='Draw words by lot instead: near 0 the likeliest, 1 by their probability.')
+@click.option('--top-p', type=float, help='Draw by lot, among the likeliest words with this probability together.')
+@click.option('--seed', default=0, help='Of what is drawn by lot.')
+@click.option('--json', 'as_json', is_flag=True, help='One JSON document.')
+def caption_command(photos, model, encoder, as_json, temperature, top_p, **decoding):
+    "Caption photographs."
+    from rnn_captioning.caption import load
+    if temperature is not None or top_p is not None: decoding |= dict(beam_size=1, temperature=temperature, top_p=top_p)
+    captioner, found, failed = load(model, encoder), [], 0
+    click.echo(f'captioner: {captioner.name}', err=True)
+    for result in captioner.stream(photos, progress=as_json, **decoding):
+        failed += bool(result.error)
+        if result.error: click.echo(f'error: {result.error}', err=True)
+        if as_json: found.append(result.as_dict())
+        else:
+            for caption in result.captions: click.echo(f'{result.image}: {caption.text}')
+    if as_json: click.echo(json.dumps(found, ensure_ascii=False))
+    if failed: sys.exit(1)
+
 # %% ../nbs/15_command_line.ipynb #484df1ac
-@main.command('evaluate', epilog='Example: rnn-captioning evaluate captioner/checkpoint.h5 flickr8k.h5 --split val --json')
+def _save_table(path, names, captions, each):
+    "Write a line for each picture: its name, its caption and its scores."
+    import csv
+    from rnn_captioning.files import atomic_path
+    with atomic_path(path) as beside, open(beside, 'w', newline='', encoding='utf-8') as f:
+        rows = csv.writer(f)
+        rows.writerow(['image', 'caption', *each])
+        for i, (name, caption) in enumerate(zip(names, captions)): rows.writerow([name, caption, *(each[score].get(i, '') for score in each)])
+
+@main.command('evaluate', epilog='Example: rnn-captioning evaluate captioner/checkpoint.h5 flickr8k.h5 --split val --beam-size 5 --json')
 @click.argument('checkpoint', type=click.Path())
 @click.argument('data', type=click.Path())
 @click.option('--split', default='val', help='Which split.')
-@click.option('--beam-size', default=1, help='Greedy decoding is 1; wider beams are still to come.')
+@click.option('--beam-size', default=1, help='Beginnings kept while writing; 1 is greedy.')
+@click.option('--length-penalty', default=.7, help='Of a beam: 0 prefers short captions, 1 long ones.')
+@click.option('--per-image', type=click.Path(), help='A CSV file to write: each image with its caption and scores.')
 @click.option('--json', 'as_json', is_flag=True, help='One JSON document.')
-@_one_line
-def evaluate_command(checkpoint, data, split, beam_size, as_json):
+def evaluate_command(checkpoint, data, split, beam_size, length_penalty, per_image, as_json):
     "Score CHECKPOINT on a split of DATA."
     from rnn_captioning.checkpoint import load_checkpoint
     from rnn_captioning.data import open_data
-    from rnn_captioning.files import expect
     from rnn_captioning.metrics import evaluate
-    expect(beam_size == 1, f'beam_size is {beam_size}: expected 1, as only greedy decoding is there yet')
-    scores, _ = evaluate(load_checkpoint(checkpoint), open_data(data), split)
+    model, data = load_checkpoint(checkpoint), open_data(data)
+    scores, captions, each = evaluate(model, data, split, progress=True, beam_size=beam_size, length_penalty=length_penalty)
+    if per_image: _save_table(per_image, data[f'{split}_urls'], captions, each)
     if as_json: click.echo(json.dumps(scores))
     else:
-        for name, value in scores.items(): click.echo(f'{name:<10} {value:.3f}' if isinstance(value, float) else f'{name:<10} {value}')
+        for name, value in scores.items(): click.echo(f'{name:<16}{value:.3f}' if isinstance(value, float) else f'{name:<16}{value}')
 
 # %% ../nbs/15_command_line.ipynb #d0e92113
-@main.command('prepare', epilog='Example: rnn-captioning prepare --captions Flickr8k.token.txt --features features.h5 --split train=train.txt --split val=dev.txt --out flickr8k.h5')
-@click.option('--captions', required=True, type=click.Path(), help='Flickr token.txt, or CSV with the columns image and caption.')
-@click.option('--features', required=True, type=click.Path(), help='HDF5 with features and image_names.')
-@click.option('--split', 'splits', multiple=True, metavar='NAME=LISTFILE', help='Image names of a split, one a line; without any, 80, 10 and 10 percent at random.')
+@main.command('prepare', epilog='Example: rnn-captioning prepare --captions captions.csv --images photos --out mine.h5')
+@click.option('--captions', required=True, type=click.Path(), help='Flickr token.txt, CSV with the columns image and caption, COCO captions JSON, or a Karpathy dataset.json.')
+@click.option('--images', type=click.Path(), help='A folder of photographs to make features from.')
+@click.option('--features', type=click.Path(), help='Instead: HDF5 with features and image_names.')
+@click.option('--split', 'splits', multiple=True, metavar='NAME=LISTFILE', help='Image names of a split, one a line; without any, as the captions file says, or 80, 10 and 10 percent at random.')
 @click.option('--out', required=True, type=click.Path(), help='The data set to write.')
 @click.option('--min-count', default=5, help='Words rarer than this in the training captions become <UNK>.')
 @click.option('--max-words', default=20, help='Longer captions are cut.')
 @click.option('--seed', default=0, help='Of a random split.')
-@_one_line
+@click.option('--encoder', type=click.Path(), help='An ONNX file that makes the features, instead of the one that ships.')
+@click.option('--grid', is_flag=True, help='Also store the features of each of the 7x7 places.')
+@click.option('--strict', is_flag=True, help='Stop at an image that is missing or cannot be read.')
 def prepare_command(splits, out, **options):
-    "Make a data set from captions and features."
+    "Make a data set from captions and photographs, or captions and features."
     from rnn_captioning.files import expect
     from rnn_captioning.prepare import prepare
     for s in splits: expect('=' in s, f'--split {s}: expected NAME=LISTFILE')
-    counts = prepare(**options, out=out, splits=dict(s.split('=', 1) for s in splits))
+    counts = prepare(**options, out=out, splits=dict(s.split('=', 1) for s in splits), progress=True)
+    left_out = counts.pop('left_out')
+    for name, why in left_out.items(): click.echo(f'left out: {why}', err=True)
+    if left_out: click.echo(f'{len(left_out)} images could not be read and are left out', err=True)
     click.echo(f'{out}: ' + ', '.join(f'{name} {value["images"]} images with {value["captions"]} captions' if isinstance(value, dict) else f'{name} {value}' for name, value in counts.items()))
+
+# %% ../nbs/15_command_line.ipynb #f03406a2
+@main.command('fetch', epilog='Example: rnn-captioning fetch flickr8k --to flickr8k')
+@click.argument('name', metavar='coco|flickr8k')
+@click.option('--to', type=click.Path(), help='The folder to put it in; without it, one of the data set\'s name.')
+def fetch_command(name, to):
+    "Download a public data set."
+    from rnn_captioning.fetch import fetch, next_step
+    folder = fetch(name, to, progress=True)
+    click.echo(f'{folder}: complete')
+    click.echo(next_step(name, folder))
 
 # %% ../nbs/15_command_line.ipynb #a13a0918
 def info(
@@ -192,7 +233,6 @@ def info(
 @main.command('info', epilog='Example: rnn-captioning info captioner/checkpoint.h5')
 @click.argument('file', type=click.Path())
 @click.option('--json', 'as_json', is_flag=True, help='One JSON document.')
-@_one_line
 def info_command(file, as_json):
     "Say what a data set or a checkpoint holds."
     found = info(file)

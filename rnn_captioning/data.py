@@ -12,8 +12,9 @@ from .files import (DATA, InputError, atomic_path, check_captions, check_feature
                                   to_bytes, to_texts)
 
 # %% auto #0
-__all__ = ['SPECIAL', 'REQUIRED', 'decode_captions', 'caption_texts', 'load_coco_data', 'gather', 'minibatch',
-           'sample_coco_minibatch', 'write_data', 'CaptionData', 'open_data', 'epoch_order']
+__all__ = ['SPECIAL', 'PER_CAPTION', 'REQUIRED', 'decode_captions', 'caption_texts', 'check_splits', 'check_vocabulary',
+           'load_coco_data', 'gather', 'minibatch', 'sample_coco_minibatch', 'write_data', 'CaptionData', 'open_data',
+           'check_match', 'epoch_order']
 
 # %% ../nbs/10_data.ipynb #3d9a3ca5
 SPECIAL = ['<NULL>', '<START>', '<END>', '<UNK>']
@@ -44,6 +45,46 @@ def caption_texts(
     plain = lambda text: ' '.join(w for w in text.split() if w not in ('<START>', '<END>'))
     return [plain(text) for text in decode_captions(np.atleast_2d(captions), idx_to_word)]
 
+# %% ../nbs/10_data.ipynb #0a644079
+PER_CAPTION = 'captions', 'image_idxs', 'texts'      # all else in a split has one row a picture
+
+def _check_counts(where, arrays):
+    captions, pictures = len(arrays['captions']), len(arrays['features'])
+    expect(captions > 0, f'{where} has no captions: expected at least one')
+    for key, value in arrays.items():
+        right, other = (captions, 'captions') if key in PER_CAPTION else (pictures, 'features')
+        expect(len(value) == right, f'{where}: {len(value)} {key} and {right} {other}: expected as many of each')
+    index = np.asarray(arrays['image_idxs'])
+    expect(index.dtype.kind in 'iu' and index.min() >= 0 and index.max() < pictures,
+           f'{where}: image_idxs run from {index.min()} to {index.max()}: expected whole numbers, 0 to {pictures - 1}')
+
+# %% ../nbs/10_data.ipynb #b4b9aff1
+def check_splits(
+    where, # file or folder, for the message
+    splits:dict, # {'train': {'captions': ..., 'image_idxs': ..., 'features': ..., ...}, ...}
+    vocabulary_size:int, # V: every id must be in [0, V)
+    empty_ok:bool=False, # captions without words are accepted
+):
+    "Raise an `InputError` unless the parts of every split agree with each other and with the vocabulary."
+    expect(splits, f'{where}: has no splits: expected one called train')
+    widths = {name: tuple(np.shape(arrays['features'])[1:]) for name, arrays in splits.items()}
+    expect(len(set(widths.values())) == 1, f'{where}: features differ in width between splits: {widths}')
+    for name, arrays in splits.items():
+        label = f'{where}: split {name!r}'
+        _check_counts(label, arrays)
+        captions = check_captions(arrays['captions'], vocabulary_size, f'{label}: captions')
+        check_features(arrays['features'], f'{label}: features')
+        said = captions[:, 1] > SPECIAL.index('<END>')
+        expect(empty_ok or said.all(), f'{label}: caption {(~said).argmax()} has no words: expected at least one')
+
+def check_vocabulary(
+    where, # file or folder, for the message
+    vocabulary:list, # words in the order of their ids
+):
+    "Raise an `InputError` unless a vocabulary begins with `SPECIAL` and has no word twice."
+    expect(list(vocabulary[:4]) == SPECIAL, f'{where}: vocabulary begins with {list(vocabulary[:4])}: expected {SPECIAL}')
+    expect(len(set(vocabulary)) == len(vocabulary), f'{where}: vocabulary has words twice: {len(vocabulary)} words, {len(set(vocabulary))} different ones')
+
 # %% ../nbs/10_data.ipynb #7fe29aaf
 def _coco_file(folder, name, *keys):
     path = Path(folder)/name
@@ -55,7 +96,7 @@ def _coco_file(folder, name, *keys):
 def _coco_vocabulary(path):
     try: vocabulary = json.loads(path.read_text())
     except (OSError, ValueError) as e: raise InputError(f'{path}: cannot be read as JSON ({e})') from e
-    for key in ('idx_to_word', 'word_to_idx'): expect(key in vocabulary, f'{path}: has no key {key!r}')
+    for key, kind in (('idx_to_word', list), ('word_to_idx', dict)): expect(isinstance(vocabulary, dict) and isinstance(vocabulary.get(key), kind), f'{path}: has no {kind.__name__} {key!r}')
     return vocabulary
 
 # %% ../nbs/10_data.ipynb #a7bb2467
@@ -74,6 +115,7 @@ def load_coco_data(
         path = base/f'{split}2014_urls.txt'
         expect(path.is_file(), f'{path}: no such file')
         data[f'{split}_urls'] = np.asarray([line.strip() for line in path.read_text().splitlines()])
+    check_splits(base, {s: {k: data[f'{s}_{k}'] for k in ('captions', 'image_idxs', 'features', 'urls')} for s in ('train', 'val')}, len(data['idx_to_word']), empty_ok=True)
     if max_train is not None:
         rows = np.random.randint(len(data['train_captions']), size=max_train)
         data['train_captions'], data['train_image_idxs'] = data['train_captions'][rows], data['train_image_idxs'][rows]
@@ -109,23 +151,8 @@ def sample_coco_minibatch(
     captions, features = minibatch(data, split, rows)
     return captions, features, np.asarray(data[f'{split}_urls'])[gather(data[f'{split}_image_idxs'], rows)]
 
-# %% ../nbs/10_data.ipynb #46571777
-REQUIRED = 'captions', 'image_idxs', 'features', 'names', 'texts'
-
-def _check_split(name, arrays, V):
-    for key in REQUIRED: expect(key in arrays, f'split {name!r}: has no {key!r}')
-    captions, index, pictures = (len(arrays[k]) for k in ('captions', 'image_idxs', 'features'))
-    expect(captions > 0, f'split {name!r}: has no captions: expected at least one')
-    expect(captions == index == len(arrays['texts']), f'split {name!r}: {captions} captions, {index} image_idxs and {len(arrays["texts"])} texts: expected as many of each')
-    for key in arrays:
-        if key not in ('captions', 'image_idxs', 'texts'):
-            expect(len(arrays[key]) == pictures, f'split {name!r}: {len(arrays[key])} {key} and {pictures} features: expected as many of each')
-    check_captions(arrays['captions'], V, f'split {name!r}: captions')
-    check_features(arrays['features'], f'split {name!r}: features')
-    low, high = np.min(arrays['image_idxs']), np.max(arrays['image_idxs'])
-    expect(0 <= low and high < pictures, f'split {name!r}: image_idxs run from {low} to {high}: expected 0 to {pictures - 1}')
-    started = np.asarray(arrays['captions'])[:, 1] > SPECIAL.index('<END>')
-    expect(started.all(), f'split {name!r}: caption {(~started).argmax()} has no words')
+# %% ../nbs/10_data.ipynb #5e2aecd4
+REQUIRED = 'captions', 'image_idxs', 'features', 'names', 'texts'      # of a split in our own format
 
 # %% ../nbs/10_data.ipynb #66daaea5
 def write_data(
@@ -133,14 +160,15 @@ def write_data(
     vocabulary:list, # words in the order of their ids; the first four are `SPECIAL`
     splits:dict, # {'train': {'captions': ..., 'image_idxs': ..., ...}, ...}
     encoder:str='', # how the features were made
+    images:str='', # the folder of the photographs, where there is one
 ):
     "Write a data set, all of it or nothing; `InputError` where its parts disagree."
-    expect(list(vocabulary[:4]) == SPECIAL, f'vocabulary begins with {vocabulary[:4]}: expected {SPECIAL}')
-    widths = {name: np.shape(arrays.get('features'))[1:] for name, arrays in splits.items()}
-    expect(len(set(widths.values())) == 1, f'features differ in width between splits: {widths}')
-    for name, arrays in splits.items(): _check_split(name, arrays, len(vocabulary))
+    check_vocabulary(path, vocabulary)
+    for name, arrays in splits.items():
+        for key in REQUIRED: expect(key in arrays, f'{path}: split {name!r} has no {key!r}')
+    check_splits(path, splits, len(vocabulary))
     with atomic_path(path) as beside, h5py.File(beside, 'w') as f:
-        f.attrs['format'], f.attrs['version'], f.attrs['encoder'] = DATA, 1, encoder
+        f.attrs['format'], f.attrs['version'], f.attrs['encoder'], f.attrs['images'] = DATA, 1, encoder, images
         f['vocabulary'] = to_bytes(vocabulary)
         for name, arrays in splits.items():
             for key, value in arrays.items():
@@ -156,8 +184,9 @@ class CaptionData(Mapping):
         path='', # where it came from, for messages
         encoder:str='', # how the features were made
         file=None, # the open HDF5 file that the features live in
+        images:str='', # the folder of the photographs, where there is one
     ):
-        self.arrays, self.path, self.encoder, self.file = arrays, str(path), encoder, file
+        self.arrays, self.path, self.encoder, self.file, self.images = arrays, str(path), encoder, file, images
         self.splits = [k[:-len('_captions')] for k in arrays if k.endswith('_captions')]
         self.idx_to_word, self.word_to_idx = arrays['idx_to_word'], arrays['word_to_idx']
     def __getitem__(self, key):
@@ -170,17 +199,11 @@ class CaptionData(Mapping):
         if self.file: self.file.close()
 
 # %% ../nbs/10_data.ipynb #63a26791
-def _read_split(group, vocabulary, in_memory):
+def _read_split(group, in_memory):
     arrays = {key: read(group, key) for key in group}
     for key in REQUIRED: read(group, key)
     out = {key: item if key == 'features' and not in_memory else np.asarray(item) for key, item in arrays.items()}
     out['names'], out['texts'] = to_texts(out['names']), to_texts(out['texts'])
-    name = f'{group.file.filename}:{group.name}'
-    check_captions(out['captions'], len(vocabulary), f'{name}/captions')
-    expect(len(out['captions']), f'{name}: has no captions')
-    index, pictures = out['image_idxs'], len(out['features'])
-    expect(len(index) == len(out['captions']) == len(out['texts']), f'{name}: {len(out["captions"])} captions, {len(index)} image_idxs and {len(out["texts"])} texts: expected as many of each')
-    expect(index.min() >= 0 and index.max() < pictures, f'{name}/image_idxs: run from {index.min()} to {index.max()}: expected 0 to {pictures - 1}')
     return out
 
 # %% ../nbs/10_data.ipynb #0a45d0d3
@@ -191,14 +214,33 @@ def open_data(
     "Open a data set; `InputError` where it is not one, or where its parts disagree."
     if Path(path).is_dir(): return CaptionData(load_coco_data(path), path, 'VGG-16 fc7 of the CS231n coco_captioning folder')
     f = open_hdf5(path, DATA)
-    vocabulary = to_texts(read(f, 'vocabulary'))
+    try:
+        vocabulary = to_texts(read(f, 'vocabulary'))
+        check_vocabulary(path, vocabulary)
+        splits = {split: _read_split(f[split], in_memory) for split in f if isinstance(f[split], h5py.Group)}
+        check_splits(path, splits, len(vocabulary))
+        encoder, images = (str(f.attrs.get(key, '')) for key in ('encoder', 'images'))
+    except InputError:
+        f.close()
+        raise
+    if in_memory: f.close()
     arrays = dict(idx_to_word=vocabulary, word_to_idx={w: i for i, w in enumerate(vocabulary)})
-    for split in [k for k in f if isinstance(f[k], h5py.Group)]:
-        for key, value in _read_split(f[split], vocabulary, in_memory).items():
-            arrays[f'{split}_{"urls" if key == "names" else key}'] = value
-    data = CaptionData(arrays, path, str(f.attrs.get('encoder', '')), f)
-    if in_memory: data.close()
-    return data
+    for split, parts in splits.items(): arrays |= {f'{split}_{"urls" if key == "names" else key}': value for key, value in parts.items()}
+    return CaptionData(arrays, path, encoder, None if in_memory else f, images)
+
+# %% ../nbs/10_data.ipynb #ddf7434b
+def check_match(
+    model, # a captioner: `idx_to_word`, `input_dim` and, where it is known, `encoder`
+    data, # mapping with the course's names
+):
+    "Raise an `InputError` unless a data set has the words and the features that a captioner was made for."
+    words, theirs = [model.idx_to_word[i] for i in sorted(model.idx_to_word)], list(data['idx_to_word'])
+    where, encoder, made_by = getattr(data, 'path', 'the data'), getattr(model, 'encoder', ''), getattr(data, 'encoder', '')
+    i = next((i for i, (a, b) in enumerate(zip(theirs, words)) if a != b), min(len(theirs), len(words)))
+    expect(theirs == words, f'{where}: its vocabulary of {len(theirs)} words is not the model\'s of {len(words)}: they differ from id {i} on')
+    width = max(value.shape[-1] for key, value in data.items() if key.endswith('_features'))
+    expect(width == model.input_dim, f'{where}: its features are {width} wide: the model expects {model.input_dim}')
+    expect(not encoder or not made_by or encoder == made_by, f'{where}: its features were made by {made_by!r}: the model expects those of {encoder!r}')
 
 # %% ../nbs/10_data.ipynb #6a38d831
 def epoch_order(

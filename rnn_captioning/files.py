@@ -4,14 +4,14 @@
 
 # %% ../nbs/08_files.ipynb #3a387b58
 from __future__ import annotations
-import json, os
+import json, os, tempfile
 from contextlib import contextmanager
 from pathlib import Path
 import numpy as np, h5py
 
 # %% auto #0
-__all__ = ['DATA', 'CHECKPOINT', 'InputError', 'expect', 'raises', 'check_features', 'check_captions', 'atomic_path', 'open_hdf5',
-           'read', 'to_bytes', 'to_texts', 'shipped']
+__all__ = ['DATA', 'CHECKPOINT', 'InputError', 'expect', 'raises', 'check_features', 'check_captions', 'atomic_path',
+           'output_folder', 'open_hdf5', 'read', 'to_bytes', 'to_texts', 'shipped']
 
 # %% ../nbs/08_files.ipynb #51a5105d
 class InputError(ValueError):
@@ -43,15 +43,16 @@ def raises(
 
 # %% ../nbs/08_files.ipynb #615e0526
 def check_features(
-    features, # array-like, (N, D) or (N, places, D)
+    features, # array-like or HDF5 data set, (N, D) or (N, places, D)
     name:str='features', # what to call them in a message
-)->np.ndarray: # the same, as an array
-    "Features as an array, or an `InputError` if they are not finite numbers in two or three dimensions."
-    features = np.asarray(features)
+): # the same, as an array or a data set
+    "Features as they came, or an `InputError` if they are not finite numbers in two or three dimensions."
+    if not hasattr(features, 'dtype'): features = np.asarray(features)
     expect(features.ndim in (2, 3), f'{name} have shape {features.shape}: expected (pictures, width) or (pictures, places, width)')
     expect(features.dtype.kind in 'fiu', f'{name} have dtype {features.dtype}: expected numbers')
-    bad = ~np.isfinite(features).reshape(len(features), -1).all(axis=1)
-    expect(not bad.any(), f'{name}: row {bad.argmax()} holds NaN or infinity ({bad.sum()} such rows): expected finite numbers')
+    for start in range(0, len(features), 2048):      # part by part: the whole may be larger than memory
+        bad = ~np.isfinite(features[start:start+2048]).all(axis=tuple(range(1, features.ndim)))
+        expect(not bad.any(), f'{name}: row {start + bad.argmax()} holds NaN or infinity: expected finite numbers')
     return features
 
 # %% ../nbs/08_files.ipynb #f0ec5d7a
@@ -62,8 +63,8 @@ def check_captions(
 )->np.ndarray: # the same, as an array
     "Captions as an array of word ids, or an `InputError` that names the first row that is wrong."
     captions = np.asarray(captions)
-    expect(captions.ndim == 2 and captions.dtype.kind in 'iu',
-           f'{name} have shape {captions.shape} and dtype {captions.dtype}: expected whole numbers, (captions, words)')
+    expect(captions.ndim == 2 and captions.shape[1] > 1 and captions.dtype.kind in 'iu',
+           f'{name} have shape {captions.shape} and dtype {captions.dtype}: expected whole numbers, (captions, at least two words)')
     bad = ((captions < 0) | (captions >= vocabulary_size)).any(axis=1)
     expect(not bad.any(), f'{name}: row {bad.argmax()} holds a word id outside the vocabulary: expected 0 to {vocabulary_size - 1}')
     return captions
@@ -84,6 +85,17 @@ def atomic_path(
     except OSError as e: raise InputError(f'{path}: cannot be written ({e.strerror or e}); what was there is untouched') from e
     finally:
         if path.parent.is_dir(): beside.unlink(missing_ok=True)
+
+# %% ../nbs/08_files.ipynb #f7089bca
+def output_folder(
+    path, # a folder, made if it is not there
+)->Path: # the same
+    "Make sure that files can be written to a folder, or raise an `InputError` that says why not."
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path): pass
+    except OSError as e: raise InputError(f'{path}: no files can be written there ({e.strerror or e}): expected a folder') from e
+    return Path(path)
 
 # %% ../nbs/08_files.ipynb #1f15e89f
 DATA, CHECKPOINT = 'rnn_captioning data', 'rnn_captioning checkpoint'

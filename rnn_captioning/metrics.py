@@ -6,13 +6,14 @@
 from __future__ import annotations
 import contextlib, io, json, shutil
 import numpy as np
-from .data import caption_texts
+from .data import caption_texts, check_match
+from .decoding import decode
 from .files import InputError, expect
 from .prepare import TOKENIZER, tokenize
 from .scenes import is_true
 
 # %% auto #0
-__all__ = ['score_captions', 'truth', 'split_references', 'write_captions', 'evaluate']
+__all__ = ['image_scores', 'score_captions', 'truth', 'variety', 'split_references', 'write_captions', 'evaluate']
 
 # %% ../nbs/13_metrics.ipynb #5ab6876d
 def _scorers(meteor):
@@ -28,21 +29,33 @@ def _scorers(meteor):
     if meteor: yield ['METEOR'], Meteor()
 
 # %% ../nbs/13_metrics.ipynb #de876f1f
+def image_scores(
+    captions:list, # one string a picture
+    references:list, # for each picture, a list of strings
+    meteor:bool=None, # None: if there is Java
+    progress:bool=False, # show which score is being computed
+)->tuple: # the scores of all together, by name, as fractions; the scores of each picture, by name, (pictures,)
+    "BLEU-1 to 4, ROUGE-L, CIDEr and METEOR by pycocoevalcap, on lowercase alphanumeric tokens."
+    from tqdm import tqdm
+    expect(len(captions) == len(references) > 0, f'{len(captions)} captions and {len(references)} lists of references: expected as many of each')
+    clean = lambda text: ' '.join(tokenize(text))
+    found = {i: [clean(c)] for i, c in enumerate(captions)}
+    true = {i: [clean(r) for r in group] for i, group in enumerate(references)}
+    scorers = list(_scorers(shutil.which('java') is not None if meteor is None else meteor))
+    total, each = {}, {}
+    for names, scorer in tqdm(scorers, 'scores', leave=False, disable=not progress):
+        with contextlib.redirect_stdout(io.StringIO()): value, values = scorer.compute_score(true, found)      # it prints
+        total |= zip(names, map(float, value if isinstance(value, list) else [value]))
+        each |= zip(names, map(np.asarray, values if len(names) > 1 else [values]))
+    return total, each
+
 def score_captions(
     captions:list, # one string a picture
     references:list, # for each picture, a list of strings
     meteor:bool=None, # None: if there is Java
 )->dict: # score by name, as fractions
-    "BLEU-1 to 4, ROUGE-L, CIDEr and METEOR by pycocoevalcap, on lowercase alphanumeric tokens."
-    expect(len(captions) == len(references) > 0, f'{len(captions)} captions and {len(references)} lists of references: expected as many of each')
-    clean = lambda text: ' '.join(tokenize(text))
-    found = {i: [clean(c)] for i, c in enumerate(captions)}
-    true = {i: [clean(r) for r in group] for i, group in enumerate(references)}
-    scores = {}
-    for names, scorer in _scorers(shutil.which('java') is not None if meteor is None else meteor):
-        with contextlib.redirect_stdout(io.StringIO()): value, _ = scorer.compute_score(true, found)      # it prints
-        scores.update(zip(names, map(float, value if isinstance(value, list) else [value])))
-    return scores
+    "The scores of all pictures together; see `image_scores`."
+    return image_scores(captions, references, meteor)[0]
 
 # %% ../nbs/13_metrics.ipynb #a3e77dd0
 def truth(
@@ -51,6 +64,16 @@ def truth(
 )->np.ndarray: # bool, one a picture
     "Which captions are true of their scene."
     return np.array([is_true(caption, json.loads(f)) for caption, f in zip(captions, facts)])
+
+# %% ../nbs/13_metrics.ipynb #77fd0446
+def variety(
+    captions:list, # one string a picture
+    training:list=(), # the captions that the model was trained on
+)->dict: # novel, distinct: shares of the captions; vocabulary_used: words
+    "How varied captions are, and how many of them the training captions do not have."
+    clean = lambda text: ' '.join(tokenize(text))
+    said, known = [clean(c) for c in captions], set(map(clean, training))
+    return dict(novel=float(np.mean([c not in known for c in said])), distinct=len(set(said)) / len(said), vocabulary_used=len({w for c in said for w in c.split()}))
 
 # %% ../nbs/13_metrics.ipynb #ec7d7466
 def split_references(data, split)->list:
@@ -63,26 +86,29 @@ def split_references(data, split)->list:
 # %% ../nbs/13_metrics.ipynb #a445a6e3
 def write_captions(
     model, # a captioner
-    features, # array or HDF5 data set, (pictures, D)
-    max_length:int=30, # words at most
-    batch_size:int=500, # pictures at a time
+    features, # array or HDF5 data set, one row a picture
+    **decoding, # of `decode`: beam_size and others
 )->list: # one sentence a picture
-    "Greedy captions of many pictures, batch by batch."
-    parts = [features[i:i+batch_size] for i in range(0, len(features), batch_size)]
-    return [text for part in parts for text in caption_texts(model.sample(np.asarray(part), max_length), model.idx_to_word)]
+    "The best caption of each of many pictures."
+    return [group[0].text for group in decode(model, features, **decoding)]
 
 # %% ../nbs/13_metrics.ipynb #eecec881
 def evaluate(
     model, # a captioner
     data, # a data set with the same vocabulary and features
     split:str='val', # which split
-)->tuple: # scores by name, the captions
+    progress:bool=False, # show how far it has come
+    **decoding, # of `decode`: beam_size and others
+)->tuple: # scores by name, the captions, and the scores of each picture by name
     "Caption every picture of a split and score the captions; with `truth` where the data set has facts."
     expect(split in data.splits, f'{data.path}: has no split {split!r}: found {", ".join(data.splits)}')
-    expect(list(data.idx_to_word) == [model.idx_to_word[i] for i in range(len(model.idx_to_word))], f'{data.path}: its vocabulary is not that of the model')
-    captions, groups = write_captions(model, data[f'{split}_features']), split_references(data, split)
+    check_match(model, data)
+    captions, groups = write_captions(model, data[f'{split}_features'], progress=progress, **decoding), split_references(data, split)
     described = [i for i, group in enumerate(groups) if group]
-    scores = dict(split=split, beam_size=1, tokenizer=TOKENIZER, images=len(described))
-    scores |= score_captions([captions[i] for i in described], [groups[i] for i in described])
-    if f'{split}_facts' in data: scores['truth'] = float(truth(captions, data[f'{split}_facts']).mean())
-    return scores, captions
+    total, each = image_scores([captions[i] for i in described], [groups[i] for i in described], progress=progress)
+    scores = dict(split=split, beam_size=1) | decoding | dict(tokenizer=TOKENIZER, images=len(described)) | total
+    if 'train' in data.splits: scores |= variety(captions, sum(split_references(data, 'train'), []))
+    if f'{split}_facts' in data:
+        each['truth'] = truth(captions, data[f'{split}_facts'])[described]
+        scores['truth'] = float(each['truth'].mean())
+    return scores, captions, {name: dict(zip(described, values.tolist())) for name, values in each.items()}

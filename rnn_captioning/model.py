@@ -91,8 +91,9 @@ class Captioner:
     def __init__(self,
         word_to_idx:dict, # word -> id; needs `<NULL>`, and `<START>` to write captions
         dtype=np.float32, # of the parameters
+        input_dim:int=None, # D, width of the features; None: not checked
     ):
-        self.word_to_idx, self.dtype, self.params = word_to_idx, dtype, {}
+        self.word_to_idx, self.dtype, self.input_dim, self.params = word_to_idx, dtype, input_dim, {}
         self.idx_to_word = {i: w for w, i in word_to_idx.items()}
         self._null, self._start, self._end = word_to_idx['<NULL>'], word_to_idx.get('<START>'), word_to_idx.get('<END>')
         self.feature_mean = self.feature_scale = None
@@ -105,8 +106,8 @@ class Captioner:
     def features(self, features):
         "Features as the model reads them: in its own type, normalised."
         features = np.asarray(features, self.dtype)
+        expect(self.input_dim is None or features.shape[1:] == (self.input_dim,), f'features have shape {features.shape}: expected (pictures, {self.input_dim})')
         if self.feature_mean is None: return features
-        expect(features.shape[1:] == self.feature_mean.shape, f'features have shape {features.shape}: expected (pictures, {len(self.feature_mean)})')
         return (features - self.feature_mean) * self.feature_scale
     def sample(self, features, max_length=30):
         "Captions by greedy decoding: the word ids (N, max_length), `<NULL>` after `<END>`."
@@ -151,18 +152,19 @@ class CaptioningRNN(Captioner):
     ):
         if cell_type not in CELLS: raise InputError(f'cell_type is {cell_type!r}: expected {" or ".join(CELLS)}')
         expect(0 <= dropout < 1, f'dropout is {dropout}: expected at least 0 and less than 1')
-        super().__init__(word_to_idx, dtype)
+        super().__init__(word_to_idx, dtype, input_dim)
         self.cell_type, self.dropout = cell_type, dropout
         self.config = dict(input_dim=input_dim, wordvec_dim=wordvec_dim, hidden_dim=hidden_dim, cell_type=cell_type, dropout=dropout)
         params = initial_params(len(word_to_idx), input_dim, wordvec_dim, hidden_dim, CELLS[cell_type].gates, rng)
         if recurrent_scale is not None: params['Wh'] = orthogonal(params['Wh'], recurrent_scale)
         self.params = {name: value.astype(dtype) for name, value in params.items()}
-    def loss(self, features, captions, rng=None, backward=True):
-        "The loss of captions (N, T+1) given features (N, D), and the gradients by name; with `rng`, with dropout."
+    def loss(self, features, captions, rng=None, backward=True, weight=None):
+        "The loss of captions (N, T+1) given features (N, D), and the gradients by name; with `rng`, with dropout; with `weight` (N,), each caption's loss times its weight."
         cell, N = CELLS[self.cell_type], len(captions)
         order, sizes, words_in, words_out, mask = pack_captions(captions, self._null)
         features = drop(self.features(features)[order], self.dropout, rng)
         scores, caches = caption_forward(self.params, cell, features, words_in, sizes)
+        if weight is not None: mask = mask * np.concatenate([weight[order[:n]] for n in sizes])
         loss, dscores = softmax_loss_in_place(scores, words_out, (mask / N).astype(scores.dtype))
         return loss, caption_backward(dscores, cell, caches) if backward else None
     def start(self, features):

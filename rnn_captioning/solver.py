@@ -5,15 +5,17 @@
 # %% ../nbs/07_solver.ipynb #a6dade42
 from __future__ import annotations
 import time
+from collections.abc import Callable
 from contextlib import contextmanager
+from dataclasses import dataclass
 import numpy as np
 from . import optim
 from .data import epoch_order, minibatch, sample_coco_minibatch
 from .files import InputError, expect
 
 # %% auto #0
-__all__ = ['SCHEDULES', 'OPTIONS', 'clip_gradients', 'validation_loss', 'CaptioningSolver', 'next_batch', 'train_step',
-           'end_epoch', 'epochs_since_best', 'progress_bar']
+__all__ = ['SCHEDULES', 'OPTIONS', 'LIKELIHOOD', 'clip_gradients', 'validation_loss', 'CaptioningSolver', 'next_batch',
+           'step_rng', 'Objective', 'train_step', 'end_epoch', 'epochs_since_best', 'progress_bar']
 
 # %% ../nbs/07_solver.ipynb #6ce48bfd
 def clip_gradients(
@@ -34,7 +36,7 @@ SCHEDULES = {
 
 # %% ../nbs/07_solver.ipynb #d3dfe0a7
 OPTIONS = dict(update_rule='sgd', optim_config={}, lr_decay=1.0, batch_size=100, num_epochs=10, print_every=10, verbose=True,   # the course's
-               seed=None, clip_norm=None, lr_schedule=None, validate=False, patience=None, progress=False, callbacks=())        # ours
+               seed=None, clip_norm=None, lr_schedule=None, validate=False, patience=None, objective=None, progress=False, callbacks=())   # ours
 
 def _checked(options):
     unknown = sorted(set(options) - set(OPTIONS))
@@ -72,6 +74,7 @@ class CaptioningSolver:
     ):
         self.model, self.data, self.epoch, self.step = model, data, 0, 0
         self.__dict__.update(_checked(options))
+        self.objective, self.cache = self.objective or LIKELIHOOD, {}
         self.best_val_acc, self.best_params, self.best_val_loss, self.stop = 0, {}, np.inf, False
         self.loss_history, self.train_acc_history, self.val_acc_history, self.val_loss_history = [], [], [], []
         self.optim_configs = {name: dict(self.optim_config) for name in model.params}
@@ -91,25 +94,40 @@ class CaptioningSolver:
         if self.best_params: self.model.params.update({k: v.copy() for k, v in self.best_params.items()})
 
 # %% ../nbs/07_solver.ipynb #ddd4483e
-def next_batch(solver):
-    "The features and captions of the coming step."
+def next_batch(
+    solver, # at some step
+)->tuple: # features, captions, and options for the model's `loss`
+    "The captions of the coming step, with the features of their pictures."
+    dropout = dict(rng=step_rng(solver, 1)) if getattr(solver.model, 'dropout', 0) else {}
     if solver.seed is None:
         captions, features, _ = sample_coco_minibatch(solver.data, solver.batch_size, split='train')
-        return features, captions
+        return features, captions, dropout
     epoch, place = divmod(solver.step, solver.steps_per_epoch)
-    if getattr(solver, '_order', (None,))[0] != epoch:
-        solver._order = epoch, epoch_order(len(solver.data['train_captions']), solver.seed, epoch)
-    rows = solver._order[1][place * solver.batch_size:][:solver.batch_size]
+    if solver.cache.get('epoch') != epoch:
+        solver.cache |= dict(epoch=epoch, order=epoch_order(len(solver.data['train_captions']), solver.seed, epoch))
+    rows = solver.cache['order'][place * solver.batch_size:][:solver.batch_size]
     captions, features = minibatch(solver.data, 'train', rows)
-    return features, captions
+    return features, captions, dropout
+
+def step_rng(solver, purpose):
+    "A generator that belongs to one step and one purpose."
+    return np.random.default_rng(None if solver.seed is None else [solver.seed, purpose, solver.step])
+
+# %% ../nbs/07_solver.ipynb #fe61c29a
+@dataclass(frozen=True)
+class Objective:
+    "What a run makes better."
+    name:str # as checkpoints record it
+    batch:Callable # solver -> features, captions, and options for the model's `loss`
+    judge:Callable # model, data -> a number to make small, after each epoch
+
+LIKELIHOOD = Objective('likelihood', next_batch, validation_loss)
 
 # %% ../nbs/07_solver.ipynb #fca5ae1d
 def train_step(solver):
     "One minibatch: loss, gradients, update."
-    features, captions = next_batch(solver)
-    chance = {}
-    if getattr(solver.model, 'dropout', 0): chance = dict(rng=np.random.default_rng(None if solver.seed is None else [solver.seed, 1, solver.step]))
-    loss, grads = solver.model.loss(features, captions, **chance)
+    features, captions, options = solver.objective.batch(solver)
+    loss, grads = solver.model.loss(features, captions, **options)
     if solver.clip_norm: clip_gradients(grads, solver.clip_norm)
     schedule = SCHEDULES.get(solver.lr_schedule, solver.lr_schedule)
     factor = schedule(solver.step / solver.steps) if schedule else 1.
@@ -131,7 +149,7 @@ def end_epoch(solver):
     solver.epoch += 1
     for config in solver.optim_configs.values(): config['learning_rate'] *= solver.lr_decay
     if solver.validate:
-        solver.val_loss_history.append(validation_loss(solver.model, solver.data))
+        solver.val_loss_history.append(solver.objective.judge(solver.model, solver.data))
         if solver.val_loss_history[-1] < solver.best_val_loss:
             solver.best_val_loss = solver.val_loss_history[-1]
             solver.best_params = {name: w.copy() for name, w in solver.model.params.items()}
