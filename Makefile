@@ -3,7 +3,7 @@ PYTHON ?= .venv/bin/python
 GENERATE = $(PYTHON) -c 'from nbdev.doclinks import nbdev_export; nbdev_export()' && $(PYTHON) .ci/make_readme.py
 NOTEBOOKS ?= nbs/*.ipynb
 
-.PHONY: test docs export run check clean
+.PHONY: test docs export run check measure clean
 test:     ## every test, notebooks included
 	$(PYTHON) -m pytest
 docs:     ## the site, into _docs/, and its links checked
@@ -16,5 +16,7 @@ run:      ## the notebooks' outputs, from their code: all, or make run NOTEBOOKS
 	$(PYTHON) -c 'from nbdev.clean import nbdev_clean; nbdev_clean()'
 check:    ## whether what is generated, and the sidebar, follow the notebooks
 	$(PYTHON) -m pytest tests/test_drift.py
+measure:  ## what the results notebook shows: all of it, or make measure RESULTS=scenes
+	$(PYTHON) .ci/measure.py $(RESULTS)
 clean:
 	rm -rf _docs _proc build dist *.egg-info .pytest_cache captioner

@@ -1,7 +1,7 @@
-"""Measure what the results notebook shows: python .ci/measure.py scenes | startup | flickr8k, each into data/results/NAME.json.
+"""Measure what the results notebook shows: python .ci/measure.py scenes | startup | photos | flickr8k, each into data/results/NAME.json.
 
-flickr8k needs the photographs, captions and split lists of Flickr8k in ../shared/flickr8k, or in the folder that the
-environment variable RNN_CAPTIONING_FLICKR8K names."""
+photos and flickr8k need the photographs, captions and split lists of Flickr8k in ../shared/flickr8k, or in the folder that
+the environment variable RNN_CAPTIONING_FLICKR8K names. flickr8k also trains and writes the captioner that ships."""
 import json, os, platform, re, resource, statistics, subprocess, sys, tempfile, time
 from importlib.metadata import version
 from pathlib import Path
@@ -52,8 +52,79 @@ def startup(folder):
     return dict(import_after_numpy=round(seconds(python, '-c', 'import numpy, rnn_captioning') - with_numpy, 3), help=round(seconds(*COMMAND, '--help'), 3),
                 everything_after_numpy=round(seconds(python, '-c', 'import numpy; from rnn_captioning import *') - with_numpy, 3))
 
+def flickr8k_data(folder):
+    from rnn_captioning.prepare import prepare
+    out = folder/'flickr8k.h5'
+    began = time.perf_counter()
+    counts = prepare(FLICKR8K/'Flickr8k.token.txt', None, out, images=FLICKR8K/'images', progress=True,
+                     splits=dict(train=FLICKR8K/'Flickr_8k.trainImages.txt', val=FLICKR8K/'Flickr_8k.devImages.txt'))
+    return out, counts, round(time.perf_counter() - began)
+
+RECIPE = dict(epochs=12, reward_epochs=2, hidden_dim=512, wordvec_dim=256, dropout=.5, learning_rate=1e-3, reward_learning_rate=5e-5, batch_size=100, seed=0)
+
+def scored(model, data, **decoding):
+    from rnn_captioning.metrics import evaluate
+    scores, captions, each = evaluate(model, data, 'val', progress=True, **decoding)
+    return rounded(scores), captions, each
+
+def examples(data, captions, each, count=6):
+    "The captions that agree best with their references, and those that agree least, one in a hundred pictures apart."
+    from rnn_captioning.metrics import split_references
+    order, references = sorted(range(len(captions)), key=lambda i: -each['CIDEr'][i]), split_references(data, 'val')
+    row = lambda i: dict(caption=captions[i], reference=max(references[i], key=len), CIDEr=round(each['CIDEr'][i], 2))
+    return dict(best=[row(i) for i in order[:10 * count:10]], worst=[row(i) for i in order[::-1][:10 * count:10]])
+
+def flickr8k(folder):
+    from rnn_captioning.checkpoint import load_checkpoint, save_checkpoint
+    from rnn_captioning.data import open_data
+    from rnn_captioning.training import train
+    path, counts, prepare_seconds = flickr8k_data(folder)
+    data, likely, ends = open_data(path), {}, []
+    def keep(solver):
+        ends.append(time.perf_counter())
+        if solver.objective.name == 'likelihood': likely.update(params=solver.best_params, val=solver.val_loss_history, steps=solver.steps)
+    began = time.perf_counter()
+    solver = train(path, folder/'run', **RECIPE, progress=True, callbacks=[keep])
+    seconds, megabytes = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    losses = curve(folder/'run'/'checkpoint.h5') if not RECIPE['reward_epochs'] else dict(val=[round(float(v), 3) for v in likely['val']], reward=[round(-float(v), 3) for v in solver.val_loss_history])
+    shipped = ROOT/'data'/'pretrained'/'flickr8k_rnn.h5'
+    save_checkpoint(shipped, solver.model, encoder=data.encoder, half=True)
+    model, rows = load_checkpoint(shipped), []
+    if RECIPE['reward_epochs']:
+        first = load_checkpoint(shipped)
+        first.params.update(likely['params'])
+        for kind in (dict(beam_size=1), dict(beam_size=5)): rows.append(dict(trained_for='likelihood', **scored(first, data, **kind)[0]))
+    for kind in (dict(beam_size=1), dict(beam_size=5), dict(beam_size=5, length_penalty=1.)):
+        scores, captions, each = scored(model, data, **kind)
+        rows.append(dict(trained_for='likelihood, then CIDEr' if RECIPE['reward_epochs'] else 'likelihood', **scores))
+        if kind == dict(beam_size=5): chosen = examples(data, captions, each)
+    return dict(counts={k: v for k, v in counts.items() if k != 'left_out'}, prepare_seconds=prepare_seconds, settings=RECIPE, train_seconds=round(seconds),
+                likelihood_seconds=round(ends[RECIPE['epochs'] - 1] - began), peak_megabytes=round(megabytes), curve=losses, parameters=int(sum(w.size for w in model.params.values())),
+                model_megabytes=round(shipped.stat().st_size / 1e6, 1), scores=rows, examples=chosen)
+
+def photos(folder):
+    "One photograph from a cold start, and a thousand, by the command line; and a beam of 5 over a thousand rows of features."
+    import shutil
+    import numpy as np
+    from rnn_captioning.caption import load
+    from rnn_captioning.decoding import decode
+    paths = sorted((FLICKR8K/'images').iterdir())[:1000]
+    (folder/'photos').mkdir()
+    for path in paths: shutil.copy(path, folder/'photos')
+    one = statistics.median(timed('caption', paths[0])[0] for _ in range(5))
+    seconds, megabytes, said = timed('caption', folder/'photos', '--json')
+    assert len(json.loads(said)) == 1000
+    model, beams = load().model, []
+    features = np.random.default_rng(0).standard_normal((1000, model.input_dim)).astype(np.float32)
+    for _ in range(5):
+        began = time.perf_counter()
+        decode(model, features, beam_size=5)
+        beams.append(time.perf_counter() - began)
+    return dict(one_photo_seconds=round(one, 2), thousand_seconds=seconds, photos_a_second=round(1000 / seconds, 1), peak_megabytes=megabytes,
+                beam5_thousand_seconds=round(statistics.median(beams), 2))
+
 def main(names):
-    table = {f.__name__: f for f in (scenes, startup)}
+    table = {f.__name__: f for f in (scenes, startup, flickr8k, photos)}
     for name in names or table:
         with tempfile.TemporaryDirectory() as folder: found = table[name](Path(folder))
         path = ROOT/'data'/'results'/f'{name}.json'
