@@ -12,9 +12,10 @@ _MODULES = dict(
     step_forward='rnn_step_forward', step_backward='rnn_step_backward', sequence='rnn_forward rnn_backward Cell RNN pack',
     embedding='word_embedding_forward word_embedding_backward',
     temporal_affine='affine_forward affine_backward temporal_affine_forward temporal_affine_backward temporal_softmax_loss',
-    model='CaptioningRNN Captioner CELLS', optim='sgd sgd_momentum rmsprop adam', solver='CaptioningSolver',
+    model='CaptioningRNN Captioner CELLS', optim='sgd sgd_momentum rmsprop adam', solver='CaptioningSolver', decoding='decode beam_search',
     files='InputError', data='load_coco_data sample_coco_minibatch decode_captions open_data write_data', scenes='make_scenes is_true',
-    metrics='evaluate score_captions', checkpoint='save_checkpoint load_checkpoint load_solver', command_line='train info',
+    encoder='load_encoder', caption='load PhotoCaptioner', metrics='evaluate score_captions',
+    checkpoint='save_checkpoint load_checkpoint load_solver', training='train', command_line='info',
 )
 _HOME = {name: module for module, names in _MODULES.items() for name in names.split()}
 

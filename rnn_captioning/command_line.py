@@ -202,14 +202,13 @@ def prepare_command(splits, out, **options):
 
 # %% ../nbs/15_command_line.ipynb #f03406a2
 @main.command('fetch', epilog='Example: rnn-captioning fetch flickr8k --to flickr8k')
-@click.argument('name', metavar='coco|flickr8k')
-@click.option('--to', type=click.Path(), help='The folder to put it in; without it, one of the data set\'s name.')
+@click.argument('name', type=click.Choice(['coco', 'flickr8k']))
+@click.option('--to', type=click.Path(), help='The folder; without it, coco_captioning or flickr8k in the current one.')
 def fetch_command(name, to):
-    "Download a public data set."
+    "Download, unpack and check a public data set; an interrupted download goes on where it was."
     from rnn_captioning.fetch import fetch, next_step
     folder = fetch(name, to, progress=True)
-    click.echo(f'{folder}: complete')
-    click.echo(next_step(name, folder))
+    click.echo(f'{folder}: complete. Next:\n{next_step(name, folder)}')
 
 # %% ../nbs/15_command_line.ipynb #a13a0918
 def info(

@@ -86,11 +86,11 @@ def check_vocabulary(
     expect(len(set(vocabulary)) == len(vocabulary), f'{where}: vocabulary has words twice: {len(vocabulary)} words, {len(set(vocabulary))} different ones')
 
 # %% ../nbs/10_data.ipynb #7fe29aaf
-def _coco_file(folder, name, *keys):
+def _coco_file(folder, name, *keys, more=False):
     path = Path(folder)/name
     expect(path.is_file(), f'{path}: no such file: expected the folder of the course\'s coco_captioning.zip')
     try:
-        with h5py.File(path, 'r') as f: return {k: np.asarray(read(f, k)) for k in keys or f}
+        with h5py.File(path, 'r') as f: return {k: np.asarray(read(f, k)) for k in (*keys, *(set(f) - set(keys) if more else ()))}
     except OSError as e: raise InputError(f'{path}: is not a readable HDF5 file ({str(e).splitlines()[0]})') from e
 
 def _coco_vocabulary(path):
@@ -106,7 +106,7 @@ def load_coco_data(
     pca_features:bool=True, # 512 columns of principal components; False: all 4,096
 )->dict: # arrays and lists by the course's names
     "The course's COCO folder as a dict: captions, image indices, features, URLs and vocabulary. Source: CS231n."
-    base, data = Path(base_dir), _coco_file(base_dir, 'coco2014_captions.h5')
+    base, data = Path(base_dir), _coco_file(base_dir, 'coco2014_captions.h5', 'train_captions', 'train_image_idxs', 'val_captions', 'val_image_idxs', more=True)
     for split in ('train', 'val'):
         name = f'{split}2014_vgg16_fc7{"_pca" if pca_features else ""}.h5'
         data[f'{split}_features'] = _coco_file(base_dir, name, 'features')['features']
