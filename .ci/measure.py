@@ -60,7 +60,7 @@ def flickr8k_data(folder):
                      splits=dict(train=FLICKR8K/'Flickr_8k.trainImages.txt', val=FLICKR8K/'Flickr_8k.devImages.txt'))
     return out, counts, round(time.perf_counter() - began)
 
-RECIPE = dict(epochs=12, reward_epochs=2, hidden_dim=512, wordvec_dim=256, dropout=.5, learning_rate=1e-3, reward_learning_rate=5e-5, batch_size=100, seed=0)
+RECIPE = dict(epochs=10, reward_epochs=2, hidden_dim=512, wordvec_dim=256, dropout=.5, inner_dropout=.25, learning_rate=1e-3, reward_learning_rate=5e-5, batch_size=100, seed=0)
 
 def scored(model, data, **decoding):
     from rnn_captioning.metrics import evaluate

@@ -94,18 +94,19 @@ def _report(solver, out, count=8):
     if facts is not None: click.echo(f'{sum(marks) / len(marks):.1%} of {len(captions)} {split} captions are true of their picture')
 
 # %% ../nbs/15_command_line.ipynb #11b3b30e
-@main.command('train', epilog='Example: rnn-captioning train flickr8k.h5 --dropout 0.5 --out flickr8k')
+@main.command('train', epilog='Example, for photographs: rnn-captioning train mine.h5 --epochs 10 --dropout 0.5 --inner-dropout 0.25 --reward-learning-rate 5e-5 --out mine')
 @click.argument('data', required=False, type=click.Path())
 @click.option('--out', default='captioner', help='Folder for checkpoint.h5, loss.png and captions.png.')
 @click.option('--cell', default='rnn', help='Kind of recurrence.')
-@click.option('--epochs', default=10, help='Passes over the captions.')
+@click.option('--epochs', default=6, help='Passes over the captions.')
 @click.option('--batch-size', default=100, help='Captions a step.')
 @click.option('--hidden-dim', default=512, help='Width of the state.')
 @click.option('--wordvec-dim', default=256, help='Width of a word vector.')
 @click.option('--learning-rate', default=1e-3, help='At the start; it falls to zero along a cosine.')
-@click.option('--reward-epochs', default=0, help='After that, passes that train for CIDEr, on captions that the model writes.')
-@click.option('--reward-learning-rate', default=5e-5, help='The same as the learning rate, for these.')
+@click.option('--reward-epochs', default=2, help='After that, passes that train for CIDEr, on captions that the model writes.')
+@click.option('--reward-learning-rate', default=2e-4, help='The same as the learning rate, for these.')
 @click.option('--dropout', default=0., help='Share of the features dropped in training.')
+@click.option('--inner-dropout', default=0., help='The same for word vectors, and for states before they score words.')
 @click.option('--seed', default=0, help='Of everything random.')
 @click.option('--resume', is_flag=True, help='Go on from the checkpoint in --out.')
 def train_command(out, **options):

@@ -62,13 +62,16 @@ def caption_forward(
     features:np.ndarray, # in the order of `pack_captions`, (N, D)
     words:np.ndarray, # words read, (P,)
     sizes:list, # rows alive at each step
+    dropout=lambda x: (x, None), # (x) -> x with some numbers dropped, and what it was multiplied by
 )->tuple: # scores (P, V), caches
     "Score every next word of packed captions."
     h0, projected = affine_forward(features, p['W_proj'], p['b_proj'])
     x, embedded = word_embedding_forward(words, p['W_embed'])
+    x, kept_x = dropout(x)
     h, recurred = cell.forward(x, h0, p['Wx'], p['Wh'], p['b'], sizes)
+    h, kept_h = dropout(h)
     scores, scored = affine_forward(h, p['W_vocab'], p['b_vocab'])
-    return scores, (projected, embedded, recurred, scored)
+    return scores, (projected, embedded, kept_x, recurred, kept_h, scored)
 
 # %% ../nbs/06_model.ipynb #c5952430
 def caption_backward(
@@ -77,10 +80,12 @@ def caption_backward(
     caches:tuple, # from `caption_forward`
 )->dict: # the gradient of each parameter, by name
     "The gradient of every parameter, from the gradient of the scores."
-    projected, embedded, recurred, scored = caches
+    projected, embedded, kept_x, recurred, kept_h, scored = caches
     g = {}
     dh, g['W_vocab'], g['b_vocab'] = affine_backward(dscores, scored)
+    if kept_h is not None: dh *= kept_h
     dx, dh0, g['Wx'], g['Wh'], g['b'] = cell.backward(dh, recurred)
+    if kept_x is not None: dx *= kept_x
     g['W_embed'] = word_embedding_backward(dx, embedded)
     _, g['W_proj'], g['b_proj'] = affine_backward(dh0, projected)
     return g
@@ -148,13 +153,14 @@ class CaptioningRNN(Captioner):
         dtype=np.float32, # float64 for gradient checks
         rng=None, # a NumPy `Generator`; None: the global one
         dropout:float=0., # share of the features that are dropped at each training step
+        inner_dropout:float=0., # the same for word vectors, and for states before they score words
         recurrent_scale:float=None, # start Wh as an orthogonal matrix of this scale; None: normal
     ):
         if cell_type not in CELLS: raise InputError(f'cell_type is {cell_type!r}: expected {" or ".join(CELLS)}')
-        expect(0 <= dropout < 1, f'dropout is {dropout}: expected at least 0 and less than 1')
+        for name, rate in dict(dropout=dropout, inner_dropout=inner_dropout).items(): expect(0 <= rate < 1, f'{name} is {rate}: expected at least 0 and less than 1')
         super().__init__(word_to_idx, dtype, input_dim)
-        self.cell_type, self.dropout = cell_type, dropout
-        self.config = dict(input_dim=input_dim, wordvec_dim=wordvec_dim, hidden_dim=hidden_dim, cell_type=cell_type, dropout=dropout)
+        self.cell_type, self.dropout, self.inner_dropout = cell_type, dropout, inner_dropout
+        self.config = dict(input_dim=input_dim, wordvec_dim=wordvec_dim, hidden_dim=hidden_dim, cell_type=cell_type, dropout=dropout, inner_dropout=inner_dropout)
         params = initial_params(len(word_to_idx), input_dim, wordvec_dim, hidden_dim, CELLS[cell_type].gates, rng)
         if recurrent_scale is not None: params['Wh'] = orthogonal(params['Wh'], recurrent_scale)
         self.params = {name: value.astype(dtype) for name, value in params.items()}
@@ -162,8 +168,8 @@ class CaptioningRNN(Captioner):
         "The loss of captions (N, T+1) given features (N, D), and the gradients by name; with `rng`, with dropout; with `weight` (N,), each caption's loss times its weight."
         cell, N = CELLS[self.cell_type], len(captions)
         order, sizes, words_in, words_out, mask = pack_captions(captions, self._null)
-        features = drop(self.features(features)[order], self.dropout, rng)
-        scores, caches = caption_forward(self.params, cell, features, words_in, sizes)
+        features, _ = drop(self.features(features)[order], self.dropout, rng)
+        scores, caches = caption_forward(self.params, cell, features, words_in, sizes, lambda x: drop(x, self.inner_dropout, rng))
         if weight is not None: mask = mask * np.concatenate([weight[order[:n]] for n in sizes])
         loss, dscores = softmax_loss_in_place(scores, words_out, (mask / N).astype(scores.dtype))
         return loss, caption_backward(dscores, cell, caches) if backward else None
@@ -182,8 +188,8 @@ def drop(
     x:np.ndarray, # any shape
     rate:float, # share to set to zero
     rng=None, # a NumPy `Generator`; None: nothing is dropped
-)->np.ndarray: # the same shape; what is kept is scaled by 1/(1-rate)
+)->tuple: # x with some numbers at zero and the others scaled by 1/(1-rate), and what x was multiplied by, or None
     "Inverted dropout."
-    if rng is None or not rate: return x
-    kept = rng.random(x.shape, dtype=np.float32) >= rate
-    return x * (kept / np.array(1 - rate, x.dtype)).astype(x.dtype)
+    if rng is None or not rate: return x, None
+    kept = (rng.random(x.shape, dtype=np.float32) >= rate) * x.dtype.type(1 / (1 - rate))
+    return x * kept, kept

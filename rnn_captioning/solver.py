@@ -98,7 +98,7 @@ def next_batch(
     solver, # at some step
 )->tuple: # features, captions, and options for the model's `loss`
     "The captions of the coming step, with the features of their pictures."
-    dropout = dict(rng=step_rng(solver, 1)) if getattr(solver.model, 'dropout', 0) else {}
+    dropout = dict(rng=step_rng(solver, 1)) if getattr(solver.model, 'dropout', 0) or getattr(solver.model, 'inner_dropout', 0) else {}
     if solver.seed is None:
         captions, features, _ = sample_coco_minibatch(solver.data, solver.batch_size, split='train')
         return features, captions, dropout
