@@ -8,14 +8,14 @@ import json
 from pathlib import Path
 import numpy as np, h5py
 from .data import check_match
-from .files import CHECKPOINT, InputError, atomic_path, expect, open_hdf5, read, to_bytes, to_texts
+from .files import CHECKPOINT, InputError, atomic_path, expect, open_hdf5, read, reading, to_bytes, to_texts
 from .model import CaptioningRNN
 from .reward import CIDER
 from .solver import LIKELIHOOD, CaptioningSolver
 
 # %% auto #0
-__all__ = ['MODELS', 'OBJECTIVES', 'SOLVER_NUMBERS', 'SOLVER_LISTS', 'SOLVER_OPTIONS', 'save_checkpoint', 'load_checkpoint',
-           'load_solver', 'load_run']
+__all__ = ['MODELS', 'OBJECTIVES', 'SOLVER_NUMBERS', 'SOLVER_LISTS', 'SOLVER_OPTIONS', 'save_checkpoint', 'read_json',
+           'read_weights', 'load_checkpoint', 'load_solver', 'load_run']
 
 # %% ../nbs/14_checkpoint.ipynb #84e83ee2
 MODELS = {'CaptioningRNN': CaptioningRNN}      # a further captioner is a further row
@@ -56,23 +56,47 @@ def save_checkpoint(
         if solver is not None: _write_solver(f.create_group('solver'), solver)
 
 # %% ../nbs/14_checkpoint.ipynb #739efccf
+def read_json(
+    attributes, # of an HDF5 file or group
+    name:str, # of the attribute
+)->dict: # what is in it
+    "A dict that is kept as JSON."
+    found = json.loads(str(attributes.get(name, '')) or 'null')
+    expect(isinstance(found, dict), f'attribute {name!r} is {str(found)[:60]}: expected settings by name, as JSON')
+    return found
+
+def read_weights(group, name, shape, dtype):
+    "An array of finite numbers, of a shape that is compared before anything is read."
+    saved = read(group, name)
+    expect(saved.shape == tuple(shape), f'{group.name}/{name} has shape {saved.shape}: expected {tuple(shape)}')
+    expect(saved.dtype.kind == 'f', f'{group.name}/{name} has dtype {saved.dtype}: expected floating-point numbers')
+    weights = saved[()].astype(dtype)
+    expect(np.isfinite(weights).all(), f'{group.name}/{name} holds NaN or infinity: expected finite numbers')
+    return weights
+
+# %% ../nbs/14_checkpoint.ipynb #f351a865
 def load_checkpoint(
     path, # a file of `save_checkpoint`
 ): # the captioner, its attribute `encoder` as saved
     "The captioner of a checkpoint."
-    with open_hdf5(path, CHECKPOINT) as f:
-        kind = f.attrs.get('model')
-        expect(kind in MODELS, f'{path}: holds a {kind!r}: expected {" or ".join(MODELS)}')
-        words, config = to_texts(read(f, 'vocabulary')), json.loads(f.attrs['config'])
+    with reading(path), open_hdf5(path, CHECKPOINT) as f:
+        kind, config, words = str(f.attrs.get('model')), read_json(f.attrs, 'config'), to_texts(read(f, 'vocabulary'))
+        expect(kind in MODELS, f'holds a {kind!r}: expected {" or ".join(MODELS)}')
+        expect(config.get('dtype') in ('float32', 'float64', 'float16'), f'config has dtype {config.get("dtype")!r}: expected float32 or float64')
+        expect(len(set(words)) == len(words), 'vocabulary has words twice')
+        total = sum(getattr(w, 'size', 0) for w in f['params'].values())      # a file cannot ask for more memory than it has weights
+        sizes = [config.get(name, 0) for name in ('input_dim', 'hidden_dim', 'wordvec_dim')]
+        expect(all(isinstance(n, int) and 0 < n <= total for n in sizes), f'config has widths {sizes} and the file {total} weights: expected widths that fit')
         model = MODELS[kind]({w: i for i, w in enumerate(words)}, **{**config, 'dtype': np.dtype(config['dtype']).type}, rng=np.random.default_rng(0))
-        expect('params' in f, f'{path}: has no params')
-        for name, w in model.params.items():
-            saved = read(f['params'], name)
-            expect(saved.shape == w.shape, f'{path}: params/{name} has shape {saved.shape}: expected {w.shape}')
-            model.params[name] = saved[()].astype(w.dtype)
-        if 'features' in f: model.feature_mean, model.feature_scale = (read(f['features'], k)[()] for k in ('mean', 'scale'))
+        for name, w in model.params.items(): model.params[name] = read_weights(f['params'], name, w.shape, w.dtype)
+        if 'features' in f: model.feature_mean, model.feature_scale = (read_weights(f['features'], k, (model.input_dim,), model.dtype) for k in ('mean', 'scale'))
         model.encoder = str(f.attrs.get('encoder', ''))
     return model
+
+# %% ../nbs/14_checkpoint.ipynb #ca4492eb
+def _read_config(group, w):
+    "What an update rule remembers of one parameter: numbers, and arrays of the parameter's shape."
+    return {name: read_weights(group, name, w.shape, w.dtype) if item.shape else item[()].item() for name, item in group.items()}
 
 # %% ../nbs/14_checkpoint.ipynb #6a22745d
 def load_solver(
@@ -82,17 +106,18 @@ def load_solver(
     **options, # what cannot be stored: callbacks, progress, verbose
 ): # a solver that goes on where the other stopped
     "The solver of a checkpoint."
-    with open_hdf5(path, CHECKPOINT) as f:
+    with reading(path), open_hdf5(path, CHECKPOINT) as f:
         expect('solver' in f, f'{path}: was saved for captioning only: expected a checkpoint of an unfinished training')
         check_match(model, data)
         group = f['solver']
-        saved = json.loads(group.attrs['options'])
+        saved = read_json(group.attrs, 'options')
         expect(saved.get('objective') in OBJECTIVES, f'{path}: was trained for {saved.get("objective")!r}: expected {" or ".join(OBJECTIVES)}')
         solver = CaptioningSolver(model, data, **{**saved, 'objective': OBJECTIVES[saved['objective']], **options})
         for name in SOLVER_NUMBERS: setattr(solver, name, group.attrs[name].item())
-        for name in SOLVER_LISTS: setattr(solver, name, read(group, name)[()].tolist())
-        solver.best_params = {name: w[()] for name, w in group.get('best_params', {}).items()}
-        for name, config in group['optim'].items(): solver.optim_configs[name] = {k: v[()] if v.shape else v[()].item() for k, v in config.items()}
+        expect(0 <= solver.epoch and 0 <= solver.step <= solver.steps, f'solver is at epoch {solver.epoch} and step {solver.step}: expected a step of 0 to {solver.steps}')
+        for name in SOLVER_LISTS: setattr(solver, name, read(group, name)[()].astype(float).tolist())
+        if 'best_params' in group: solver.best_params = {name: read_weights(group['best_params'], name, w.shape, w.dtype) for name, w in model.params.items()}
+        for name, w in model.params.items(): solver.optim_configs[name] = _read_config(group[f'optim/{name}'], w)
     return solver
 
 # %% ../nbs/14_checkpoint.ipynb #bbec4ef7
@@ -100,4 +125,4 @@ def load_run(
     path, # a file of `save_checkpoint`
 )->dict: # as it was saved; empty where nothing was
     "What the run of a checkpoint was told."
-    with open_hdf5(path, CHECKPOINT) as f: return json.loads(f.attrs.get('run', '{}'))
+    with reading(path), open_hdf5(path, CHECKPOINT) as f: return read_json(f.attrs, 'run')

@@ -23,8 +23,9 @@ class OneLine(click.Group):
         except click.Abort:
             click.echo('stopped', err=True)
             sys.exit(130)
-        except (click.ClickException, InputError) as e:
-            lines = e.format_message() if isinstance(e, click.ClickException) else str(e)
+        except (click.ClickException, InputError, MemoryError, OSError) as e:
+            if isinstance(e, BrokenPipeError): raise
+            lines = e.format_message() if isinstance(e, click.ClickException) else f'not enough memory ({e})' if isinstance(e, MemoryError) else str(e)
             where = f' (see {e.ctx.command_path} --help)' if getattr(e, 'ctx', None) else ''
             click.echo(f'error: {" ".join(lines.split())}{where}', err=True)
         finally: warnings.showwarning = showwarning
@@ -88,9 +89,9 @@ def _report(solver, out, count=8):
     captions = write_captions(model, data[f'{split}_features'])
     marks = [None] * len(captions) if facts is None else truth(captions, facts).tolist()
     rows = range(0, len(captions), max(len(captions) // count, 1))[:count]
-    for i in rows: click.echo(f'{names[i]:<24}{ {None: "", True: "true   ", False: "false  "}[marks[i]] }{captions[i]}')
     picked = lambda values: [values[i] for i in rows]
     plot_captions(_pictures(data, split, rows), picked(captions), [(group or ['(none)'])[0] for group in picked(references)], picked(marks), Path(out)/'captions.png')
+    for i in rows: click.echo(f'{names[i]:<24}{ {None: "", True: "true   ", False: "false  "}[marks[i]] }{captions[i]}')
     if facts is not None: click.echo(f'{sum(marks) / len(marks):.1%} of {len(captions)} {split} captions are true of their picture')
 
 # %% ../nbs/15_command_line.ipynb #11b3b30e
@@ -137,8 +138,8 @@ def caption_command(photos, model, encoder, as_json, temperature, top_p, **decod
     from rnn_captioning.caption import load
     if temperature is not None or top_p is not None: decoding |= dict(beam_size=1, temperature=temperature, top_p=top_p)
     captioner, found, failed = load(model, encoder), [], 0
-    click.echo(f'captioner: {captioner.name}', err=True)
-    for result in captioner.stream(photos, progress=as_json, **decoding):
+    for number, result in enumerate(captioner.stream(photos, progress=as_json, **decoding)):
+        if not number: click.echo(f'captioner: {captioner.name}', err=True)
         failed += bool(result.error)
         if result.error: click.echo(f'error: {result.error}', err=True)
         if as_json: found.append(result.as_dict())
@@ -169,7 +170,11 @@ def evaluate_command(checkpoint, data, split, beam_size, length_penalty, per_ima
     "Score CHECKPOINT on a split of DATA."
     from rnn_captioning.checkpoint import load_checkpoint
     from rnn_captioning.data import open_data
+    from rnn_captioning.files import distinct_output, output_folder
     from rnn_captioning.metrics import evaluate
+    if per_image:
+        distinct_output(per_image, checkpoint, data)
+        output_folder(Path(per_image).parent)
     model, data = load_checkpoint(checkpoint), open_data(data)
     scores, captions, each = evaluate(model, data, split, progress=True, beam_size=beam_size, length_penalty=length_penalty)
     if per_image: _save_table(per_image, data[f'{split}_urls'], captions, each)
@@ -195,6 +200,8 @@ def prepare_command(splits, out, **options):
     from rnn_captioning.files import expect
     from rnn_captioning.prepare import prepare
     for s in splits: expect('=' in s, f'--split {s}: expected NAME=LISTFILE')
+    names = [s.split('=', 1)[0] for s in splits]
+    for name in names: expect(names.count(name) == 1, f'--split {name}=...: is given {names.count(name)} times: expected once')
     counts = prepare(**options, out=out, splits=dict(s.split('=', 1) for s in splits), progress=True)
     left_out = counts.pop('left_out')
     for name, why in left_out.items(): click.echo(f'left out: {why}', err=True)
@@ -217,17 +224,20 @@ def info(
 )->dict: # what it holds
     "What a file of the package holds."
     from rnn_captioning.data import open_data
-    from rnn_captioning.files import CHECKPOINT, open_hdf5, to_texts, read
-    with open_hdf5(path) as f:
-        found = dict(file=str(path), format=f.attrs['format'], encoder=str(f.attrs.get('encoder', '')), vocabulary=len(to_texts(read(f, 'vocabulary'))))
+    from rnn_captioning.files import CHECKPOINT, open_hdf5, to_texts, read, reading
+    from rnn_captioning.checkpoint import read_json
+    with reading(path), open_hdf5(path) as f:
+        found = dict(file=str(path), format=str(f.attrs['format']), encoder=str(f.attrs.get('encoder', '')), vocabulary=len(to_texts(read(f, 'vocabulary'))))
         if found['format'] == CHECKPOINT:
-            found |= dict(model=f.attrs['model'], **json.loads(f.attrs['config']), parameters=sum(w.size for w in f['params'].values()))
-            if 'solver' in f: found |= dict(epoch=int(f['solver'].attrs['epoch']), step=int(f['solver'].attrs['step']), best_val_loss=float(f['solver'].attrs['best_val_loss']))
+            found |= dict(model=str(f.attrs['model']), **read_json(f.attrs, 'config'), parameters=sum(w.size for w in f['params'].values()))
+            if 'solver' in f: found |= dict(epoch=int(f['solver'].attrs['epoch']), step=int(f['solver'].attrs['step']), best_val_loss=_finite(f['solver'].attrs['best_val_loss']))
             return found
     data = open_data(path, in_memory=False)
     for s in data.splits: found[s] = dict(images=len(data[f'{s}_features']), captions=len(data[f'{s}_captions']), features=list(data[f'{s}_features'].shape[1:]))
     data.close()
     return found
+
+def _finite(number): return float(number) if abs(number) < float('inf') else None
 
 # %% ../nbs/15_command_line.ipynb #79439898
 @main.command('info', epilog='Example: rnn-captioning info captioner/checkpoint.h5')

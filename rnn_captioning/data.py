@@ -4,12 +4,13 @@
 
 # %% ../nbs/10_data.ipynb #01d0f27d
 from __future__ import annotations
-import json
+import json, re
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 import numpy as np, h5py
-from .files import (DATA, InputError, atomic_path, check_captions, check_features, expect, open_hdf5, read,
-                                  to_bytes, to_texts)
+from .files import (DATA, InputError, atomic_path, check_captions, check_features, distinct_output, expect, open_hdf5, read,
+                                  reading, to_bytes, to_texts)
 
 # %% auto #0
 __all__ = ['SPECIAL', 'PER_CAPTION', 'REQUIRED', 'decode_captions', 'caption_texts', 'check_splits', 'check_vocabulary',
@@ -49,14 +50,22 @@ def caption_texts(
 PER_CAPTION = 'captions', 'image_idxs', 'texts'      # all else in a split has one row a picture
 
 def _check_counts(where, arrays):
+    for key, value in arrays.items(): expect(len(np.shape(value)) > 0, f'{where}: {key} is a single value: expected a table')
     captions, pictures = len(arrays['captions']), len(arrays['features'])
     expect(captions > 0, f'{where} has no captions: expected at least one')
     for key, value in arrays.items():
         right, other = (captions, 'captions') if key in PER_CAPTION else (pictures, 'features')
         expect(len(value) == right, f'{where}: {len(value)} {key} and {right} {other}: expected as many of each')
     index = np.asarray(arrays['image_idxs'])
-    expect(index.dtype.kind in 'iu' and index.min() >= 0 and index.max() < pictures,
+    expect(index.ndim == 1 and index.dtype.kind in 'iu', f'{where}: image_idxs have shape {index.shape} and dtype {index.dtype}: expected whole numbers, (captions,)')
+    expect(index.min() >= 0 and index.max() < pictures,
            f'{where}: image_idxs run from {index.min()} to {index.max()}: expected whole numbers, 0 to {pictures - 1}')
+
+# %% ../nbs/10_data.ipynb #580f2f2b
+def _check_json(texts, name):
+    for i, text in enumerate(np.asarray(texts)):
+        try: json.loads(text)
+        except (ValueError, TypeError) as e: raise InputError(f'{name}: row {i} is not JSON ({e})') from e
 
 # %% ../nbs/10_data.ipynb #b4b9aff1
 def check_splits(
@@ -67,13 +76,16 @@ def check_splits(
 ):
     "Raise an `InputError` unless the parts of every split agree with each other and with the vocabulary."
     expect(splits, f'{where}: has no splits: expected one called train')
+    for name in splits: expect(re.fullmatch(r'\w[\w.-]*', name) and name != 'vocabulary', f'{where}: split {name!r}: expected a name of letters, digits and _.- other than vocabulary')
     widths = {name: tuple(np.shape(arrays['features'])[1:]) for name, arrays in splits.items()}
     expect(len(set(widths.values())) == 1, f'{where}: features differ in width between splits: {widths}')
+    expect(all(next(iter(widths.values()))), f'{where}: features have shape {next(iter(widths.values()))} a picture: expected at least one number')
     for name, arrays in splits.items():
         label = f'{where}: split {name!r}'
         _check_counts(label, arrays)
         captions = check_captions(arrays['captions'], vocabulary_size, f'{label}: captions')
         check_features(arrays['features'], f'{label}: features')
+        if 'facts' in arrays: _check_json(arrays['facts'], f'{label}: facts')
         said = captions[:, 1] > SPECIAL.index('<END>')
         expect(empty_ok or said.all(), f'{label}: caption {(~said).argmax()} has no words: expected at least one')
 
@@ -90,7 +102,7 @@ def _coco_file(folder, name, *keys, more=False):
     path = Path(folder)/name
     expect(path.is_file(), f'{path}: no such file: expected the folder of the course\'s coco_captioning.zip')
     try:
-        with h5py.File(path, 'r') as f: return {k: np.asarray(read(f, k)) for k in (*keys, *(set(f) - set(keys) if more else ()))}
+        with h5py.File(path, 'r') as f, reading(path): return {k: np.asarray(read(f, k)) for k in (*keys, *(set(f) - set(keys) if more else ()))}
     except OSError as e: raise InputError(f'{path}: is not a readable HDF5 file ({str(e).splitlines()[0]})') from e
 
 def _coco_vocabulary(path):
@@ -163,6 +175,7 @@ def write_data(
     images:str='', # the folder of the photographs, where there is one
 ):
     "Write a data set, all of it or nothing; `InputError` where its parts disagree."
+    distinct_output(path)
     check_vocabulary(path, vocabulary)
     for name, arrays in splits.items():
         for key in REQUIRED: expect(key in arrays, f'{path}: split {name!r} has no {key!r}')
@@ -213,17 +226,14 @@ def open_data(
 )->CaptionData: # answers to the course's names
     "Open a data set; `InputError` where it is not one, or where its parts disagree."
     if Path(path).is_dir(): return CaptionData(load_coco_data(path), path, 'VGG-16 fc7 of the CS231n coco_captioning folder')
-    f = open_hdf5(path, DATA)
-    try:
+    with reading(path), ExitStack() as closing:
+        f = closing.enter_context(open_hdf5(path, DATA))
         vocabulary = to_texts(read(f, 'vocabulary'))
         check_vocabulary(path, vocabulary)
-        splits = {split: _read_split(f[split], in_memory) for split in f if isinstance(f[split], h5py.Group)}
+        splits = {split: _read_split(f[split], in_memory) for split in f if f.get(split, getclass=True) is h5py.Group}
         check_splits(path, splits, len(vocabulary))
         encoder, images = (str(f.attrs.get(key, '')) for key in ('encoder', 'images'))
-    except InputError:
-        f.close()
-        raise
-    if in_memory: f.close()
+        if not in_memory: closing.pop_all()
     arrays = dict(idx_to_word=vocabulary, word_to_idx={w: i for i, w in enumerate(vocabulary)})
     for split, parts in splits.items(): arrays |= {f'{split}_{"urls" if key == "names" else key}': value for key, value in parts.items()}
     return CaptionData(arrays, path, encoder, None if in_memory else f, images)

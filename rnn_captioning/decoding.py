@@ -243,6 +243,7 @@ def decode(
     "Write captions for many pictures."
     expect(model._start is not None and model._end is not None, 'the vocabulary has no <START> or no <END>: captions cannot be written')
     expect(beam_size >= 1 and num_captions >= 1 and batch_size >= 1, f'beam_size is {beam_size}, num_captions {num_captions} and batch_size {batch_size}: expected at least 1 each')
+    expect(np.isfinite(length_penalty), f'length_penalty is {length_penalty}: expected a finite number')
     by_chance = next((name for name, value in dict(temperature=temperature, top_k=top_k, top_p=top_p).items() if value is not None), None)
     expect(not by_chance or beam_size == 1, f'{by_chance} asks for words drawn by lot and beam_size {beam_size} for the best ones: expected one of the two')
     rules = Rules(max_length, min_length, no_repeat_ngram)

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np, h5py
 
 # %% auto #0
-__all__ = ['DATA', 'CHECKPOINT', 'InputError', 'expect', 'raises', 'check_features', 'check_captions', 'atomic_path',
-           'output_folder', 'open_hdf5', 'read', 'to_bytes', 'to_texts', 'shipped']
+__all__ = ['DATA', 'CHECKPOINT', 'VERSION', 'InputError', 'expect', 'raises', 'check_features', 'check_captions', 'kind_of',
+           'existing_file', 'reading', 'atomic_path', 'output_folder', 'distinct_output', 'open_hdf5', 'read',
+           'to_bytes', 'to_texts', 'shipped']
 
 # %% ../nbs/08_files.ipynb #51a5105d
 class InputError(ValueError):
@@ -69,51 +70,97 @@ def check_captions(
     expect(not bad.any(), f'{name}: row {bad.argmax()} holds a word id outside the vocabulary: expected 0 to {vocabulary_size - 1}')
     return captions
 
+# %% ../nbs/08_files.ipynb #36243487
+def kind_of(
+    path, # that exists
+)->str: # in a message
+    "What there is at a path, if not a file."
+    return 'a folder' if Path(path).is_dir() else 'not a regular file'
+
+def existing_file(
+    path, # of a file that is to be read
+    expected:str='a file', # what kind, for the message
+)->Path: # the same
+    "Make sure that a file is there, or raise an `InputError` that says what is there instead."
+    expect(str(path), f'the path of {expected} is empty: expected the path of {expected}')
+    expect(Path(path).exists(), f'{path}: no such file')
+    expect(Path(path).is_file(), f'{path}: is {kind_of(path)}: expected {expected}')
+    return Path(path)
+
+def _reason(error): return os.strerror(error.errno) if error.errno else ' '.join(str(error).split())
+
+# %% ../nbs/08_files.ipynb #2b75916e
+@contextmanager
+def reading(
+    path, # what is being read
+):
+    "Turn whatever goes wrong while a file is read into an `InputError` that names it."
+    try: yield
+    except InputError as e:
+        if str(path) in str(e): raise
+        raise InputError(f'{path}: {e}') from e
+    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, ArithmeticError, RuntimeError, MemoryError) as e:
+        raise InputError(f'{path}: is damaged, or not what it says it is ({type(e).__name__}: {" ".join(str(e).split())[:200]})') from e
+
 # %% ../nbs/08_files.ipynb #c19a0939
 @contextmanager
 def atomic_path(
     path, # where the file shall be
 ):
     "A path beside `path` to write to; renamed to `path` when the block ends well, removed when it does not."
-    path = Path(path)
+    path = Path(os.path.realpath(path))      # a link stays a link
+    expect(path.is_file() or not path.exists(), f'{path}: is {kind_of(path)}: expected a file, or a place for a new one')
     beside = path.with_name(f'.{path.name}.{os.getpid()}.part')
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield beside
         with open(beside, 'rb+') as f: os.fsync(f.fileno())
         os.replace(beside, path)
-    except OSError as e: raise InputError(f'{path}: cannot be written ({e.strerror or e}); what was there is untouched') from e
+    except OSError as e: raise InputError(f'{path}: cannot be written ({_reason(e)}); what was there is untouched') from e
     finally:
         if path.parent.is_dir(): beside.unlink(missing_ok=True)
 
 # %% ../nbs/08_files.ipynb #f7089bca
 def output_folder(
     path, # a folder, made if it is not there
+    *files:str, # the names of files that will be written there
 )->Path: # the same
     "Make sure that files can be written to a folder, or raise an `InputError` that says why not."
+    expect(str(path), 'the path of a folder is empty: expected one to write to')
     try:
         Path(path).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path): pass
-    except OSError as e: raise InputError(f'{path}: no files can be written there ({e.strerror or e}): expected a folder') from e
+    except OSError as e: raise InputError(f'{path}: no files can be written there ({_reason(e)}): expected a folder') from e
+    for name in files: expect(not (Path(path)/name).is_dir(), f'{Path(path)/name}: is a folder: expected a place for a file')
     return Path(path)
 
+# %% ../nbs/08_files.ipynb #4ef0fc7d
+def distinct_output(
+    out, # a file that will be written
+    *inputs, # files that are read for it
+):
+    "Raise an `InputError` if a file would be written over one that it is made from, or over something that is no file."
+    expect(str(out), 'the path of the output is empty: expected a place for a file')
+    expect(Path(out).is_file() or not Path(out).exists(), f'{out}: is {kind_of(out)}: expected a file, or a place for a new one')
+    for path in inputs: expect(not (Path(out).exists() and Path(path).exists() and os.path.samefile(out, path)), f'{out}: is read, and would be written over: expected another file')
+
 # %% ../nbs/08_files.ipynb #1f15e89f
-DATA, CHECKPOINT = 'rnn_captioning data', 'rnn_captioning checkpoint'
+DATA, CHECKPOINT, VERSION = 'rnn_captioning data', 'rnn_captioning checkpoint', 1
 
 def open_hdf5(
     path, # the file
     kind:str=None, # `DATA` or `CHECKPOINT`; None: either
 )->h5py.File: # open for reading; close it, or use it in a `with`
     "Open an HDF5 file of the package; `InputError` if it is missing, unreadable or of another kind."
-    path = Path(path)
-    expect(path.exists(), f'{path}: no such file')
-    expect(path.is_file(), f'{path}: is a folder: expected an HDF5 file')
+    path = existing_file(path, 'an HDF5 file')
     try: file = h5py.File(path, 'r')
     except OSError as e: raise InputError(f'{path}: is not a readable HDF5 file ({str(e).splitlines()[0]})') from e
-    found = file.attrs.get('format', 'an HDF5 file of another program')
-    if found == kind or (kind is None and found in (DATA, CHECKPOINT)): return file
+    found, version = str(file.attrs.get('format', 'an HDF5 file of another program')), file.attrs.get('version')
+    right = found == kind or (kind is None and found in (DATA, CHECKPOINT))
+    if right and np.array_equal(version, VERSION): return file
     file.close()
-    raise InputError(f'{path}: is {found!r}: expected {kind or f"{DATA} or {CHECKPOINT}"!r}')
+    expect(right, f'{path}: is {found!r}: expected {kind or f"{DATA} or {CHECKPOINT}"!r}')
+    raise InputError(f'{path}: is of version {version}: expected {VERSION}; a newer version of the package may read it')
 
 # %% ../nbs/08_files.ipynb #c1da9ef7
 def read(
@@ -121,6 +168,7 @@ def read(
     name:str, # the data set in it
 )->h5py.Dataset: # not yet in memory
     "The data set called `name`, or an `InputError` that lists what there is instead."
+    expect(isinstance(group, h5py.Group), f'{group.file.filename}: {group.name} is a data set: expected a group that has {name!r}')
     item = group.get(name)
     where = f'{group.file.filename}{"" if group.name == "/" else ":" + group.name}'
     expect(isinstance(item, h5py.Dataset), f'{where}: has no data set {name!r}: found {", ".join(sorted(group)) or "nothing"}')
@@ -131,9 +179,14 @@ def to_bytes(texts)->np.ndarray:
     "A list of strings as an array of fixed-length UTF-8."
     return np.array([t.encode() for t in texts], dtype='S') if len(texts) else np.zeros(0, 'S1')
 
-def to_texts(raw)->list:
-    "An array of UTF-8 as a list of strings."
-    return [t.decode(errors='replace') for t in np.asarray(raw)]
+def to_texts(
+    raw, # a data set of texts
+)->list: # of strings
+    "An array of UTF-8 as a list of strings, or an `InputError`."
+    array, where = np.asarray(raw), f'{raw.file.filename}:{raw.name}' if isinstance(raw, h5py.Dataset) else 'texts'
+    expect(array.ndim == 1 and array.dtype.kind in 'SO', f'{where}: has shape {array.shape} and dtype {array.dtype}: expected a list of texts')
+    try: return [t.decode() for t in array]
+    except (UnicodeDecodeError, AttributeError) as e: raise InputError(f'{where}: is not text in UTF-8 ({e})') from e
 
 # %% ../nbs/08_files.ipynb #3642f974
 def shipped(

@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 import numpy as np, h5py
 from .data import SPECIAL, decode_captions, write_data
-from .files import InputError, atomic_path, expect, output_folder, read, to_texts
+from .files import InputError, atomic_path, check_features, distinct_output, existing_file, expect, output_folder, read, reading, to_texts
 
 # %% auto #0
 __all__ = ['TOKENIZER', 'FORMATS', 'tokenize', 'build_vocabulary', 'encode_captions', 'read_captions', 'read_features', 'locate',
@@ -52,18 +52,20 @@ def encode_captions(
 
 # %% ../nbs/11_prepare.ipynb #41a6d55c
 def _from_tokens(text, path):
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split('\n'), 1):
         if not line.strip(): continue
         name, tab, caption = line.partition('\t')
         expect(tab, f'{path}: line {number} has no tab: expected NAME#K<TAB>caption, found {line[:40]!r}')
         yield name.rpartition('#')[0] or name, caption, name, None
 
 def _from_csv(text, path):
-    reader = csv.DictReader(io.StringIO(text), skipinitialspace=True)
-    for row in reader:
-        expect(row['image'] and row['caption'] is not None and None not in row,
-               f'{path}: line {reader.line_num} has not two fields: expected image,caption with quotes around a caption that has commas')
-        yield row['image'].strip(), row['caption'], row['caption'], None
+    reader = csv.reader(io.StringIO(text, newline=''), skipinitialspace=True, strict=True)
+    try:
+        next(reader)      # the names of the columns, by which the format was recognised
+        for row in filter(None, reader):
+            expect(len(row) == 2 and row[0].strip(), f'{path}: line {reader.line_num} has not two fields: expected image,caption with quotes around a caption that has commas')
+            yield row[0].strip(), row[1], row[1], None
+    except csv.Error as e: raise InputError(f'{path}: line {reader.line_num} cannot be read as CSV ({e}): expected a quote at the end of every quoted caption') from e
 
 # %% ../nbs/11_prepare.ipynb #10e78b1f
 def _json(text, path):
@@ -85,6 +87,7 @@ def _from_karpathy(text, path):
     try:
         for image in found['images']:
             split = {'restval': 'train'}.get(image['split'], image['split'])      # as the papers use it
+            expect(isinstance(split, str) and split, f'{path}: image {image["filename"]!r} is in split {split!r}: expected train, val or test')
             for i, sentence in enumerate(image['sentences']): yield image['filename'], sentence['raw'], i, split
     except (KeyError, TypeError) as e: raise InputError(f'{path}: an image lacks filename, split or sentences with raw ({e!r}): expected a Karpathy dataset') from e
 
@@ -100,7 +103,7 @@ def read_captions(
     path, # a captions file in one of `FORMATS`
 )->tuple: # {image name: [caption, ...]} in the order of the file, and {image name: split} where the file says
     "The captions of each image, in a format recognised by content; what is left out is counted in a warning."
-    expect(Path(path).is_file(), f'{path}: no such file')
+    existing_file(path, 'a file of captions')
     try: text = Path(path).read_text(encoding='utf-8-sig').lstrip()
     except UnicodeDecodeError as e: raise InputError(f'{path}: byte {e.start} is not UTF-8: save the file with that encoding') from e
     reader = next((r for _, pattern, r in FORMATS if re.match(pattern, text, re.M)), None)
@@ -123,13 +126,15 @@ def read_features(
     path, # HDF5 with `features` (pictures, D) and `image_names` (pictures,)
 )->tuple: # names, features as an array, and how they were made
     "The features of a file, the name of each row's image, and the attribute `encoder`."
-    expect(Path(path).is_file(), f'{path}: no such file')
+    existing_file(path, 'an HDF5 file of features')
     try: f = h5py.File(path, 'r')
     except OSError as e: raise InputError(f'{path}: is not a readable HDF5 file ({str(e).splitlines()[0]})') from e
-    with f:
-        features, names = np.asarray(read(f, 'features')), to_texts(read(f, 'image_names'))
+    with f, reading(path):
+        features, names = check_features(np.asarray(read(f, 'features')), f'{path}: features'), to_texts(read(f, 'image_names'))
         encoder = str(f.attrs.get('encoder', f['features'].attrs.get('encoder', f'unknown ({Path(path).name})')))
     expect(len(features) == len(names), f'{path}: {len(features)} features and {len(names)} image_names: expected as many of each')
+    twice = [name for name, n in Counter(names).items() if n > 1]
+    expect(not twice, f'{path}: {len(twice)} image_names are there twice, such as {twice[0] if twice else ""!r}: expected each once')
     return names, features, encoder
 
 # %% ../nbs/11_prepare.ipynb #da386c9e
@@ -217,6 +222,8 @@ def split_images(
         expect(not twice, f'{len(twice)} images are in two splits, such as {twice[0] if twice else ""}')
         there = set(images)
         splits = {name: [i for i in group if i in there] for name, group in wanted.items()}
+        unknown = [i for group in wanted.values() for i in group if i not in there]
+        if unknown: warnings.warn(f'{len(unknown)} images of the lists have no captions or no features: {_few(unknown)}')
     elif known:
         splits = {name: [i for i in images if known.get(i) == name] for name in dict.fromkeys(known.values())}
     else:
@@ -228,10 +235,12 @@ def split_images(
     return splits
 
 def _read_list(path):
-    expect(Path(path).is_file(), f'{path}: no such file')
-    try: lines = Path(path).read_text(encoding='utf-8-sig').splitlines()
+    existing_file(path, 'a list of image names')
+    try: lines = Path(path).read_text(encoding='utf-8-sig').split('\n')
     except UnicodeDecodeError as e: raise InputError(f'{path}: byte {e.start} is not UTF-8: expected a list of image names, one a line') from e
     return list(dict.fromkeys(line.strip() for line in lines if line.strip()))
+
+def _few(names): return ', '.join(list(names)[:5]) + (f' and {len(names) - 5} more' if len(names) > 5 else '')
 
 # %% ../nbs/11_prepare.ipynb #da2e8e0a
 def _split_arrays(images, captions, row_of, arrays, vocabulary, max_words):
@@ -240,8 +249,6 @@ def _split_arrays(images, captions, row_of, arrays, vocabulary, max_words):
     index = np.repeat(np.arange(len(images)), [len(captions[image]) for image in images]).astype(np.int32)
     rows = [row_of[image] for image in images]
     return dict(captions=ids, image_idxs=index, names=images, texts=texts, **{key: value[rows] for key, value in arrays.items()}), cut
-
-def _few(names): return ', '.join(list(names)[:5]) + (f' and {len(names) - 5} more' if len(names) > 5 else '')
 
 # %% ../nbs/11_prepare.ipynb #9dea7802
 def prepare(
@@ -260,7 +267,11 @@ def prepare(
 )->dict: # what was written: counts by name, and under 'left_out' {image: why}
     "Make a data set from a captions file and a features file, or from captions and photographs."
     expect((features is None) != (images is None), 'prepare needs a file of features or a folder of images: expected one of the two')
+    expect(images is not None or not (grid or encoder), 'grid and encoder are for a folder of images: expected neither with a file of features')
+    for name, value, least in (('min_count', min_count, 1), ('max_words', max_words, 1), ('seed', seed, 0)): expect(value >= least, f'{name} is {value}: expected at least {least}')
+    distinct_output(out, captions, *([features] if features else []), *(splits or {}).values())
     texts, known = read_captions(captions)
+    if splits: split_images([name for path in splits.values() for name in _read_list(path)], splits)      # before hours of work
     parts, left_out = Path(out).with_name(f'.{Path(out).name}.parts'), {}
     if features is not None:
         names, rows, made_by = read_features(features)
@@ -280,6 +291,7 @@ def prepare(
     groups = split_images(there, splits, known, seed=seed)
     expect('train' in groups, f'splits are {", ".join(groups)}: expected one called train')
     vocabulary = build_vocabulary([t for image in groups['train'] for t in texts[image]], min_count)
+    expect(len(vocabulary) > len(SPECIAL), f'min_count is {min_count}: no word occurs so often in the training captions')
     made = {name: _split_arrays(group, texts, row_of, arrays, vocabulary, max_words) for name, group in groups.items()}
     cut = sum(n for _, n in made.values())
     if cut: warnings.warn(f'{cut} captions of more than {max_words} words are cut to that length')

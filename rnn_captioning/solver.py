@@ -15,7 +15,7 @@ from .files import InputError, expect
 
 # %% auto #0
 __all__ = ['SCHEDULES', 'OPTIONS', 'LIKELIHOOD', 'clip_gradients', 'validation_loss', 'CaptioningSolver', 'next_batch',
-           'step_rng', 'Objective', 'train_step', 'end_epoch', 'epochs_since_best', 'progress_bar']
+           'step_rng', 'Objective', 'diverged', 'train_step', 'end_epoch', 'epochs_since_best', 'progress_bar']
 
 # %% ../nbs/07_solver.ipynb #6ce48bfd
 def clip_gradients(
@@ -123,12 +123,19 @@ class Objective:
 
 LIKELIHOOD = Objective('likelihood', next_batch, validation_loss)
 
+# %% ../nbs/07_solver.ipynb #c34e7dd2
+def diverged(solver, loss, norm):
+    "What to say of a run that has gone astray."
+    rate = next(iter(solver.optim_configs.values())).get('learning_rate', 'as the rule has it')
+    return f'step {solver.step}: the loss is {loss} and the length of the gradient {norm}, at learning_rate {rate}: expected finite numbers; lower learning_rate, or set clip_norm'
+
 # %% ../nbs/07_solver.ipynb #fca5ae1d
 def train_step(solver):
     "One minibatch: loss, gradients, update."
     features, captions, options = solver.objective.batch(solver)
     loss, grads = solver.model.loss(features, captions, **options)
-    if solver.clip_norm: clip_gradients(grads, solver.clip_norm)
+    norm = clip_gradients(grads, solver.clip_norm or np.inf)
+    expect(np.isfinite(loss) and np.isfinite(norm), diverged(solver, loss, norm))
     schedule = SCHEDULES.get(solver.lr_schedule, solver.lr_schedule)
     factor = schedule(solver.step / solver.steps) if schedule else 1.
     for name, w in solver.model.params.items():

@@ -72,7 +72,7 @@ def tiny(tmp_path_factory):
     folder = tmp_path_factory.mktemp('tiny')
     make_scenes(folder/'data.h5', train=12, val=3, test=3)
     def stop(solver): raise Stop
-    try: train(folder/'data.h5', folder, epochs=2, hidden_dim=4, wordvec_dim=4, batch_size=20, callbacks=[stop])
+    try: train(folder/'data.h5', folder, epochs=2, reward_epochs=0, hidden_dim=4, wordvec_dim=4, batch_size=20, callbacks=[stop])
     except Stop: return folder
 
 # data sets
@@ -111,22 +111,22 @@ DATA = [
     case('word twice', put('vocabulary', at(5, b'a')), ['vocabulary', 'words twice']),
     case('no format', no_attribute('format'), ['HDF5 file of another program', 'rnn_captioning data']),
     case('format a number', attribute('format', 3), ['3', 'rnn_captioning data']),
-    case('format a list', attribute('format', [1, 2]), ['rnn_captioning data'], bug='open_hdf5 compares an array'),
-    case('version of the future', attribute('version', 9), ['version', '9'], bug='the version is written and never read'),
-    case('vocabulary of numbers', put('vocabulary', np.arange(41)), ['vocabulary', 'text'], bug='to_texts decodes anything'),
-    case('vocabulary of two dimensions', put('vocabulary', lambda a: a[:, None]), ['vocabulary', 'shape'], bug='to_texts decodes anything'),
-    case('vocabulary of no dimension', put('vocabulary', b'a'), ['vocabulary', 'shape'], bug='to_texts decodes anything'),
+    case('format a list', attribute('format', [1, 2]), ['rnn_captioning data']),
+    case('version of the future', attribute('version', 9), ['version', '9']),
+    case('vocabulary of numbers', put('vocabulary', np.arange(41)), ['vocabulary', 'text']),
+    case('vocabulary of two dimensions', put('vocabulary', lambda a: a[:, None]), ['vocabulary', 'shape']),
+    case('vocabulary of no dimension', put('vocabulary', b'a'), ['vocabulary', 'shape']),
     case('names of numbers', put('train/names', np.arange(12)), ['train', 'names', 'text'], bug='to_texts decodes anything'),
     case('texts of two dimensions', put('train/texts', lambda a: a[:, None]), ['train', 'texts', 'shape'], bug='to_texts decodes anything'),
     case('captions of no dimension', put('train/captions', 3), ['train', 'captions', 'shape'], bug='_check_counts takes the length of a scalar'),
     case('index of no dimension', put('train/image_idxs', 3), ['train', 'image_idxs', 'shape'], bug='_check_counts takes the length of a scalar'),
     case('pictures of no dimension', put('test/pictures', 3), ['test', 'pictures', 'shape'], bug='_check_counts takes the length of a scalar'),
-    case('index of two dimensions', put('train/image_idxs', lambda a: a[:, None]), ['train', 'image_idxs', 'shape'], bug='the shape of image_idxs is not looked at'),
-    case('index of text', put('train/image_idxs', lambda a: a.astype('S')), ['train', 'image_idxs', 'whole numbers'], bug='the smallest of texts is asked for before the dtype'),
+    case('index of two dimensions', put('train/image_idxs', lambda a: a[:, None]), ['train', 'image_idxs', 'shape']),
+    case('index of text', put('train/image_idxs', lambda a: a.astype('S')), ['train', 'image_idxs', 'whole numbers']),
     case('features without numbers', put('train/features', h5py.Empty('f4')), ['train', 'features'], bug='a null dataspace is no array'),
     case('features of no width', everywhere('features', lambda a: a[:, :0]), ['features', '(12, 0)'], bug='a width of 0 is accepted'),
     case('features beyond float32', everywhere('features', lambda a: a * 1e300), ['features', 'row 0'], bug='finite in float64 is infinite in the float32 of the model'),
-    case('facts not JSON', put('test/facts', lambda a: np.array([b'{'] * 3)), ['test', 'facts', 'JSON'], bug='facts are read after the training'),
+    case('facts not JSON', put('test/facts', lambda a: np.array([b'{'] * 3)), ['test', 'facts', 'JSON']),
     case('pictures of text', put('test/pictures', lambda a: np.array([b'x'] * 3)), ['test', 'pictures'], bug='pictures are looked at after the training'),
     case('link to nowhere', lambda f: f.__setitem__('more', h5py.SoftLink('/nowhere')), ['more'], bug='open_data follows every name in the file'),
     case('compressed bytes broken', damage('train/captions'), ['train', 'captions'], bug='an OSError while reading is not turned into an InputError'),
@@ -186,10 +186,10 @@ VOCABULARY = ['<NULL>', '<START>', '<END>', '<UNK>', 'dog']
     case('no splits', VOCABULARY, {}, ['no splits']),
     case('index out of range', VOCABULARY, dict(train=split(image_idxs=np.array([0, 2]))), ['0 to 2', 'expected whole numbers, 0 to 1']),
     case('vocabulary short', VOCABULARY[:3], dict(train=split()), ['vocabulary', '<UNK>']),
-    case('split named vocabulary', VOCABULARY, dict(train=split(), vocabulary=split()), ["'vocabulary'"], bug='the name of a split is not checked'),
-    case('split with a slash', VOCABULARY, {'train': split(), 'a/b': split()}, ["'a/b'"], bug='it is written, and then cannot be opened'),
-    case('split named dot', VOCABULARY, {'train': split(), '.': split()}, ["'.'"], bug='it is written, and then cannot be opened'),
-    case('split without a name', VOCABULARY, {'train': split(), '': split()}, ["''"], bug='it is written, and then cannot be opened'),
+    case('split named vocabulary', VOCABULARY, dict(train=split(), vocabulary=split()), ["'vocabulary'"]),
+    case('split with a slash', VOCABULARY, {'train': split(), 'a/b': split()}, ["'a/b'"]),
+    case('split named dot', VOCABULARY, {'train': split(), '.': split()}, ["'.'"]),
+    case('split without a name', VOCABULARY, {'train': split(), '': split()}, ["''"]),
     case('ragged features', VOCABULARY, dict(train=split(features=[[1.], [1., 2.]])), ["'train'", 'features'], bug='NumPy\'s own error comes through'),
 ])
 def test_write_data(tmp_path, vocabulary, splits, says):
@@ -211,29 +211,29 @@ CHECKPOINTS = [
     case('no format', no_attribute('format'), ['another program', 'rnn_captioning checkpoint']),
     case('configuration of another width', in_json('config', hidden_dim=5), ['W_proj', '(33, 4)', 'expected (33, 5)']),
     case('no mean', drop('features/mean'), ["has no data set 'mean'", 'found scale']),
-    case('params a data set', put('params', 3), ['params'], bug='read takes a data set for a group'),
-    case('features a data set', put('features', 3), ['features'], bug='read takes a data set for a group'),
-    case('parameter not a number', put('params/Wx', lambda a: a * np.nan), ['params/Wx', 'NaN'], bug='parameters are not looked at'),
-    case('parameter of text', put('params/Wx', lambda a: a.astype('S')), ['params/Wx', 'dtype'], bug='parameters are not looked at'),
-    case('mean too short', put('features/mean', lambda a: a[:-1]), ['features/mean', '(32,)', '(33,)'], bug='mean and scale are not looked at'),
-    case('mean not a number', put('features/mean', lambda a: a * np.nan), ['features/mean', 'NaN'], bug='mean and scale are not looked at'),
-    case('scale of text', put('features/scale', lambda a: a.astype('S')), ['features/scale', 'dtype'], bug='mean and scale are not looked at'),
-    case('vocabulary of numbers', put('vocabulary', np.arange(41)), ['vocabulary', 'text'], bug='to_texts decodes anything'),
-    case('vocabulary without <NULL>', put('vocabulary', at(0, b'nothing')), ['vocabulary', '<NULL>'], bug='the vocabulary of a checkpoint is not checked'),
-    case('model a list', attribute('model', [1, 2]), ['expected CaptioningRNN'], bug='an array is looked up in a dict'),
-    case('version of the future', attribute('version', 9), ['version', '9'], bug='the version is written and never read'),
-    case('no configuration', no_attribute('config'), ['config'], bug='the attribute is taken for granted'),
-    case('configuration cut short', attribute('config', '{"input_dim": 33'), ['config', 'JSON'], bug='the attribute is taken for granted'),
-    case('configuration a list', attribute('config', '[1]'), ['config'], bug='the attribute is taken for granted'),
-    case('configuration a number', attribute('config', 3), ['config'], bug='the attribute is taken for granted'),
-    case('configuration unknown', in_json('config', nonsense=1), ['config', 'nonsense'], bug='the attribute is taken for granted'),
-    case('configuration without dtype', in_json('config', dtype=None), ['config', 'dtype'], bug='the attribute is taken for granted'),
-    case('dtype unknown', in_json('config', dtype='nonsense'), ['config', 'nonsense'], bug='the attribute is taken for granted'),
-    case('dtype whole numbers', in_json('config', dtype='int32'), ['config', 'int32'], bug='the attribute is taken for granted'),
+    case('params a data set', put('params', 3), ['params']),
+    case('features a data set', put('features', 3), ['features']),
+    case('parameter not a number', put('params/Wx', lambda a: a * np.nan), ['params/Wx', 'NaN']),
+    case('parameter of text', put('params/Wx', lambda a: a.astype('S')), ['params/Wx', 'dtype']),
+    case('mean too short', put('features/mean', lambda a: a[:-1]), ['features/mean', '(32,)', '(33,)']),
+    case('mean not a number', put('features/mean', lambda a: a * np.nan), ['features/mean', 'NaN']),
+    case('scale of text', put('features/scale', lambda a: a.astype('S')), ['features/scale', 'dtype']),
+    case('vocabulary of numbers', put('vocabulary', np.arange(41)), ['vocabulary', 'text']),
+    case('vocabulary without <NULL>', put('vocabulary', at(0, b'nothing')), ['vocabulary', '<NULL>']),
+    case('model a list', attribute('model', [1, 2]), ['expected CaptioningRNN']),
+    case('version of the future', attribute('version', 9), ['version', '9']),
+    case('no configuration', no_attribute('config'), ['config']),
+    case('configuration cut short', attribute('config', '{"input_dim": 33'), ['config', 'JSON']),
+    case('configuration a list', attribute('config', '[1]'), ['config']),
+    case('configuration a number', attribute('config', 3), ['config']),
+    case('configuration unknown', in_json('config', nonsense=1), ['config', 'nonsense']),
+    case('configuration without dtype', in_json('config', dtype=None), ['config', 'dtype']),
+    case('dtype unknown', in_json('config', dtype='nonsense'), ['config', 'nonsense']),
+    case('dtype whole numbers', in_json('config', dtype='int32'), ['config', 'int32']),
     case('width text', in_json('config', hidden_dim='four'), ['hidden_dim', 'four'], bug='CaptioningRNN does not check its sizes'),
     case('width negative', in_json('config', hidden_dim=-4), ['hidden_dim', '-4'], bug='CaptioningRNN does not check its sizes'),
     case('width beyond memory', in_json('config', hidden_dim=10**12), ['hidden_dim'], bug='arrays are made before the shapes are compared'),
-    case('cell unknown', in_json('config', cell_type='brain'), ["'brain'", 'expected rnn'], bug='the message names no file'),
+    case('cell unknown', in_json('config', cell_type='brain'), ["'brain'", 'expected rnn']),
 ]
 
 @pytest.mark.parametrize('change, says', CHECKPOINTS)
@@ -246,7 +246,7 @@ def test_checkpoint(tiny, tmp_path, change, says):
     assert path.read_bytes() == before
 
 INFO = [row for row in DATA + CHECKPOINTS if row.id in ('no vocabulary', 'no format', 'NaN', 'parameter missing', 'another model')] + [
-    case(name, change, [], bug='info takes the parts of a checkpoint for granted') for name, change in [
+    case(name, change, []) for name, change in [
         ('no params', drop('params')), ('parameter a group', group('params/Wx')), ('no configuration', no_attribute('config')), ('configuration cut short', attribute('config', '{')),
         ('no model', no_attribute('model')), ('no epoch', no_attribute('epoch', 'solver')), ('epoch of text', attribute('epoch', 'x', 'solver'))]]
 
@@ -264,7 +264,7 @@ RESUMED = [
     case('for captioning only', drop('solver'), ['captioning only']),
     case('no history', drop('solver/loss_history'), ["has no data set 'loss_history'"]),
     case('objective unknown', in_json('options', 'solver', objective='fame'), ["'fame'", 'likelihood']),
-    *(case(name, change, says, bug='what is in a solver\'s group is taken for granted') for name, change, says in [
+    *(case(name, change, says) for name, change, says in [
         ('solver a data set', put('solver', 3), ['solver']),
         ('no options', no_attribute('options', 'solver'), ['options']),
         ('options cut short', attribute('options', '{', 'solver'), ['options', 'JSON']),
@@ -282,7 +282,7 @@ RESUMED = [
         ('best parameter of another shape', put('solver/best_params/Wx', lambda a: a[1:]), ['best_params', 'Wx']),
         ('best parameter missing', drop('solver/best_params/Wx'), ['best_params', 'Wx']),
     ]),
-    *(case(name, change, says, bug='the settings of the run are taken for granted') for name, change, says in [
+    *(case(name, change, says) for name, change, says in [
         ('no settings', no_attribute('run'), ['run']),
         ('settings cut short', attribute('run', '{'), ['run', 'JSON']),
         ('settings a list', attribute('run', '[]'), ['run']),
@@ -314,7 +314,7 @@ def test_evaluate_on_other_data(tiny, tmp_path, change, says):
 @pytest.mark.parametrize('change, says', [
     *OTHER,
     case('no val', drop('val'), ['val'], bug='the message names no file'),
-    case('fewer captions', fewer, ['captions'], bug='a run goes on with any data set that has the words and the width'),
+    case('fewer captions', fewer, ['captions']),
 ])
 def test_resume_on_other_data(tiny, tmp_path, change, says):
     shutil.copy(tiny/'checkpoint.h5', tmp_path)
@@ -372,11 +372,11 @@ CAPTIONS = [
     case('image without a split', changed(KARPATHY, 'images', 0, split=None), ["'split'", 'expected a Karpathy dataset']),
     case('sentence without raw', changed(KARPATHY, 'images', 0, sentences=[{}]), ["'raw'", 'expected a Karpathy dataset']),
     case('id a list', changed(COCO, 'annotations', 0, id=[1]), ['id', 'expected COCO captions'], bug='an unhashable id is met after the reader has let it pass'),
-    case('split a number', changed(KARPATHY, 'images', 0, split=3), ['split', '3', 'expected'], bug='the type of split is not checked'),
-    case('split empty', changed(KARPATHY, 'images', 0, split=''), ['split', 'p0.jpg'], bug='the image is left out in silence'),
+    case('split a number', changed(KARPATHY, 'images', 0, split=3), ['split', '3', 'expected']),
+    case('split empty', changed(KARPATHY, 'images', 0, split=''), ['split', 'p0.jpg']),
     case('header with spaces', 'image , caption\na.jpg,a dog\n', ['image , caption', 'expected'], bug='recognised as CSV, then the column is not found'),
-    case('field beyond the limit', CSV + f'p1.jpg,{"a " * csv.field_size_limit()}\n', ['line 12'], bug='csv.Error comes through'),
-    case('quote left open', CSV.replace('"', '').replace(', a big one', '').replace('p3.jpg,', 'p3.jpg,"'), ['line', 'quote'], bug='the rest of the file is taken for one caption, in silence'),
+    case('field beyond the limit', CSV + f'p1.jpg,{"a " * csv.field_size_limit()}\n', ['line 12']),
+    case('quote left open', CSV.replace('"', '').replace(', a big one', '').replace('p3.jpg,', 'p3.jpg,"'), ['line', 'quote']),
 ]
 
 @pytest.mark.parametrize('content, says', CAPTIONS)
@@ -388,7 +388,7 @@ def test_captions(tmp_path, prepared, content, says):
 
 @pytest.mark.parametrize('make, says', [
     case('missing', lambda path: None, ['no such file']),
-    case('folder', lambda path: path.mkdir(), ['is a folder'], bug='"no such file" is said of what is there and is no file'),
+    case('folder', lambda path: path.mkdir(), ['is a folder']),
 ])
 @pytest.mark.parametrize('option', ['captions', 'features', 'split'])
 def test_not_a_file(tmp_path, prepared, make, says, option):
@@ -420,7 +420,7 @@ WORDS = 'A dog runs past house 0 .'
     case('tokens of the world', TOKENS.replace('dog', 'чёрный 犬 été 😀'), WORDS.replace('dog', 'чёрный 犬 été 😀'), 20, ''),
     case('tokens twice', TOKENS + TOKENS, WORDS, 20, '20 rows are there twice'),
     case('tokens without words', TOKENS + 'p9.jpg#8\t\np9.jpg#9\t...!\n', WORDS, 20, '2 captions have no words'),
-    case('tokens with a line separator', TOKENS.replace('dog', 'dog\u2028'), WORDS, 20, '', bug='str.splitlines cuts at more than line ends'),
+    case('tokens with a line separator', TOKENS.replace('dog', 'dog\u2028'), WORDS, 20, ''),
     case('CSV', CSV, 'A dog, a "big" one', 10, ''),
     case('CSV with BOM', '\ufeff' + CSV, 'A dog, a "big" one', 10, ''),
     case('CSV with CRLF', CSV.replace('\n', '\r\n'), 'A dog, a "big" one', 10, ''),
@@ -446,14 +446,14 @@ def test_captions_that_are_right(tmp_path, recwarn, content, first, count, warni
     case('no names', drop('image_names'), ["has no data set 'image_names'", 'found features']),
     case('features a group', group('features'), ["has no data set 'features'"]),
     case('too few', put('features', lambda a: a[:-1]), ['9 features', '10 image_names', 'as many']),
-    case('no known image', put('image_names', lambda a: np.array([b'q.jpg'] * 10)), ['none of its 10 images', "'p0.jpg'", "'q.jpg'"]),
-    case('NaN', put('features', at((6, 0), np.nan)), ['row 6', 'NaN or infinity'], bug='found while writing: the message names the output, and the row of a split'),
-    case('one dimension', put('features', lambda a: a[:, 0]), ['shape (10,)'], bug='found while writing: the message names the output'),
-    case('text', put('features', lambda a: a.astype('S')), ['dtype', 'numbers'], bug='found while writing: the message names the output'),
-    case('no dimension', put('features', 3.), ['features', 'shape'], bug='the length of a scalar is taken'),
+    case('no known image', put('image_names', lambda a: np.array([b'q%d.jpg' % i for i in range(10)])), ['none of its 10 images', "'p0.jpg'", "'q0.jpg'"]),
+    case('NaN', put('features', at((6, 0), np.nan)), ['row 6', 'NaN or infinity']),
+    case('one dimension', put('features', lambda a: a[:, 0]), ['shape (10,)']),
+    case('text', put('features', lambda a: a.astype('S')), ['dtype', 'numbers']),
+    case('no dimension', put('features', 3.), ['features', 'shape']),
     case('no width', put('features', lambda a: a[:, :0]), ['features', '(10, 0)'], bug='a width of 0 is accepted'),
-    case('names of numbers', put('image_names', np.arange(10)), ['image_names', 'text'], bug='to_texts decodes anything'),
-    case('name twice', put('image_names', at(1, b'p0.jpg')), ['p0.jpg', 'twice'], bug='the last of them wins in silence'),
+    case('names of numbers', put('image_names', np.arange(10)), ['image_names', 'text']),
+    case('name twice', put('image_names', at(1, b'p0.jpg')), ['p0.jpg', 'twice']),
 ])
 def test_features(tmp_path, prepared, change, says):
     path = edited(prepared/'f.h5', tmp_path/'bad.h5', change)
@@ -475,8 +475,8 @@ def test_features_unreadable(tmp_path, prepared):
     case('an image in two', dict(train=NAMES[:6], val=NAMES[5:]), ['in two splits', 'p5.jpg']),
     case('no train', dict(val=NAMES), ['splits are val', 'expected one called train']),
     case('Latin-1', dict(train='é.jpg'.encode('latin1')), ['list0', 'byte 0', 'not UTF-8']),
-    case('a name with a slash', {'train': NAMES[:6], 'a/b': NAMES[6:]}, ['a/b'], bug='it is written, and then cannot be opened'),
-    case('a name that is taken', dict(train=NAMES[:6], vocabulary=NAMES[6:]), ['vocabulary'], bug='the name of a split is not checked'),
+    case('a name with a slash', {'train': NAMES[:6], 'a/b': NAMES[6:]}, ['a/b']),
+    case('a name that is taken', dict(train=NAMES[:6], vocabulary=NAMES[6:]), ['vocabulary']),
 ])
 def test_lists(tmp_path, prepared, lists, says):
     more = []
@@ -484,7 +484,7 @@ def test_lists(tmp_path, prepared, lists, says):
         content = content if isinstance(content, bytes) else (content if isinstance(content, str) else '\n'.join(content)).encode()
         (tmp_path/f'list{i}').write_bytes(content)
         more += ['--split', f'{name}={tmp_path/f"list{i}"}']
-    prepare_fails(prepared, *more, says=says)
+    prepare_fails(prepared, *more, says=says, warned=True)
 
 @pytest.mark.parametrize('ends', ['\n', '\r\n', '\n\n', ' \n'], ids=['LF', 'CRLF', 'blank lines', 'trailing spaces'])
 def test_lists_that_are_right(tmp_path, prepared, ends):
@@ -492,7 +492,6 @@ def test_lists_that_are_right(tmp_path, prepared, ends):
     counts = prepare(prepared/'tok.txt', prepared/'f.h5', tmp_path/'out.h5', splits=dict(train=tmp_path/'list'), min_count=1)
     assert counts['train'] == dict(images=6, captions=12)
 
-@pytest.mark.xfail(strict=True, reason='names that nobody knows are passed over in silence')
 def test_unknown_names_are_counted(tmp_path, prepared):
     (tmp_path/'list').write_text('\n'.join([*NAMES, 'x.jpg', 'y.jpg']))
     with pytest.warns(UserWarning, match='list.*2|2.*list'): prepare(prepared/'tok.txt', prepared/'f.h5', tmp_path/'out.h5', splits=dict(train=tmp_path/'list'), min_count=1)
@@ -513,11 +512,11 @@ def test_missing_features_are_counted(tmp_path, prepared):
 # places to write to
 
 @pytest.mark.parametrize('out, says', [
-    case('a folder', 'folder', ['folder: cannot be written', 'untouched']),
+    case('a folder', 'folder', ['folder: is a folder', 'expected a file']),
     case('below a file', 'file/out.h5', ['file/out.h5: cannot be written']),
     case('the captions', 'tok.txt', ['tok.txt', '--captions'], bug='the input is replaced by the output'),
     case('the features', 'f.h5', ['f.h5', '--features'], bug='the input is replaced by the output'),
-    case('a pipe', 'pipe', ['pipe', 'regular file'], bug='atomic_path replaces pipes and devices, /dev/null too'),
+    case('a pipe', 'pipe', ['pipe', 'regular file']),
     case('the folder itself', '.', ['.'], bug='a path without a name has no place beside it'),
 ])
 def test_output(tmp_path, prepared, out, says):
@@ -527,7 +526,6 @@ def test_output(tmp_path, prepared, out, says):
     prepare_fails(tmp_path, says=says, out=out)
     assert {p.name: p.stat().st_mode for p in tmp_path.iterdir()} == before
 
-@pytest.mark.xfail(strict=True, reason='the link is replaced, and the file that it points to stays old')
 def test_output_through_a_link(tmp_path):
     (tmp_path/'real').write_text('old'); (tmp_path/'link').symlink_to('real')
     with atomic_path(tmp_path/'link') as beside: beside.write_text('new')
@@ -541,7 +539,6 @@ def test_stopped_while_writing(tmp_path, error):
         raise error
     assert [p.name for p in tmp_path.iterdir()] == ['out'] and (tmp_path/'out').read_text() == 'old'
 
-@pytest.mark.xfail(strict=True, reason='the message of HDF5 is copied, line breaks, buffers and all')
 def test_full_disk_is_one_line(tmp_path):
     def full(): raise OSError(27, "file too large' (file write failed: time = Tue Nov 24 20:28:45 2026\n, buf = 0x557e)")
     with raises('out.h5', 'cannot be written', 'File too large'), atomic_path(tmp_path/'out.h5'): full()
