@@ -61,7 +61,8 @@ def read_json(
     name:str, # of the attribute
 )->dict: # what is in it
     "A dict that is kept as JSON."
-    found = json.loads(str(attributes.get(name, '')) or 'null')
+    try: found = json.loads(str(attributes.get(name, '')) or 'null')
+    except ValueError as e: raise InputError(f'attribute {name!r} is not JSON ({e}): expected settings by name') from e
     expect(isinstance(found, dict), f'attribute {name!r} is {str(found)[:60]}: expected settings by name, as JSON')
     return found
 
@@ -94,6 +95,11 @@ def load_checkpoint(
     return model
 
 # %% ../nbs/14_checkpoint.ipynb #ca4492eb
+def _read_history(group, name):
+    history = read(group, name)[()]
+    expect(history.ndim == 1 and history.dtype.kind == 'f', f'{name} has shape {history.shape} and dtype {history.dtype}: expected a list of numbers')
+    return history.tolist()
+
 def _read_config(group, w):
     "What an update rule remembers of one parameter: numbers, and arrays of the parameter's shape."
     return {name: read_weights(group, name, w.shape, w.dtype) if item.shape else item[()].item() for name, item in group.items()}
@@ -114,8 +120,9 @@ def load_solver(
         expect(saved.get('objective') in OBJECTIVES, f'{path}: was trained for {saved.get("objective")!r}: expected {" or ".join(OBJECTIVES)}')
         solver = CaptioningSolver(model, data, **{**saved, 'objective': OBJECTIVES[saved['objective']], **options})
         for name in SOLVER_NUMBERS: setattr(solver, name, group.attrs[name].item())
+        expect(isinstance(solver.epoch, int) and isinstance(solver.step, int), f'solver is at epoch {solver.epoch!r} and step {solver.step!r}: expected whole numbers')
         expect(0 <= solver.epoch and 0 <= solver.step <= solver.steps, f'solver is at epoch {solver.epoch} and step {solver.step}: expected a step of 0 to {solver.steps}')
-        for name in SOLVER_LISTS: setattr(solver, name, read(group, name)[()].astype(float).tolist())
+        for name in SOLVER_LISTS: setattr(solver, name, _read_history(group, name))
         if 'best_params' in group: solver.best_params = {name: read_weights(group['best_params'], name, w.shape, w.dtype) for name, w in model.params.items()}
         for name, w in model.params.items(): solver.optim_configs[name] = _read_config(group[f'optim/{name}'], w)
     return solver

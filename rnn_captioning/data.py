@@ -85,6 +85,7 @@ def check_splits(
         _check_counts(label, arrays)
         captions = check_captions(arrays['captions'], vocabulary_size, f'{label}: captions')
         check_features(arrays['features'], f'{label}: features')
+        if 'pictures' in arrays: expect(np.asarray(arrays['pictures']).dtype == np.uint8 and np.ndim(arrays['pictures']) == 4, f'{label}: pictures are not RGB: expected uint8, (pictures, rows, columns, 3)')
         if 'facts' in arrays: _check_json(arrays['facts'], f'{label}: facts')
         said = captions[:, 1] > SPECIAL.index('<END>')
         expect(empty_ok or said.all(), f'{label}: caption {(~said).argmax()} has no words: expected at least one')
@@ -216,7 +217,7 @@ def _read_split(group, in_memory):
     arrays = {key: read(group, key) for key in group}
     for key in REQUIRED: read(group, key)
     out = {key: item if key == 'features' and not in_memory else np.asarray(item) for key, item in arrays.items()}
-    out['names'], out['texts'] = to_texts(out['names']), to_texts(out['texts'])
+    out['names'], out['texts'] = to_texts(arrays['names']), to_texts(arrays['texts'])
     return out
 
 # %% ../nbs/10_data.ipynb #0a45d0d3

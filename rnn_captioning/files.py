@@ -50,10 +50,10 @@ def check_features(
     "Features as they came, or an `InputError` if they are not finite numbers in two or three dimensions."
     if not hasattr(features, 'dtype'): features = np.asarray(features)
     expect(features.ndim in (2, 3), f'{name} have shape {features.shape}: expected (pictures, width) or (pictures, places, width)')
-    expect(features.dtype.kind in 'fiu', f'{name} have dtype {features.dtype}: expected numbers')
+    expect(features.dtype.kind in 'fiu' and all(features.shape[1:]), f'{name} have shape {features.shape} and dtype {features.dtype}: expected numbers, at least one a picture')
     for start in range(0, len(features), 2048):      # part by part: the whole may be larger than memory
-        bad = ~np.isfinite(features[start:start+2048]).all(axis=tuple(range(1, features.ndim)))
-        expect(not bad.any(), f'{name}: row {start + bad.argmax()} holds NaN or infinity: expected finite numbers')
+        bad = ~(np.abs(features[start:start+2048]) <= np.finfo(np.float32).max).all(axis=tuple(range(1, features.ndim)))
+        expect(not bad.any(), f'{name}: row {start + bad.argmax()} holds NaN or infinity, or a number beyond float32: expected finite numbers')
     return features
 
 # %% ../nbs/08_files.ipynb #f0ec5d7a

@@ -112,6 +112,7 @@ def read_captions(
     for image, caption, key, split in reader(text, path):
         expect(isinstance(image, str) and isinstance(caption, str), f'{path}: image {image!r} has the caption {caption!r}: expected text')
         if split: splits[image] = split
+        key = str(key)
         if (image, key) in seen: twice += 1
         elif not tokenize(caption): empty += 1
         else: captions.setdefault(image, []).append(' '.join(caption.split()))

@@ -47,6 +47,7 @@ def _checked(options):
     expect(o['num_epochs'] >= 0, f'num_epochs is {o["num_epochs"]}: expected at least 0')
     expect(o['lr_schedule'] is None or callable(o['lr_schedule']) or o['lr_schedule'] in SCHEDULES,
            f'lr_schedule is {o["lr_schedule"]!r}: expected a function or {", ".join(SCHEDULES)}')
+    expect(o['seed'] is None or (isinstance(o['seed'], (int, np.integer)) and o['seed'] >= 0), f'seed is {o["seed"]!r}: expected a whole number of at least 0, or None')
     expect(o['patience'] is None or o['validate'], 'patience needs validate=True: there is nothing to be patient about')
     return {**o, 'update_rule': optim.RULES[o['update_rule']]}
 

@@ -1,5 +1,5 @@
 "The built wheel, installed in a fresh environment far from the checkout, captions a picture with what ships."
-import json, shutil, subprocess, sys, sysconfig, venv
+import json, os, shutil, subprocess, sys, sysconfig, venv
 from pathlib import Path
 import numpy as np, pytest
 Image = pytest.importorskip('PIL.Image')
@@ -23,7 +23,7 @@ def installed(tmp_path_factory):
     call(sys.executable, '-m', 'pip', 'wheel', source, '--no-deps', '--no-build-isolation', '--wheel-dir', folder)
     shutil.rmtree(source)
     venv.create(folder/'env', with_pip=False)
-    python = next((folder/'env').glob('*/python*'))
+    python = folder/'env'/('Scripts' if os.name == 'nt' else 'bin')/'python'
     site = Path(call(python, '-c', 'import sysconfig; print(sysconfig.get_path("purelib"))').strip())
     (site/'lent.pth').write_text(sysconfig.get_path('purelib') + '\n')          # a .pth behind a .pth is not read, so neither is an editable install
     call(sys.executable, '-m', 'pip', '--python', python, 'install', '--no-deps', '--no-index', next(folder.glob('*.whl')))
