@@ -24,10 +24,12 @@ def timed(*arguments):
     return round(time.perf_counter() - began, 1), round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024), done.stdout
 
 def curve(checkpoint):
-    "Mean training loss and validation loss of each epoch."
-    with h5py.File(checkpoint) as f:
-        losses, val = f['solver/loss_history'][()], f['solver/val_loss_history'][()]
-    return dict(train=[round(float(part.mean()), 3) for part in np.array_split(losses, len(val))], val=[round(float(v), 3) for v in val])
+    "Mean training loss and validation loss of each pass for likelihood, and the score after each pass for CIDEr."
+    with h5py.File(checkpoint) as f: lists = {name: f[f'solver/{name}'][()] for name in ('loss_history', 'val_loss_history', 'earlier_loss_history', 'earlier_val_loss_history')}
+    two = len(lists['earlier_loss_history']) > 0
+    losses, val = (lists[('earlier_' if two else '') + name] for name in ('loss_history', 'val_loss_history'))
+    tidy = lambda values: [round(float(v), 3) for v in values]
+    return dict(train=tidy(part.mean() for part in np.array_split(losses, len(val))), val=tidy(val), reward=tidy(-lists['val_loss_history']) if two else [])
 
 def rounded(scores): return {k: round(v, 4) if isinstance(v, float) else v for k, v in scores.items()}
 
@@ -82,11 +84,11 @@ def flickr8k(folder):
     data, likely, ends = open_data(path), {}, []
     def keep(solver):
         ends.append(time.perf_counter())
-        if solver.objective.name == 'likelihood': likely.update(params=solver.best_params, val=solver.val_loss_history, steps=solver.steps)
+        if solver.objective.name == 'likelihood': likely.update(params=solver.best_params)
     began = time.perf_counter()
     solver = train(path, folder/'run', **RECIPE, progress=True, callbacks=[keep])
     seconds, megabytes = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    losses = curve(folder/'run'/'checkpoint.h5') if not RECIPE['reward_epochs'] else dict(val=[round(float(v), 3) for v in likely['val']], reward=[round(-float(v), 3) for v in solver.val_loss_history])
+    losses = curve(folder/'run'/'checkpoint.h5')
     shipped = ROOT/'data'/'pretrained'/'flickr8k_rnn.h5'
     save_checkpoint(shipped, solver.model, encoder=data.encoder, half=True)
     model, rows = load_checkpoint(shipped), []

@@ -39,14 +39,19 @@ def main():
 
 # %% ../nbs/15_command_line.ipynb #c11185f5
 def plot_losses(solver, path):
-    "Draw the training and validation loss of a run."
+    "Draw the training and validation loss of a run, and beside it the score, if it was trained for that."
     import numpy as np
     from matplotlib.figure import Figure
-    fig, n = Figure(figsize=(7, 3.5)), min(50, len(solver.loss_history))
-    ax = fig.subplots()
-    ax.plot(np.arange(n - 1, len(solver.loss_history)), np.convolve(solver.loss_history, np.ones(n) / n, 'valid'), color='#0072b2', label=f'training, mean of {n} steps')
-    ax.plot(solver.steps_per_epoch * np.arange(1, len(solver.val_loss_history) + 1), solver.val_loss_history, 'o', color='#d55e00', label='validation')
-    ax.set(xlabel='step', ylabel='loss a caption', ylim=(0, None)); ax.legend(frameon=False)
+    rewarded = solver.objective.name != 'likelihood'
+    losses, val = (solver.earlier_loss_history, solver.earlier_val_loss_history) if rewarded else (solver.loss_history, solver.val_loss_history)
+    fig, n = Figure(figsize=(10 if rewarded else 7, 3.5)), min(50, len(losses))
+    left, *right = fig.subplots(1, 1 + rewarded, squeeze=False, width_ratios=(2, 1)[:1 + rewarded])[0]
+    if n: left.plot(np.arange(n - 1, len(losses)), np.convolve(losses, np.ones(n) / n, 'valid'), color='#0072b2', label=f'training, mean of {n} steps')
+    if val: left.plot(len(losses) // len(val) * np.arange(1, len(val) + 1), val, 'o', color='#d55e00', label='validation')
+    left.set(xlabel='step', ylabel='loss a caption', ylim=(0, None)); left.legend(frameon=False)
+    for ax in right:
+        ax.plot(np.arange(1, len(solver.val_loss_history) + 1), -np.array(solver.val_loss_history), 'o-', color='#d55e00')
+        ax.set(xlabel='pass for the score', ylabel='CIDEr-D of validation captions', xticks=range(1, max(len(solver.val_loss_history), 1) + 1))
     fig.tight_layout(); fig.savefig(path, dpi=110)
 
 # %% ../nbs/15_command_line.ipynb #bc7a6815

@@ -48,8 +48,9 @@ def log_sum_exp(
     for i in range(0, len(scores), block):
         part = scores[i:i+block]
         top = part.max(axis=1)
+        top[np.isneginf(top)] = 0      # minus infinity everywhere
         shifted = part - top[:, None]
-        out[i:i+block] = top + np.log(np.exp(shifted, out=shifted).sum(axis=1))
+        with np.errstate(divide='ignore'): out[i:i+block] = top + np.log(np.exp(shifted, out=shifted).sum(axis=1))
     return out
 
 # %% ../nbs/09_decoding.ipynb #713defd2

@@ -78,6 +78,7 @@ class CaptioningSolver:
         self.objective, self.cache = self.objective or LIKELIHOOD, {}
         self.best_val_acc, self.best_params, self.best_val_loss, self.stop = 0, {}, np.inf, False
         self.loss_history, self.train_acc_history, self.val_acc_history, self.val_loss_history = [], [], [], []
+        self.earlier_loss_history, self.earlier_val_loss_history = [], []      # of a first part of the run, for another objective
         self.optim_configs = {name: dict(self.optim_config) for name in model.params}
         expect(not self.validate or 'val_captions' in data, 'validate needs a split called val: the data has none')
     @property
