@@ -64,6 +64,7 @@ def next_scores(
     "Ask a captioner what comes next, and rule out what may not be said."
     scores, state = model.step(state, words)
     total, scores = log_sum_exp(scores), scores if scores.flags.owndata else scores.copy()
+    total[np.isneginf(total)] = 0      # of a row that no word may follow, whose scores are minus infinity as they are
     early = [model._end] if captions.shape[1] < rules.min_length else []
     scores[:, [i for i in (model._null, model._start, model.word_to_idx.get('<UNK>')) if i is not None] + early] = -np.inf
     if rules.no_repeat_ngram: scores[repeats(captions, rules.no_repeat_ngram)] = -np.inf
