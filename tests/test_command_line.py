@@ -182,7 +182,7 @@ def test_resume_where_the_data_is_gone(tiny, tmp_path):
     case('dropout nan', '--dropout=nan', ['dropout is nan', 'less than 1']),
     case('seed negative', '--seed=-1', ['seed is -1', 'expected at least 0']),
     case('cell unknown', '--cell=brain', ["'brain'", 'expected rnn']),
-    case('option unknown', '--epoch=1', ["'--epoch'", "'--epochs'"]),
+    case('option unknown', '--epoch=1', ['--epoch', '--epochs']),
     case('more than memory', '--hidden-dim=1000000000000', ['not enough memory']),
 ])
 def test_train_options(tiny, option, says):
@@ -357,7 +357,7 @@ def test_python_m():
     done = subprocess.run([*COMMAND, 'info', 'nowhere.h5'], capture_output=True, text=True)
     assert done.returncode == 2 and not done.stdout and done.stderr == 'error: nowhere.h5: no such file\n'
     done = subprocess.run([*COMMAND, 'trian'], capture_output=True, text=True)
-    assert done.returncode == 2 and done.stderr == "error: No such command 'trian'. Did you mean 'train'? (see rnn-captioning --help)\n"
+    assert done.returncode == 2 and done.stderr.startswith("error: No such command 'trian'.") and done.stderr.endswith('(see rnn-captioning --help)\n') and done.stderr.count('\n') == 1
 
 def test_nothing_but_json_on_stdout(tiny):
     done = subprocess.run([*COMMAND, 'info', tiny/'data.h5', '--json'], capture_output=True, text=True, check=True)
