@@ -259,6 +259,7 @@ def decode(
         out += [[Caption(text, float(p)) for text, p in zip(caption_texts(w, model.idx_to_word), ps)] for w, ps in zip(words, log_prob)]
     return out
 
+# %% ../nbs/09_decoding.ipynb #4b5f2bf1
 def drawn(model, features, num_captions, choose, rules):
     "Several captions of each picture, drawn by lot, the most probable first."
     words, log_prob = word_by_word(model, np.repeat(features, num_captions, axis=0), choose, rules)

@@ -251,6 +251,28 @@ def _split_arrays(images, captions, row_of, arrays, vocabulary, max_words):
     rows = [row_of[image] for image in images]
     return dict(captions=ids, image_idxs=index, names=images, texts=texts, **{key: value[rows] for key, value in arrays.items()}), cut
 
+# %% ../nbs/11_prepare.ipynb #d11c509f
+def _check_request(captions, features, images, out, splits, encoder, grid, **least):
+    "What is wrong with a request is said before hours of work."
+    expect((features is None) != (images is None), 'prepare needs a file of features or a folder of images: expected one of the two')
+    expect(images is not None or not (grid or encoder), 'grid and encoder are for a folder of images: expected neither with a file of features')
+    for name, (value, smallest) in least.items(): expect(value >= smallest, f'{name} is {value}: expected at least {smallest}')
+    distinct_output(out, captions, *([features] if features else []), *(splits or {}).values())
+    if splits: split_images([name for path in splits.values() for name in _read_list(path)], splits)
+
+def _encoded(images, names, parts, encoder, grid, strict, progress):
+    "Names, arrays by name, the encoder's name, and {name: why it is left out}, of the photographs in a folder."
+    from rnn_captioning.encoder import load_encoder
+    chosen, paths = load_encoder(encoder), locate(images, names)
+    if not paths: return [p.name for p in Path(images).iterdir()], {}, chosen.name, {}
+    names, arrays, left_out = encode_images(paths, chosen, parts, grid, strict, progress)
+    return names, arrays, chosen.name, left_out
+
+def _warn_of_missing(missing, captions, where, strict):
+    said = f'{len(missing)} images of {captions} are not in {where}'
+    expect(not (strict and missing), f'{said}: {_few(missing)}')
+    if missing: warnings.warn(f'{said} and are left out: {_few(missing)}')
+
 # %% ../nbs/11_prepare.ipynb #9dea7802
 def prepare(
     captions, # a file for `read_captions`
@@ -267,28 +289,17 @@ def prepare(
     progress:bool=False, # show a progress bar
 )->dict: # what was written: counts by name, and under 'left_out' {image: why}
     "Make a data set from a captions file and a features file, or from captions and photographs."
-    expect((features is None) != (images is None), 'prepare needs a file of features or a folder of images: expected one of the two')
-    expect(images is not None or not (grid or encoder), 'grid and encoder are for a folder of images: expected neither with a file of features')
-    for name, value, least in (('min_count', min_count, 1), ('max_words', max_words, 1), ('seed', seed, 0)): expect(value >= least, f'{name} is {value}: expected at least {least}')
-    distinct_output(out, captions, *([features] if features else []), *(splits or {}).values())
+    _check_request(captions, features, images, out, splits, encoder, grid, min_count=(min_count, 1), max_words=(max_words, 1), seed=(seed, 0))
     texts, known = read_captions(captions)
-    if splits: split_images([name for path in splits.values() for name in _read_list(path)], splits)      # before hours of work
-    parts, left_out = Path(out).with_name(f'.{Path(out).name}.parts'), {}
-    if features is not None:
-        names, rows, made_by = read_features(features)
-        arrays, where = dict(features=rows), features
+    parts, where, left_out = Path(out).with_name(f'.{Path(out).name}.parts'), images if features is None else features, {}
+    if features is None: names, arrays, made_by, left_out = _encoded(images, list(texts), parts, encoder, grid, strict, progress)
     else:
-        from rnn_captioning.encoder import load_encoder
-        chosen, paths, where = load_encoder(encoder), locate(images, list(texts)), images
-        if paths: names, arrays, left_out = encode_images(paths, chosen, parts, grid, strict, progress)
-        else: names, arrays = [p.name for p in Path(images).iterdir()], {}
-        made_by = chosen.name
+        names, rows, made_by = read_features(features)
+        arrays = dict(features=rows)
     row_of = {name: i for i, name in enumerate(names)}
     there = [image for image in texts if image in row_of]
     expect(there, f'{captions}: none of its {len(texts)} images is in {where}: compare {next(iter(texts))!r} with {next(iter(names), "")!r}')
-    missing = [image for image in texts if image not in row_of and image not in left_out]
-    expect(not (strict and missing), f'{where}: {len(missing)} images of {captions} are not there: {_few(missing)}')
-    if missing: warnings.warn(f'{len(missing)} images of {captions} are not in {where} and are left out: {_few(missing)}')
+    _warn_of_missing([image for image in texts if image not in row_of and image not in left_out], captions, where, strict)
     groups = split_images(there, splits, known, seed=seed)
     expect('train' in groups, f'splits are {", ".join(groups)}: expected one called train')
     vocabulary = build_vocabulary([t for image in groups['train'] for t in texts[image]], min_count)

@@ -45,7 +45,8 @@ def png_header(width, height):
 def test_mode(tmp_path, mode, suffix):
     original = colours().convert(mode)
     original.save(tmp_path/f'a.{suffix}')
-    try: Image.open(tmp_path/f'a.{suffix}').load()
+    try:
+        with Image.open(tmp_path/f'a.{suffix}') as photo: photo.load()
     except OSError as e: pytest.skip(f'this Pillow cannot read what it has written: {e}')
     photo = E.open_photo(tmp_path/f'a.{suffix}')
     assert photo.mode == 'RGB' and close(photo, original.convert('RGB'))
