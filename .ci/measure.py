@@ -2,7 +2,7 @@
 
 photos and flickr8k need the photographs, captions and split lists of Flickr8k in ../shared/flickr8k, or in the folder that
 the environment variable RNN_CAPTIONING_FLICKR8K names. flickr8k also trains and writes the captioner that ships."""
-import json, os, platform, re, resource, statistics, subprocess, sys, tempfile, time
+import json, os, platform, resource, statistics, subprocess, sys, tempfile, time
 from importlib.metadata import version
 from pathlib import Path
 import h5py, numpy as np
@@ -107,7 +107,6 @@ def flickr8k(folder):
 def photos(folder):
     "One photograph from a cold start, and a thousand, by the command line; and a beam of 5 over a thousand rows of features."
     import shutil
-    import numpy as np
     from rnn_captioning.caption import load
     from rnn_captioning.decoding import decode
     paths = sorted((FLICKR8K/'images').iterdir())[:1000]

@@ -7,11 +7,10 @@ from __future__ import annotations
 import base64, html, io
 from dataclasses import dataclass, field
 from pathlib import Path
-import numpy as np
 from .checkpoint import load_checkpoint
 from .decoding import decode
 from .encoder import encode_photos, find_photos, load_encoder, open_photo, preprocess
-from .files import InputError, expect, shipped
+from .files import expect, shipped
 
 # %% auto #0
 __all__ = ['PRETRAINED', 'Captioned', 'PhotoCaptioner', 'load']

@@ -5,7 +5,6 @@
 # %% ../nbs/14_checkpoint.ipynb #c6990364
 from __future__ import annotations
 import json
-from pathlib import Path
 import numpy as np, h5py
 from .data import check_match
 from .files import CHECKPOINT, InputError, atomic_path, expect, open_hdf5, read, reading, to_bytes, to_texts

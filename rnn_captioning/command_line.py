@@ -4,7 +4,7 @@
 
 # %% ../nbs/15_command_line.ipynb #d4725236
 from __future__ import annotations
-import functools, json, sys, warnings
+import json, sys, warnings
 from pathlib import Path
 import click
 

@@ -4,7 +4,7 @@
 
 # %% ../nbs/08_files.ipynb #3a387b58
 from __future__ import annotations
-import json, os, tempfile
+import os, tempfile
 from contextlib import contextmanager
 from pathlib import Path
 import numpy as np, h5py

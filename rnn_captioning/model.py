@@ -8,7 +8,7 @@ import numpy as np
 from .embedding import word_embedding_backward, word_embedding_forward
 from .files import InputError, expect
 from .sequence import RNN, pack
-from .temporal_affine import affine_backward, affine_forward, softmax_loss_in_place, temporal_affine_forward, temporal_softmax_loss
+from .temporal_affine import affine_backward, affine_forward, softmax_loss_in_place
 
 # %% auto #0
 __all__ = ['CELLS', 'initial_params', 'orthogonal', 'pack_captions', 'caption_forward', 'caption_backward', 'Captioner', 'greedy',

@@ -8,7 +8,7 @@ import csv, hashlib, io, json, os, re, shutil, warnings, zipfile
 from collections import Counter
 from pathlib import Path
 import numpy as np, h5py
-from .data import SPECIAL, decode_captions, write_data
+from .data import SPECIAL, write_data
 from .files import InputError, atomic_path, check_features, distinct_output, existing_file, expect, output_folder, read, reading, to_texts
 
 # %% auto #0

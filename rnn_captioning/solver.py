@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from . import optim
 from .data import epoch_order, minibatch, sample_coco_minibatch
-from .files import InputError, expect
+from .files import expect
 
 # %% auto #0
 __all__ = ['SCHEDULES', 'OPTIONS', 'LIKELIHOOD', 'clip_gradients', 'validation_loss', 'CaptioningSolver', 'next_batch',

@@ -5,7 +5,7 @@ import numpy as np, pytest
 Image = pytest.importorskip('PIL.Image')
 from PIL import ImageFile
 from rnn_captioning import encoder as E
-from rnn_captioning.files import InputError, raises
+from rnn_captioning.files import raises
 
 ROOT = Path(__file__).parent.parent
 FLICKR8K = Path(os.environ.get('RNN_CAPTIONING_FLICKR8K', ROOT.parent/'shared'/'flickr8k'))

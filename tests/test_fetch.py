@@ -6,7 +6,7 @@ from pathlib import Path
 import h5py, numpy as np, pytest
 from rnn_captioning import fetch as module
 from rnn_captioning.data import load_coco_data
-from rnn_captioning.fetch import DATASETS, FLICKR8K, check_coco, check_flickr8k_captions, check_flickr8k_pictures, download, fetch, next_step, unpack
+from rnn_captioning.fetch import DATASETS, FLICKR8K, download, fetch, next_step, unpack
 from rnn_captioning.files import InputError, raises
 
 BODY = b'PK' + random.Random(231).randbytes(200_000)      # no whole archive: its name must not end in .zip

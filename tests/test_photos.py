@@ -8,7 +8,6 @@ from rnn_captioning import caption, encoder as E, prepare as P
 from rnn_captioning.checkpoint import save_checkpoint
 from rnn_captioning.command_line import main
 from rnn_captioning.data import open_data
-from rnn_captioning.files import InputError, raises
 from rnn_captioning.model import CaptioningRNN
 
 WORDS = {w: i for i, w in enumerate(['<NULL>', '<START>', '<END>', '<UNK>', 'a', 'red', 'circle', 'dog'])}
