@@ -124,8 +124,12 @@ def photos(folder):
     return dict(one_photo_seconds=round(one, 2), thousand_seconds=seconds, photos_a_second=round(1000 / seconds, 1), peak_megabytes=megabytes,
                 beam5_thousand_seconds=round(statistics.median(beams), 2))
 
+def bench(folder):
+    from rnn_captioning.bench import bench
+    return bench(progress=lambda text: print(text, file=sys.stderr))
+
 def main(names):
-    table = {f.__name__: f for f in (scenes, startup, flickr8k, photos)}
+    table = {f.__name__: f for f in (scenes, startup, flickr8k, photos, bench)}
     for name in names or table:
         with tempfile.TemporaryDirectory() as folder: found = table[name](Path(folder))
         path = ROOT/'data'/'results'/f'{name}.json'

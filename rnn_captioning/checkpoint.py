@@ -22,7 +22,7 @@ OBJECTIVES = {objective.name: objective for objective in [LIKELIHOOD, CIDER]}
 
 SOLVER_NUMBERS = 'epoch', 'step', 'best_val_loss'
 SOLVER_LISTS = 'loss_history', 'val_loss_history', 'earlier_loss_history', 'earlier_val_loss_history'
-SOLVER_OPTIONS = 'optim_config', 'lr_decay', 'batch_size', 'num_epochs', 'seed', 'clip_norm', 'lr_schedule', 'validate', 'patience'
+SOLVER_OPTIONS = 'optim_config', 'lr_decay', 'batch_size', 'num_epochs', 'seed', 'clip_norm', 'lr_schedule', 'validate', 'patience', 'threads'
 
 # %% ../nbs/14_checkpoint.ipynb #9f7d2391
 def _write_solver(group, solver):

@@ -10,7 +10,7 @@ import click
 
 # %% auto #0
 __all__ = ['OneLine', 'main', 'plot_losses', 'plot_captions', 'train_command', 'caption_command', 'evaluate_command',
-           'prepare_command', 'fetch_command', 'info', 'info_command']
+           'prepare_command', 'fetch_command', 'bench_command', 'info', 'info_command']
 
 # %% ../nbs/15_command_line.ipynb #da048d9f
 class OneLine(click.Group):
@@ -114,6 +114,7 @@ def _report(solver, out, count=8):
 @click.option('--dropout', default=0., help='Share of the features dropped in training.')
 @click.option('--inner-dropout', default=0., help='The same for word vectors, and for states before they score words.')
 @click.option('--seed', default=0, help='Of everything random.')
+@click.option('--threads', type=int, help='How many work at once.  [default: one for each core, at most eight]')
 @click.option('--resume', is_flag=True, help='Go on from the checkpoint in --out.')
 def train_command(out, **options):
     "Train a captioner on DATA, or on the scenes that ship with the package."
@@ -222,6 +223,21 @@ def fetch_command(name, to):
     from rnn_captioning.fetch import fetch, next_step
     folder = fetch(name, to, progress=True)
     click.echo(f'{folder}: complete. Next:\n{next_step(name, folder)}')
+
+# %% ../nbs/15_command_line.ipynb #c8c7ace4
+@main.command('bench', epilog='Example: rnn-captioning bench --only steps')
+@click.option('--only', 'parts', multiple=True, type=click.Choice(['steps', 'captioning', 'disk', 'growth']), help='Measure this alone; may be given several times. Without it, all, in about ten minutes.')
+@click.option('--plot', default='bench.png', type=click.Path(), help='The picture to write.')
+@click.option('--json', 'as_json', is_flag=True, help='One JSON document.')
+def bench_command(parts, plot, as_json):
+    "Measure the speed of training and captioning beside PyTorch and JAX, where they are installed."
+    from rnn_captioning.bench import PARTS, bench, plot_bench, report
+    from rnn_captioning.files import atomic_path, output_folder
+    output_folder(Path(plot).parent, Path(plot).name)
+    found = bench(parts or PARTS, progress=lambda text: click.echo(text, err=True))
+    if {'steps', 'growth'} & set(found):
+        with atomic_path(plot) as beside: plot_bench(found, beside)
+    click.echo(json.dumps(found) if as_json else report(found))
 
 # %% ../nbs/15_command_line.ipynb #a13a0918
 def info(

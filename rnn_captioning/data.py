@@ -6,6 +6,7 @@
 from __future__ import annotations
 import json, re
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 import numpy as np, h5py
@@ -13,9 +14,9 @@ from .files import (DATA, InputError, atomic_path, check_captions, check_feature
                                   reading, to_bytes, to_texts)
 
 # %% auto #0
-__all__ = ['SPECIAL', 'PER_CAPTION', 'REQUIRED', 'decode_captions', 'caption_texts', 'check_splits', 'check_vocabulary',
+__all__ = ['SPECIAL', 'PER_CAPTION', 'REQUIRED', 'LARGE', 'decode_captions', 'caption_texts', 'check_splits', 'check_vocabulary',
            'load_coco_data', 'gather', 'minibatch', 'sample_coco_minibatch', 'write_data', 'CaptionData', 'open_data',
-           'check_match', 'epoch_order']
+           'check_match', 'epoch_order', 'ReadAhead']
 
 # %% ../nbs/10_data.ipynb #3d9a3ca5
 SPECIAL = ['<NULL>', '<START>', '<END>', '<UNK>']
@@ -221,9 +222,11 @@ def _read_split(group, in_memory):
     return out
 
 # %% ../nbs/10_data.ipynb #0a45d0d3
+LARGE = 2**28      # bytes of features that are rather left on the disk
+
 def open_data(
     path, # an HDF5 file of `write_data`, or the course's `coco_captioning` folder
-    in_memory:bool=True, # False: features are read row by row as they are needed
+    in_memory:bool=None, # False: features are read row by row as they are needed; None: so they are from `LARGE` on
 )->CaptionData: # answers to the course's names
     "Open a data set; `InputError` where it is not one, or where its parts disagree."
     if Path(path).is_dir(): return CaptionData(load_coco_data(path), path, 'VGG-16 fc7 of the CS231n coco_captioning folder')
@@ -231,7 +234,9 @@ def open_data(
         f = closing.enter_context(open_hdf5(path, DATA))
         vocabulary = to_texts(read(f, 'vocabulary'))
         check_vocabulary(path, vocabulary)
-        splits = {split: _read_split(f[split], in_memory) for split in f if f.get(split, getclass=True) is h5py.Group}
+        names = [split for split in f if f.get(split, getclass=True) is h5py.Group]
+        if in_memory is None: in_memory = sum(read(f[split], key).nbytes for split in names for key in ('captions', 'features')) < LARGE
+        splits = {split: _read_split(f[split], in_memory) for split in names}
         check_splits(path, splits, len(vocabulary))
         encoder, images = (str(f.attrs.get(key, '')) for key in ('encoder', 'images'))
         if not in_memory: closing.pop_all()
@@ -261,3 +266,29 @@ def epoch_order(
 )->np.ndarray: # a permutation, (num_captions,)
     "The order in which an epoch visits the captions: the same for the same seed and epoch."
     return np.random.default_rng([seed, epoch]).permutation(num_captions)
+
+# %% ../nbs/10_data.ipynb #84c54c24
+class ReadAhead:
+    "Minibatches in the order of each epoch; from the disk, a thread reads the next one ahead."
+    def __init__(self,
+        data, # mapping with the course's names
+        split:str, # which split
+        batch_size:int, # captions of a minibatch, N
+        seed:int, # of the order
+    ):
+        self.data, self.split, self.seed, self.count = data, split, seed, len(data[f'{split}_captions'])
+        self.steps, self.epoch, self.order, self.coming = max(self.count // batch_size, 1), None, None, {}
+        self.pool = None if isinstance(data[f'{split}_features'], np.ndarray) else ThreadPoolExecutor(1, 'read_ahead')
+    def rows(self, step)->np.ndarray:
+        "Which captions a step sees."
+        epoch, place = divmod(step, self.steps)
+        if self.epoch != epoch: self.epoch, self.order = epoch, epoch_order(self.count, self.seed, epoch)
+        return self.order[place * self.count // self.steps:(place + 1) * self.count // self.steps]
+    def __call__(self,
+        step:int, # from the beginning of the run
+    )->tuple: # captions (N, T+1), features (N, D)
+        "The minibatch of a step."
+        if self.pool is None: return minibatch(self.data, self.split, self.rows(step))
+        now = self.coming.get(step) or self.pool.submit(minibatch, self.data, self.split, self.rows(step))
+        self.coming = {step + 1: self.pool.submit(minibatch, self.data, self.split, self.rows(step + 1))}
+        return now.result()

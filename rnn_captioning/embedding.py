@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 
 # %% auto #0
-__all__ = ['word_embedding_forward', 'word_embedding_backward']
+__all__ = ['ROUNDS', 'word_embedding_forward', 'word_embedding_backward']
 
 # %% ../nbs/04_embedding.ipynb #8d0e992e
 def word_embedding_forward(
@@ -18,6 +18,8 @@ def word_embedding_forward(
     return W[x], (x, W)
 
 # %% ../nbs/04_embedding.ipynb #a1b0e6ba
+ROUNDS = 4      # occurrences of a word that are added together with those of other words
+
 def word_embedding_backward(
     dout:np.ndarray, # upstream gradient, (N, T, D)
     cache:tuple, # from `word_embedding_forward`
@@ -28,6 +30,11 @@ def word_embedding_backward(
     dW = np.zeros_like(W, dtype=dout.dtype)
     if not x.size: return dW
     order = np.argsort(x, kind='stable')
-    words, starts = np.unique(x[order], return_index=True)
-    dW[words] = np.add.reduceat(dout[order], starts, axis=0)
+    words, starts, counts = np.unique(x[order], return_index=True, return_counts=True)
+    dout = dout[order]
+    dW[words] = dout[starts]
+    for k in range(1, ROUNDS):
+        again = np.flatnonzero(counts > k)
+        dW[words[again]] += dout[starts[again] + k]
+    for i in np.flatnonzero(counts > ROUNDS): dW[words[i]] += dout[starts[i] + ROUNDS:starts[i] + counts[i]].sum(axis=0)
     return dW

@@ -87,7 +87,8 @@ def caption_backward(
     dx, dh0, g['Wx'], g['Wh'], g['b'] = cell.backward(dh, recurred)
     if kept_x is not None: dx *= kept_x
     g['W_embed'] = word_embedding_backward(dx, embedded)
-    _, g['W_proj'], g['b_proj'] = affine_backward(dh0, projected)
+    read, _ = projected
+    g['W_proj'], g['b_proj'] = read.T @ dh0, dh0.sum(axis=0)      # nobody asks for the gradient of the features
     return g
 
 # %% ../nbs/06_model.ipynb #1e3fa890
@@ -104,10 +105,12 @@ class Captioner:
         self.feature_mean = self.feature_scale = None
     def normalize(self, features):
         "Learn from training features how to bring each column to mean 0 and spread 1; kept with the model."
-        spread = np.asarray(features, np.float64).std(axis=0)
+        blocks = lambda: (np.asarray(features[i:i+4096], np.float64) for i in range(0, len(features), 4096))      # more than memory holds, perhaps
+        mean = sum(block.sum(axis=0) for block in blocks()) / len(features)
+        spread = np.sqrt(sum(((block - mean)**2).sum(axis=0) for block in blocks()) / len(features))
         # a column that hardly varies would be blown up to noise: no spread counts as less than a tenth of the average
         self.feature_scale = (1 / np.maximum(spread, max(.1 * spread.mean(), 1e-8))).astype(self.dtype)
-        self.feature_mean = np.asarray(features, np.float64).mean(axis=0).astype(self.dtype)
+        self.feature_mean = mean.astype(self.dtype)
     def features(self, features):
         "Features as the model reads them: in its own type, normalised."
         features = np.asarray(features, self.dtype)

@@ -10,7 +10,7 @@ import numpy as np
 __all__ = ['BLOCK', 'RULES', 'sgd', 'sgd_momentum', 'rmsprop', 'adam']
 
 # %% ../nbs/07_optim.ipynb #8dfee422
-BLOCK = 16384      # elements: four such blocks of float32 fit a second-level cache
+BLOCK = 131072      # elements: blocks of half a megabyte stay in the cache, and are long enough not to wait for Python
 
 def _blocks(*arrays):
     "The same stretch of every array, and scratch of its length, block by block."

@@ -9,9 +9,11 @@ import numpy as np
 from .data import epoch_order, gather
 from .decoding import Rules, best_word, by_lot, word_by_word
 from .solver import Objective, step_rng
+from .threads import in_threads
 
 # %% auto #0
-__all__ = ['SAMPLES', 'CIDER', 'advantages', 'CiderReward', 'references_of', 'rewards_of', 'reward_batch', 'minus_reward']
+__all__ = ['SAMPLES', 'CIDER', 'advantages', 'CiderReward', 'references_of', 'rewards_of', 'reward_batch', 'drawn_by',
+           'minus_reward']
 
 # %% ../nbs/23_reward.ipynb #a92da00c
 def advantages(
@@ -86,10 +88,17 @@ def reward_batch(
     pictures = np.repeat(epoch_order(count, solver.seed or 0, epoch)[np.arange(place * n, (place + 1) * n) % count], SAMPLES)
     features = gather(data['train_features'], pictures)
     width = np.shape(data['train_captions'])[1]
-    captions, _ = word_by_word(model, features, by_lot(step_rng(solver, 2)), Rules(max_length=width - 1))
+    captions = drawn_by(model, features, step_rng(solver, 2), Rules(max_length=width - 1), solver.threads)
     rewards = rewards_of(solver.cache['reward'], captions, pictures, model._null)
     weight = advantages(rewards.reshape(-1, SAMPLES)).reshape(-1)
     return features, np.insert(captions, 0, model._start, axis=1), dict(weight=weight)
+
+def drawn_by(model, features, rng, rules, threads=1)->np.ndarray:
+    "A caption for each row of features, drawn by lot, several threads at once."
+    threads = min(threads, max(len(features), 1))
+    parts = np.array_split(features, threads)
+    rngs = rng.spawn(threads) if threads > 1 else [rng]
+    return np.concatenate(in_threads(lambda part: word_by_word(model, part[0], by_lot(part[1]), rules)[0], zip(parts, rngs)))
 
 def minus_reward(
     model, # a captioner

@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 import numpy as np
 from . import optim
-from .data import epoch_order, minibatch, sample_coco_minibatch
+from .data import ReadAhead, minibatch, sample_coco_minibatch
 from .files import expect
+from .threads import keep_memory, sharded_loss, threaded_update
 
 # %% auto #0
 __all__ = ['SCHEDULES', 'OPTIONS', 'LIKELIHOOD', 'clip_gradients', 'validation_loss', 'CaptioningSolver', 'next_batch',
@@ -36,14 +37,14 @@ SCHEDULES = {
 
 # %% ../nbs/07_solver.ipynb #d3dfe0a7
 OPTIONS = dict(update_rule='sgd', optim_config={}, lr_decay=1.0, batch_size=100, num_epochs=10, print_every=10, verbose=True,   # the course's
-               seed=None, clip_norm=None, lr_schedule=None, validate=False, patience=None, objective=None, progress=False, callbacks=())   # ours
+               seed=None, clip_norm=None, lr_schedule=None, validate=False, patience=None, objective=None, progress=False, callbacks=(), threads=1)   # ours
 
 def _checked(options):
     unknown = sorted(set(options) - set(OPTIONS))
     expect(not unknown, f'unknown option {", ".join(unknown)}: expected some of {", ".join(OPTIONS)}')
     o = {**OPTIONS, **options}
     expect(o['update_rule'] in optim.RULES, f'update_rule is {o["update_rule"]!r}: expected {", ".join(optim.RULES)}')
-    for name in ('batch_size', 'print_every'): expect(o[name] >= 1, f'{name} is {o[name]}: expected at least 1')
+    for name in ('batch_size', 'print_every', 'threads'): expect(o[name] >= 1, f'{name} is {o[name]}: expected at least 1')
     expect(o['num_epochs'] >= 0, f'num_epochs is {o["num_epochs"]}: expected at least 0')
     expect(o['lr_schedule'] is None or callable(o['lr_schedule']) or o['lr_schedule'] in SCHEDULES,
            f'lr_schedule is {o["lr_schedule"]!r}: expected a function or {", ".join(SCHEDULES)}')
@@ -88,6 +89,7 @@ class CaptioningSolver:
     def train(self):
         "Run until `num_epochs` epochs are done, or something says stop; then hold the best parameters, if they were kept."
         self.stop = False
+        keep_memory()
         with progress_bar(self) as bar:
             while self.step < self.steps and not self.stop:
                 train_step(self)
@@ -104,11 +106,8 @@ def next_batch(
     if solver.seed is None:
         captions, features, _ = sample_coco_minibatch(solver.data, solver.batch_size, split='train')
         return features, captions, dropout
-    epoch, place = divmod(solver.step, solver.steps_per_epoch)
-    if solver.cache.get('epoch') != epoch:
-        solver.cache |= dict(epoch=epoch, order=epoch_order(len(solver.data['train_captions']), solver.seed, epoch))
-    rows = solver.cache['order'][place * solver.batch_size:][:solver.batch_size]
-    captions, features = minibatch(solver.data, 'train', rows)
+    if 'ahead' not in solver.cache: solver.cache['ahead'] = ReadAhead(solver.data, 'train', solver.batch_size, solver.seed)
+    captions, features = solver.cache['ahead'](solver.step)
     return features, captions, dropout
 
 def step_rng(solver, purpose):
@@ -135,18 +134,15 @@ def diverged(solver, loss, norm):
 def train_step(solver):
     "One minibatch: loss, gradients, update."
     features, captions, options = solver.objective.batch(solver)
-    loss, grads = solver.model.loss(features, captions, **options)
+    loss, grads = sharded_loss(solver.model, features, captions, solver.threads, **options)
     norm = clip_gradients(grads, solver.clip_norm or np.inf)
     expect(np.isfinite(loss) and np.isfinite(norm), diverged(solver, loss, norm))
     schedule = SCHEDULES.get(solver.lr_schedule, solver.lr_schedule)
     factor = schedule(solver.step / solver.steps) if schedule else 1.
-    for name, w in solver.model.params.items():
-        config = solver.optim_configs[name]
-        rate = config.get('learning_rate')
-        if rate is not None: config['learning_rate'] = rate * factor
-        solver.model.params[name], config = solver.update_rule(w, grads[name], config, out=w)
-        if rate is not None: config['learning_rate'] = rate       # the schedule is not to pile up
-        solver.optim_configs[name] = config
+    rates = {name: config['learning_rate'] for name, config in solver.optim_configs.items() if 'learning_rate' in config}
+    for name, rate in rates.items(): solver.optim_configs[name]['learning_rate'] = rate * factor
+    threaded_update(solver.update_rule, solver.model.params, grads, solver.optim_configs, solver.threads)
+    for name, rate in rates.items(): solver.optim_configs[name]['learning_rate'] = rate       # the schedule is not to pile up
     solver.loss_history.append(loss)
     solver.words_seen = int(np.count_nonzero(captions[:, 1:]))
     if solver.verbose and solver.step % solver.print_every == 0: print('(Iteration %d / %d) loss: %f' % (solver.step + 1, solver.steps, loss))

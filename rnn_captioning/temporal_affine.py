@@ -7,8 +7,8 @@ from __future__ import annotations
 import numpy as np
 
 # %% auto #0
-__all__ = ['affine_forward', 'affine_backward', 'temporal_affine_forward', 'temporal_affine_backward', 'softmax_loss_in_place',
-           'temporal_softmax_loss']
+__all__ = ['BLOCK', 'affine_forward', 'affine_backward', 'temporal_affine_forward', 'temporal_affine_backward',
+           'softmax_loss_in_place', 'temporal_softmax_loss']
 
 # %% ../nbs/05_temporal_affine.ipynb #6adb0e82
 def affine_forward(
@@ -51,20 +51,25 @@ def temporal_affine_backward(
     return dx.reshape(N, T, dx.shape[1]), dw, db
 
 # %% ../nbs/05_temporal_affine.ipynb #6f82807a
+BLOCK = 262144      # scores: a megabyte of float32
+
 def softmax_loss_in_place(
     scores:np.ndarray, # one row of scores a word, (P, V); overwritten by its gradient
     y:np.ndarray, # the right word of each row, ints in [0, V), (P,)
     weight:np.ndarray, # how much each row counts, dtype of scores, (P,)
 )->tuple: # the loss, a float, and `scores`, now the gradient (P, V)
     "Compute the weighted softmax loss of every row and, in the same memory, its gradient."
-    rows = np.arange(len(y))
-    scores -= scores.max(axis=1, keepdims=True)
-    right = scores[rows, y]
-    np.exp(scores, out=scores)
-    total = scores.sum(axis=1)
-    loss = float((weight * (np.log(total) - right)).sum(dtype=np.float64))
-    scores *= (weight / total)[:, None]
-    scores[rows, y] -= weight
+    size, loss = max(BLOCK // scores.shape[1], 1), 0.
+    for i in range(0, len(y), size):      # some rows at a time, which stay in the cache from the maximum to the gradient
+        s, right, w = scores[i:i+size], y[i:i+size], weight[i:i+size]
+        rows = np.arange(len(s))
+        s -= s.max(axis=1, keepdims=True)
+        chosen = s[rows, right]
+        np.exp(s, out=s)
+        total = s.sum(axis=1)
+        loss += float((w * (np.log(total) - chosen)).sum(dtype=np.float64))
+        s *= (w / total)[:, None]
+        s[rows, right] -= w
     return loss, scores
 
 # %% ../nbs/05_temporal_affine.ipynb #fb3e6796

@@ -14,12 +14,13 @@ from .files import expect, output_folder, reading, shipped
 from .model import CaptioningRNN
 from .reward import CIDER
 from .solver import LIKELIHOOD, CaptioningSolver
+from .threads import cores
 
 # %% auto #0
 __all__ = ['LEAST', 'RATES', 'check_settings', 'digest', 'new_captioner', 'new_solver', 'train']
 
 # %% ../nbs/24_training.ipynb #daa994b8
-LEAST = dict(epochs=1, reward_epochs=0, batch_size=1, hidden_dim=1, wordvec_dim=1, seed=0)
+LEAST = dict(epochs=1, reward_epochs=0, batch_size=1, hidden_dim=1, wordvec_dim=1, threads=1, seed=0)
 RATES = 'learning_rate', 'reward_learning_rate'
 
 def check_settings(
@@ -59,7 +60,7 @@ def new_solver(
     "The solver of one of the two parts of a run: Adam, a rate that falls to zero along a cosine, clipped gradients."
     rewarded = objective is CIDER
     return CaptioningSolver(model, data, update_rule='adam', optim_config={'learning_rate': run[RATES[rewarded]]}, num_epochs=run['reward_epochs' if rewarded else 'epochs'],
-        batch_size=run['batch_size'] * (2 if rewarded else 1), seed=run['seed'], clip_norm=5., lr_schedule='cosine', validate='val' in data.splits, objective=objective, verbose=False, **options)
+        batch_size=run['batch_size'] * (2 if rewarded else 1), seed=run['seed'], clip_norm=5., lr_schedule='cosine', validate='val' in data.splits, objective=objective, threads=run['threads'], verbose=False, **options)
 
 # %% ../nbs/24_training.ipynb #37244a8c
 def train(
@@ -76,12 +77,13 @@ def train(
     dropout:float=0., # share of the features dropped in training
     inner_dropout:float=0., # the same for word vectors, and for states before they score words
     seed:int=0, # of everything random
+    threads:int=None, # how many work at once; None: one for each core, at most eight
     resume:bool=False, # go on from the checkpoint in `out`, with its settings
     progress:bool=False, # show a progress bar
     callbacks=(), # functions of the solver, called after every epoch
 )->CaptioningSolver: # of the last part, the model with its best parameters in it
     "Train a captioner on a data set; leaves a checkpoint after every epoch."
-    path = Path(out)/'checkpoint.h5'
+    path, threads = Path(out)/'checkpoint.h5', cores() if threads is None else threads
     run = {name: value for name, value in locals().items() if name not in ('data', 'out', 'resume', 'progress', 'callbacks', 'path')}
     if resume:
         missing = set(run) - set(saved := load_run(path))

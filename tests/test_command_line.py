@@ -147,7 +147,7 @@ def test_resume_needs_a_checkpoint(tiny, tmp_path):
 
 @pytest.mark.parametrize('option', [p.opts[0] for p in main.commands['train'].params if p.opts[0].startswith('--') and p.opts[0] not in ('--out', '--resume', '--help')])
 def test_resume_keeps_the_settings(tiny, option):
-    default = next(p.default for p in main.commands['train'].params if option in p.opts)
+    default = next(p.default if isinstance(p.default, (str, int, float)) else 1 for p in main.commands['train'].params if option in p.opts)
     before = (tiny/'out'/'checkpoint.h5').read_bytes()
     fails('train', tiny/'data.h5', '--out', tiny/'out', '--resume', option, default, says=['--resume', f'leave out {option} ', 'see '])
     assert (tiny/'out'/'checkpoint.h5').read_bytes() == before
@@ -383,3 +383,13 @@ def test_reader_gone_from_training(tiny, tmp_path):
 def test_disk_full(tiny):
     with open('/dev/full', 'w') as full: done = subprocess.run([*COMMAND, 'info', tiny/'data.h5'], stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode and done.stderr.startswith('error: ') and done.stderr.count('\n') == 1
+
+# bench
+
+def test_bench_measures_what_is_asked(tmp_path):
+    found = json.loads(works('bench', '--only', 'growth', '--plot', tmp_path/'growth.png', '--json'))
+    assert set(found['growth']) == {'batch', 'hidden', 'vocabulary', 'length'} and found['versions']['cores'] >= 1 and (tmp_path/'growth.png').stat().st_size > 5000
+
+def test_bench_refuses_what_it_cannot_measure(tmp_path):
+    fails('bench', '--only', 'luck', says=['luck', 'steps'])
+    fails('bench', '--only', 'growth', '--plot', tmp_path, says=['is a folder'])
