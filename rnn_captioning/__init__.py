@@ -12,6 +12,7 @@ _MODULES = dict(
     step_forward='rnn_step_forward', step_backward='rnn_step_backward', sequence='rnn_forward rnn_backward Cell RNN pack',
     embedding='word_embedding_forward word_embedding_backward',
     temporal_affine='affine_forward affine_backward temporal_affine_forward temporal_affine_backward temporal_softmax_loss',
+    lstm='sigmoid lstm_step_forward lstm_step_backward lstm_forward lstm_backward LSTM', gru='gru_step_forward gru_step_backward gru_forward gru_backward GRU',
     model='CaptioningRNN Captioner CELLS', optim='sgd sgd_momentum rmsprop adam', solver='CaptioningSolver', decoding='decode beam_search',
     files='InputError', data='load_coco_data sample_coco_minibatch decode_captions open_data write_data', scenes='make_scenes is_true',
     encoder='load_encoder', caption='load PhotoCaptioner', metrics='evaluate score_captions',

@@ -100,7 +100,7 @@ def _report(solver, out, count=8):
     if facts is not None: click.echo(f'{sum(marks) / len(marks):.1%} of {len(captions)} {split} captions are true of their picture')
 
 # %% ../nbs/15_command_line.ipynb #11b3b30e
-@main.command('train', epilog='Example, for photographs: rnn-captioning train mine.h5 --epochs 10 --dropout 0.5 --inner-dropout 0.25 --reward-learning-rate 5e-5 --out mine')
+@main.command('train', epilog='Example, for photographs: rnn-captioning train mine.h5 --epochs 12 --dropout 0.5 --inner-dropout 0.25 --reward-learning-rate 5e-5 --out mine')
 @click.argument('data', required=False, type=click.Path())
 @click.option('--out', default='captioner', help='Folder for checkpoint.h5, loss.png and captions.png.')
 @click.option('--cell', default='rnn', help='Kind of recurrence.')
@@ -200,6 +200,7 @@ def evaluate_command(checkpoint, data, split, beam_size, length_penalty, per_ima
 @click.option('--seed', default=0, help='Of a random split.')
 @click.option('--encoder', type=click.Path(), help='An ONNX file that makes the features, instead of the one that ships.')
 @click.option('--grid', is_flag=True, help='Also store the features of each of the 7x7 places.')
+@click.option('--mirror', is_flag=True, help='Also store the features of each mirror image, of which training then takes either.')
 @click.option('--strict', is_flag=True, help='Stop at an image that is missing or cannot be read.')
 def prepare_command(splits, out, **options):
     "Make a data set from captions and photographs, or captions and features."

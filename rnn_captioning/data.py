@@ -149,10 +149,15 @@ def minibatch(
     data, # mapping with the course's names
     split:str, # 'train', 'val' or another
     rows:np.ndarray, # which captions, (N,)
+    rng=None, # a NumPy `Generator`: about half of the pictures as in a mirror, where the data set has their features
 )->tuple: # captions (N, T+1), features (N, D)
     "The captions `rows` of a split and the features of the picture of each."
-    captions = gather(data[f'{split}_captions'], rows)
-    return captions, gather(data[f'{split}_features'], gather(data[f'{split}_image_idxs'], rows))
+    pictures, turned = gather(data[f'{split}_image_idxs'], rows), f'{split}_mirrored'
+    features = gather(data[f'{split}_features'], pictures)
+    if rng is not None and turned in data:
+        flip = rng.random(len(rows)) < .5
+        features[flip] = gather(data[turned], pictures[flip])
+    return gather(data[f'{split}_captions'], rows), features
 
 # %% ../nbs/10_data.ipynb #d544fd01
 def sample_coco_minibatch(
@@ -189,7 +194,7 @@ def write_data(
             for key, value in arrays.items():
                 value = to_bytes(value) if key in ('names', 'texts') else np.asarray(value)
                 # pictures and padded captions shrink tenfold; features do not, and are read in parts
-                f.create_dataset(f'{name}/{key}', data=value, compression=None if key == 'features' else 'gzip')
+                f.create_dataset(f'{name}/{key}', data=value, compression=None if key in ('features', 'mirrored') else 'gzip')
 
 # %% ../nbs/10_data.ipynb #1f4c5143
 class CaptionData(Mapping):
@@ -288,7 +293,8 @@ class ReadAhead:
         step:int, # from the beginning of the run
     )->tuple: # captions (N, T+1), features (N, D)
         "The minibatch of a step."
-        if self.pool is None: return minibatch(self.data, self.split, self.rows(step))
-        now = self.coming.get(step) or self.pool.submit(minibatch, self.data, self.split, self.rows(step))
-        self.coming = {step + 1: self.pool.submit(minibatch, self.data, self.split, self.rows(step + 1))}
+        if self.pool is None: return self._read(step, self.rows(step))
+        now = self.coming.get(step) or self.pool.submit(self._read, step, self.rows(step))
+        self.coming = {step + 1: self.pool.submit(self._read, step + 1, self.rows(step + 1))}
         return now.result()
+    def _read(self, step, rows): return minibatch(self.data, self.split, rows, np.random.default_rng([self.seed, 3, step]))

@@ -7,6 +7,8 @@ from __future__ import annotations
 import numpy as np
 from .embedding import word_embedding_backward, word_embedding_forward
 from .files import InputError, expect
+from .gru import GRU
+from .lstm import LSTM
 from .sequence import RNN, pack
 from .temporal_affine import affine_backward, affine_forward, softmax_loss_in_place
 
@@ -142,6 +144,8 @@ def greedy(
 # %% ../nbs/06_model.ipynb #fb925c19
 CELLS = {cell.name: cell for cell in [
     RNN,
+    LSTM,
+    GRU,
 ]}
 
 # %% ../nbs/06_model.ipynb #f6a7356f
@@ -158,6 +162,7 @@ class CaptioningRNN(Captioner):
         dropout:float=0., # share of the features that are dropped at each training step
         inner_dropout:float=0., # the same for word vectors, and for states before they score words
         recurrent_scale:float=None, # start Wh as an orthogonal matrix of this scale; None: normal
+        forget_bias:float=0., # start the bias of the gate that keeps the memory here, where the cell has one
     ):
         if cell_type not in CELLS: raise InputError(f'cell_type is {cell_type!r}: expected {" or ".join(CELLS)}')
         for name, rate in dict(dropout=dropout, inner_dropout=inner_dropout).items(): expect(0 <= rate < 1, f'{name} is {rate}: expected at least 0 and less than 1')
@@ -166,6 +171,7 @@ class CaptioningRNN(Captioner):
         self.config = dict(input_dim=input_dim, wordvec_dim=wordvec_dim, hidden_dim=hidden_dim, cell_type=cell_type, dropout=dropout, inner_dropout=inner_dropout)
         params = initial_params(len(word_to_idx), input_dim, wordvec_dim, hidden_dim, CELLS[cell_type].gates, rng)
         if recurrent_scale is not None: params['Wh'] = orthogonal(params['Wh'], recurrent_scale)
+        if (block := CELLS[cell_type].keeps) is not None: params['b'][block*hidden_dim:(block + 1)*hidden_dim] = forget_bias
         self.params = {name: value.astype(dtype) for name, value in params.items()}
     def loss(self, features, captions, rng=None, backward=True, weight=None):
         "The loss of captions (N, T+1) given features (N, D), and the gradients by name; with `rng`, with dropout; with `weight` (N,), each caption's loss times its weight."

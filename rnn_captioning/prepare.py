@@ -13,7 +13,7 @@ from .files import InputError, atomic_path, check_features, distinct_output, exi
 
 # %% auto #0
 __all__ = ['TOKENIZER', 'FORMATS', 'tokenize', 'build_vocabulary', 'encode_captions', 'read_captions', 'read_features', 'locate',
-           'to_bytes_grid', 'encode_images', 'split_images', 'prepare']
+           'to_bytes_grid', 'encode_images', 'split_images', 'mirrored', 'prepare']
 
 # %% ../nbs/11_prepare.ipynb #090d12db
 TOKENIZER = 'lowercase alphanumeric'
@@ -255,17 +255,25 @@ def _split_arrays(images, captions, row_of, arrays, vocabulary, max_words):
 def _check_request(captions, features, images, out, splits, encoder, grid, **least):
     "What is wrong with a request is said before hours of work."
     expect((features is None) != (images is None), 'prepare needs a file of features or a folder of images: expected one of the two')
-    expect(images is not None or not (grid or encoder), 'grid and encoder are for a folder of images: expected neither with a file of features')
+    expect(images is not None or not (grid or encoder), 'grid, mirror and encoder are for a folder of images: expected none of them with a file of features')
     for name, (value, smallest) in least.items(): expect(value >= smallest, f'{name} is {value}: expected at least {smallest}')
     distinct_output(out, captions, *([features] if features else []), *(splits or {}).values())
     if splits: split_images([name for path in splits.values() for name in _read_list(path)], splits)
 
-def _encoded(images, names, parts, encoder, grid, strict, progress):
+def mirrored(
+    encoder, # of `load_encoder`
+): # an encoder
+    "The encoder that sees every photograph as in a mirror."
+    from rnn_captioning.encoder import Encoder
+    return Encoder(f'{encoder.name}, mirrored', lambda images, grid: encoder.run(np.ascontiguousarray(images[..., ::-1]), grid))
+
+def _encoded(images, names, parts, encoder, grid, mirror, strict, progress):
     "Names, arrays by name, the encoder's name, and {name: why it is left out}, of the photographs in a folder."
     from rnn_captioning.encoder import load_encoder
     chosen, paths = load_encoder(encoder), locate(images, names)
     if not paths: return [p.name for p in Path(images).iterdir()], {}, chosen.name, {}
     names, arrays, left_out = encode_images(paths, chosen, parts, grid, strict, progress)
+    if mirror: arrays['mirrored'] = encode_images({name: paths[name] for name in names}, mirrored(chosen), parts, strict=strict, progress=progress)[1]['features']
     return names, arrays, chosen.name, left_out
 
 def _warn_of_missing(missing, captions, where, strict):
@@ -285,14 +293,15 @@ def prepare(
     images=None, # a folder of photographs to make features from
     encoder=None, # for `load_encoder`: None is the one that ships; an ONNX file; a function
     grid:bool=False, # also store the features of each place, in bytes
+    mirror:bool=False, # also store the features of each mirror image, of which training then takes either
     strict:bool=False, # an image that is missing or unreadable is an `InputError`
     progress:bool=False, # show a progress bar
 )->dict: # what was written: counts by name, and under 'left_out' {image: why}
     "Make a data set from a captions file and a features file, or from captions and photographs."
-    _check_request(captions, features, images, out, splits, encoder, grid, min_count=(min_count, 1), max_words=(max_words, 1), seed=(seed, 0))
+    _check_request(captions, features, images, out, splits, encoder, grid or mirror, min_count=(min_count, 1), max_words=(max_words, 1), seed=(seed, 0))
     texts, known = read_captions(captions)
     parts, where, left_out = Path(out).with_name(f'.{Path(out).name}.parts'), images if features is None else features, {}
-    if features is None: names, arrays, made_by, left_out = _encoded(images, list(texts), parts, encoder, grid, strict, progress)
+    if features is None: names, arrays, made_by, left_out = _encoded(images, list(texts), parts, encoder, grid, mirror, strict, progress)
     else:
         names, rows, made_by = read_features(features)
         arrays = dict(features=rows)

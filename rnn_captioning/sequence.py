@@ -122,6 +122,7 @@ class Cell:
     backward:Callable # (dh (P, H), cache) -> dx, dh0, dWx, dWh, db
     start:Callable # h0 (N, H) -> state: an array or a tuple of arrays, each with N rows
     step:Callable # (x (N, D), state, Wx, Wh, b) -> h (N, H), state
+    keeps:int=None # which block of H columns is the gate that keeps the memory, if there is one
 
 # %% ../nbs/03_sequence.ipynb #a451a009
 def rnn_start(

@@ -46,7 +46,7 @@ def new_captioner(
     shape = np.shape(data['train_features'])[1:]
     expect(len(shape) == 1, f'{data.path}: features have shape {shape} a picture: expected one row of numbers')
     model = CaptioningRNN(data.word_to_idx, data['train_features'].shape[1], run['wordvec_dim'], run['hidden_dim'], run['cell'],
-                          rng=np.random.default_rng(run['seed']), dropout=run['dropout'], inner_dropout=run['inner_dropout'], recurrent_scale=.9)
+                          rng=np.random.default_rng(run['seed']), dropout=run['dropout'], inner_dropout=run['inner_dropout'], recurrent_scale=.9, forget_bias=1.)
     model.normalize(data['train_features'])
     return model
 

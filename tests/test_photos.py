@@ -93,6 +93,15 @@ def test_prepare_from_photographs(captioned):
     assert np.allclose(data['val_features'][0], pooled[0], atol=.01) and np.allclose(data['val_grid'][0] * data['val_grid_scale'][0], grid[0], atol=grid.max() / 400)
     assert not list(captioned.glob('.*.parts'))
 
+def test_prepare_mirror(captioned):
+    done = run('prepare', '--captions', captioned/'captions.csv', '--images', captioned/'photos', '--out', captioned/'data.h5', '--min-count', 1, '--mirror')
+    assert not done.exit_code, done.output
+    data = open_data(captioned/'data.h5')
+    name = data['val_urls'][0]
+    images = E.preprocess(E.open_photo(captioned/'photos'/name))[None]
+    assert np.allclose(data['val_mirrored'][0], E.load_encoder().pooled(np.ascontiguousarray(images[..., ::-1]))[0], atol=.01)
+    assert data['val_mirrored'].shape == data['val_features'].shape and (data['val_mirrored'] != data['val_features']).any()
+
 def test_prepare_strict_stops(captioned):
     done = run('prepare', '--captions', captioned/'captions.csv', '--images', captioned/'photos', '--out', captioned/'data.h5', '--strict')
     assert done.exit_code == 2 and '7.jpg' in done.stderr and not (captioned/'data.h5').exists()
