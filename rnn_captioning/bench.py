@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from importlib.metadata import PackageNotFoundError, version
-from itertools import product
+from itertools import count
 from pathlib import Path
 import h5py
 import numpy as np
@@ -25,11 +25,11 @@ from .optim import adam
 from .threads import add_up, cores, keep_memory, sharded_loss, shards, threaded_update
 
 # %% auto #0
-__all__ = ['SIZES', 'STEPS', 'BANNED', 'MIDDLE', 'GROWTH', 'PARTS', 'random_batch', 'special_words', 'our_step', 'torch_parts',
-           'torch_step', 'torch_packed_step', 'jax_step', 'floor_step', 'interleaved', 'available', 'time_parts',
-           'shipped_pair', 'torch_copy', 'torch_greedy', 'torch_beam', 'coco_sized', 'epoch_step', 'time_disk',
-           'from_disk', 'peak_megabytes', 'time_growth', 'exponent', 'versions', 'ratios', 'bench', 'report',
-           'plot_steps', 'plot_growth', 'plot_bench']
+__all__ = ['SIZES', 'STEPS', 'BANNED', 'MIDDLE', 'GROWTH', 'PARTS', 'random_batch', 'special_words', 'our_trainer', 'our_step',
+           'torch_parts', 'torch_step', 'torch_packed_step', 'jax_step', 'floor_step', 'interleaved', 'available',
+           'time_parts', 'shipped_pair', 'torch_copy', 'torch_greedy', 'torch_beam', 'coco_sized', 'epoch_step',
+           'time_disk', 'from_disk', 'peak_megabytes', 'time_growth', 'exponent', 'versions', 'ratios', 'bench',
+           'report', 'plot_steps', 'plot_growth', 'plot_bench']
 
 # %% ../nbs/31_benchmarks.ipynb #c749c3b1
 SIZES = [(25, 512, 256, 1004, 512), (128, 512, 256, 1004, 512), (128, 512, 256, 3000, 1280), (256, 512, 256, 10000, 2048)]      # batch, hidden, words, vocabulary, features
@@ -55,16 +55,21 @@ def special_words(V)->dict:
     "A vocabulary of V words, word to id."
     return {word: i for i, word in enumerate(['<NULL>', '<START>', '<END>', '<UNK>', *map(str, range(V - 4))])}
 
-def our_step(size, features, captions):
-    "This package, as `train` uses it."
-    N, H, W, V, D = size
-    model, threads = CaptioningRNN(special_words(V), D, W, H, rng=np.random.default_rng(0)), cores()
+def our_trainer(size):
+    "A function of features and captions: loss, gradients, update."
+    (_, H, W, V, D), threads = size, cores()
+    model = CaptioningRNN(special_words(V), D, W, H, rng=np.random.default_rng(0))
     configs = {name: {'learning_rate': 1e-3} for name in model.params}
-    def step():
+    def train_on(features, captions):
         loss, grads = sharded_loss(model, features, captions, threads)
         threaded_update(adam, model.params, grads, configs, threads)
         return loss
-    return step
+    return train_on
+
+def our_step(size, features, captions):
+    "This package, as `train` uses it."
+    train_on = our_trainer(size)
+    return lambda: train_on(features, captions)
 
 # %% ../nbs/31_benchmarks.ipynb #eb8c0315
 def torch_parts(size):
@@ -279,16 +284,12 @@ def coco_sized(
         f['captions'] = random_batch((captions, 0, 0, 1004, 1))[1].astype(np.int32)
         f['image_idxs'] = rng.integers(0, pictures, captions, dtype=np.int32)
 
-def epoch_step(data, size, steps_done):
+def epoch_step(data, size):
     "A training step on the next minibatch of an epoch."
-    N, H, W, V, D = size
-    model, threads, ahead = CaptioningRNN(special_words(V), D, W, H, rng=np.random.default_rng(0)), cores(), ReadAhead(data, 'train', N, seed=0)
-    configs = {name: {'learning_rate': 1e-3} for name in model.params}
+    train_on, ahead, number = our_trainer(size), ReadAhead(data, 'train', size[0], seed=0), count()
     def step():
-        captions, features = ahead(steps_done[0])
-        _, grads = sharded_loss(model, features, captions, threads)
-        threaded_update(adam, model.params, grads, configs, threads)
-        steps_done[0] += 1
+        captions, features = ahead(next(number))
+        return train_on(features, captions)
     return step
 
 # %% ../nbs/31_benchmarks.ipynb #4f7bd4a6
@@ -299,7 +300,7 @@ def time_disk(folder, steps=100, size=(128, 512, 256, 1004, 4096), rounds=4, **c
     alone = subprocess.run([sys.executable, '-c', _ALONE, str(path), json.dumps(size), str(steps)], check=True, capture_output=True, text=True)
     with h5py.File(path) as f:
         data = from_disk(f)
-        disk, memory = epoch_step(data, size, [0]), epoch_step({**data, 'train_features': f['features'][:]}, size, [0])
+        disk, memory = epoch_step(data, size), epoch_step({**data, 'train_features': f['features'][:]}, size)
         found = interleaved(dict(disk=disk, memory=memory), rounds, each=steps // 4)
         pictures = len(f['features'])
     path.unlink()
@@ -313,7 +314,7 @@ _ALONE = """
 import json, sys, h5py
 from rnn_captioning.bench import epoch_step, from_disk, peak_megabytes
 with h5py.File(sys.argv[1]) as f:
-    step = epoch_step(from_disk(f), json.loads(sys.argv[2]), [0])
+    step = epoch_step(from_disk(f), json.loads(sys.argv[2]))
     for _ in range(int(sys.argv[3])): step()
 print(peak_megabytes())
 """

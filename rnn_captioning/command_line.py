@@ -227,7 +227,7 @@ def fetch_command(name, to):
 
 # %% ../nbs/15_command_line.ipynb #c8c7ace4
 @main.command('bench', epilog='Example: rnn-captioning bench --only steps')
-@click.option('--only', 'parts', multiple=True, type=click.Choice(['steps', 'captioning', 'disk', 'growth']), help='Measure this alone; may be given several times. Without it, all, in about ten minutes.')
+@click.option('--only', 'parts', multiple=True, type=click.Choice(['steps', 'captioning', 'disk', 'growth']), help='Measure this alone; may be given several times. Without it, all, in about six minutes.')
 @click.option('--plot', default='bench.png', type=click.Path(), help='The picture to write.')
 @click.option('--json', 'as_json', is_flag=True, help='One JSON document.')
 def bench_command(parts, plot, as_json):

@@ -14,9 +14,9 @@ from .files import (DATA, InputError, atomic_path, check_captions, check_feature
                                   reading, to_bytes, to_texts)
 
 # %% auto #0
-__all__ = ['SPECIAL', 'PER_CAPTION', 'REQUIRED', 'LARGE', 'decode_captions', 'caption_texts', 'check_splits', 'check_vocabulary',
-           'load_coco_data', 'gather', 'minibatch', 'sample_coco_minibatch', 'write_data', 'CaptionData', 'open_data',
-           'check_match', 'epoch_order', 'ReadAhead']
+__all__ = ['SPECIAL', 'PER_CAPTION', 'REQUIRED', 'WIDE', 'LARGE', 'decode_captions', 'caption_texts', 'check_splits',
+           'check_vocabulary', 'load_coco_data', 'gather', 'minibatch', 'sample_coco_minibatch', 'write_data',
+           'CaptionData', 'open_data', 'check_match', 'epoch_order', 'ReadAhead']
 
 # %% ../nbs/10_data.ipynb #3d9a3ca5
 SPECIAL = ['<NULL>', '<START>', '<END>', '<UNK>']
@@ -172,6 +172,7 @@ def sample_coco_minibatch(
 
 # %% ../nbs/10_data.ipynb #5e2aecd4
 REQUIRED = 'captions', 'image_idxs', 'features', 'names', 'texts'      # of a split in our own format
+WIDE = 'features', 'mirrored'      # not compressed, and read in parts where they are large
 
 # %% ../nbs/10_data.ipynb #66daaea5
 def write_data(
@@ -194,7 +195,7 @@ def write_data(
             for key, value in arrays.items():
                 value = to_bytes(value) if key in ('names', 'texts') else np.asarray(value)
                 # pictures and padded captions shrink tenfold; features do not, and are read in parts
-                f.create_dataset(f'{name}/{key}', data=value, compression=None if key in ('features', 'mirrored') else 'gzip')
+                f.create_dataset(f'{name}/{key}', data=value, compression=None if key in WIDE else 'gzip')
 
 # %% ../nbs/10_data.ipynb #1f4c5143
 class CaptionData(Mapping):
@@ -222,7 +223,7 @@ class CaptionData(Mapping):
 def _read_split(group, in_memory):
     arrays = {key: read(group, key) for key in group}
     for key in REQUIRED: read(group, key)
-    out = {key: item if key == 'features' and not in_memory else np.asarray(item) for key, item in arrays.items()}
+    out = {key: item if key in WIDE and not in_memory else np.asarray(item) for key, item in arrays.items()}
     out['names'], out['texts'] = to_texts(arrays['names']), to_texts(arrays['texts'])
     return out
 
