@@ -13,8 +13,8 @@ from .sequence import RNN, pack
 from .temporal_affine import affine_backward, affine_forward, softmax_loss_in_place
 
 # %% auto #0
-__all__ = ['CELLS', 'initial_params', 'orthogonal', 'pack_captions', 'caption_forward', 'caption_backward', 'Captioner', 'greedy',
-           'CaptioningRNN', 'drop']
+__all__ = ['CELLS', 'initial_params', 'orthogonal', 'pack_captions', 'caption_forward', 'caption_backward', 'mean_and_scale',
+           'Captioner', 'greedy', 'CaptioningRNN', 'drop']
 
 # %% ../nbs/06_model.ipynb #e3eda5d4
 def initial_params(
@@ -93,9 +93,23 @@ def caption_backward(
     g['W_proj'], g['b_proj'] = read.T @ dh0, dh0.sum(axis=0)      # nobody asks for the gradient of the features
     return g
 
+# %% ../nbs/06_model.ipynb #5b95560f
+def mean_and_scale(
+    features, # array or data set on the disk, (pictures, ..., D)
+)->tuple: # mean (D,) and one over the spread (D,), float64
+    "How to bring each column of features to mean 0 and spread 1."
+    size, axes = max(2**22 // max(int(np.prod(np.shape(features)[1:])), 1), 1), tuple(range(len(np.shape(features)) - 1))
+    blocks = lambda: (np.asarray(features[i:i+size], np.float64) for i in range(0, len(features), size))      # more than memory holds, perhaps
+    count = np.prod([np.shape(features)[axis] for axis in axes])
+    mean = sum(block.sum(axis=axes) for block in blocks()) / count
+    spread = np.sqrt(sum(((block - mean)**2).sum(axis=axes) for block in blocks()) / count)
+    # a column that hardly varies would be blown up to noise: no spread counts as less than a tenth of the average
+    return mean, 1 / np.maximum(spread, max(.1 * spread.mean(), 1e-8))
+
 # %% ../nbs/06_model.ipynb #1e3fa890
 class Captioner:
-    "What every captioner has: a vocabulary, normalised features, greedy sampling."
+    "What every captioner has: a vocabulary, normalised features, a loss, greedy sampling."
+    reads = 'features'      # which table of a data set: 'features' (pictures, D), or 'grid' (pictures, places, D)
     def __init__(self,
         word_to_idx:dict, # word -> id; needs `<NULL>`, and `<START>` to write captions
         dtype=np.float32, # of the parameters
@@ -107,18 +121,22 @@ class Captioner:
         self.feature_mean = self.feature_scale = None
     def normalize(self, features):
         "Learn from training features how to bring each column to mean 0 and spread 1; kept with the model."
-        blocks = lambda: (np.asarray(features[i:i+4096], np.float64) for i in range(0, len(features), 4096))      # more than memory holds, perhaps
-        mean = sum(block.sum(axis=0) for block in blocks()) / len(features)
-        spread = np.sqrt(sum(((block - mean)**2).sum(axis=0) for block in blocks()) / len(features))
-        # a column that hardly varies would be blown up to noise: no spread counts as less than a tenth of the average
-        self.feature_scale = (1 / np.maximum(spread, max(.1 * spread.mean(), 1e-8))).astype(self.dtype)
-        self.feature_mean = mean.astype(self.dtype)
+        self.feature_mean, self.feature_scale = (x.astype(self.dtype) for x in mean_and_scale(features))
     def features(self, features):
-        "Features as the model reads them: in its own type, normalised."
+        "Features as the model reads them: in its own type, normalised; a row for a picture is a grid of one place."
         features = np.asarray(features, self.dtype)
-        expect(self.input_dim is None or features.shape[1:] == (self.input_dim,), f'features have shape {features.shape}: expected (pictures, {self.input_dim})')
+        if self.reads == 'grid' and features.ndim == 2: features = features[:, None]
+        expected = ('pictures', *['places'] * (self.reads == 'grid'), self.input_dim)
+        expect(self.input_dim is None or (features.ndim == len(expected) and features.shape[-1] == self.input_dim), f'features have shape {features.shape}: expected ({", ".join(map(str, expected))})')
         if self.feature_mean is None: return features
         return (features - self.feature_mean) * self.feature_scale
+    def loss(self, features, captions, rng=None, backward=True, weight=None, smoothing=0.):
+        "The loss of captions (N, T+1), and the gradients by name; with `rng`, with dropout; with `weight` (N,), each caption's loss times its weight; with `smoothing`, of smoothed labels."
+        order, sizes, words_in, words_out, mask = pack_captions(captions, self._null)
+        scores, caches = self.forward(self.features(features)[order], words_in, sizes, rng)
+        if weight is not None: mask = mask * np.concatenate([weight[order[:n]] for n in sizes])
+        loss, dscores = softmax_loss_in_place(scores, words_out, (mask / len(captions)).astype(scores.dtype), smoothing)
+        return loss, self.backward(dscores, caches) if backward else None
     def sample(self, features, max_length=30):
         "Captions by greedy decoding: the word ids (N, max_length), `<NULL>` after `<END>`."
         return greedy(self, features, max_length)
@@ -173,15 +191,13 @@ class CaptioningRNN(Captioner):
         if recurrent_scale is not None: params['Wh'] = orthogonal(params['Wh'], recurrent_scale)
         if (block := CELLS[cell_type].keeps) is not None: params['b'][block*hidden_dim:(block + 1)*hidden_dim] = forget_bias
         self.params = {name: value.astype(dtype) for name, value in params.items()}
-    def loss(self, features, captions, rng=None, backward=True, weight=None):
-        "The loss of captions (N, T+1) given features (N, D), and the gradients by name; with `rng`, with dropout; with `weight` (N,), each caption's loss times its weight."
-        cell, N = CELLS[self.cell_type], len(captions)
-        order, sizes, words_in, words_out, mask = pack_captions(captions, self._null)
-        features, _ = drop(self.features(features)[order], self.dropout, rng)
-        scores, caches = caption_forward(self.params, cell, features, words_in, sizes, lambda x: drop(x, self.inner_dropout, rng))
-        if weight is not None: mask = mask * np.concatenate([weight[order[:n]] for n in sizes])
-        loss, dscores = softmax_loss_in_place(scores, words_out, (mask / N).astype(scores.dtype))
-        return loss, caption_backward(dscores, cell, caches) if backward else None
+    def forward(self, features, words, sizes, rng=None):
+        "Scores (P, V) of the words that follow packed ones, given features (N, D) in their order; and the caches."
+        features, _ = drop(features, self.dropout, rng)
+        return caption_forward(self.params, CELLS[self.cell_type], features, words, sizes, lambda x: drop(x, self.inner_dropout, rng))
+    def backward(self, dscores, caches):
+        "The gradients by name, from that of the scores."
+        return caption_backward(dscores, CELLS[self.cell_type], caches)
     def start(self, features):
         "The state before the first word, from features (N, D)."
         h0, _ = affine_forward(self.features(features), self.params['W_proj'], self.params['b_proj'])

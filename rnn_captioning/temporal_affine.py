@@ -57,6 +57,7 @@ def softmax_loss_in_place(
     scores:np.ndarray, # one row of scores a word, (P, V); overwritten by its gradient
     y:np.ndarray, # the right word of each row, ints in [0, V), (P,)
     weight:np.ndarray, # how much each row counts, dtype of scores, (P,)
+    smoothing:float=0., # share of the target that is spread evenly over the vocabulary
 )->tuple: # the loss, a float, and `scores`, now the gradient (P, V)
     "Compute the weighted softmax loss of every row and, in the same memory, its gradient."
     size, loss = max(BLOCK // scores.shape[1], 1), 0.
@@ -65,11 +66,13 @@ def softmax_loss_in_place(
         rows = np.arange(len(s))
         s -= s.max(axis=1, keepdims=True)
         chosen = s[rows, right]
+        if smoothing: chosen = (1 - smoothing) * chosen + smoothing * s.mean(axis=1)
         np.exp(s, out=s)
         total = s.sum(axis=1)
         loss += float((w * (np.log(total) - chosen)).sum(dtype=np.float64))
         s *= (w / total)[:, None]
-        s[rows, right] -= w
+        if smoothing: s -= (w * s.dtype.type(smoothing / s.shape[1]))[:, None]
+        s[rows, right] -= w * s.dtype.type(1 - smoothing)
     return loss, scores
 
 # %% ../nbs/05_temporal_affine.ipynb #fb3e6796
