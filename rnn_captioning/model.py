@@ -125,9 +125,10 @@ class Captioner:
     def features(self, features):
         "Features as the model reads them: in its own type, normalised; a row for a picture is a grid of one place."
         features = np.asarray(features, self.dtype)
-        if self.reads == 'grid' and features.ndim == 2: features = features[:, None]
+        shape = features.shape
+        if self.reads == 'grid' and len(shape) == 2: features = features[:, None]
         expected = ('pictures', *['places'] * (self.reads == 'grid'), self.input_dim)
-        expect(self.input_dim is None or (features.ndim == len(expected) and features.shape[-1] == self.input_dim), f'features have shape {features.shape}: expected ({", ".join(map(str, expected))})')
+        expect(self.input_dim is None or (features.ndim == len(expected) and features.shape[-1] == self.input_dim), f'features have shape {shape}: expected ({", ".join(map(str, expected))})')
         if self.feature_mean is None: return features
         return (features - self.feature_mean) * self.feature_scale
     def loss(self, features, captions, rng=None, backward=True, weight=None, smoothing=0.):
