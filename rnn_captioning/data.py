@@ -14,9 +14,9 @@ from .files import (DATA, InputError, atomic_path, check_captions, check_feature
                                   reading, to_bytes, to_texts)
 
 # %% auto #0
-__all__ = ['SPECIAL', 'PER_CAPTION', 'REQUIRED', 'WIDE', 'LARGE', 'decode_captions', 'caption_texts', 'check_splits',
+__all__ = ['SPECIAL', 'PER_CAPTION', 'GRIDS', 'REQUIRED', 'WIDE', 'LARGE', 'decode_captions', 'caption_texts', 'check_splits',
            'check_vocabulary', 'load_coco_data', 'gather', 'minibatch', 'sample_coco_minibatch', 'write_data',
-           'CaptionData', 'open_data', 'check_match', 'epoch_order', 'ReadAhead']
+           'CaptionData', 'open_data', 'Grid', 'as_read', 'check_match', 'epoch_order', 'ReadAhead']
 
 # %% ../nbs/10_data.ipynb #3d9a3ca5
 SPECIAL = ['<NULL>', '<START>', '<END>', '<UNK>']
@@ -49,6 +49,7 @@ def caption_texts(
 
 # %% ../nbs/10_data.ipynb #0a644079
 PER_CAPTION = 'captions', 'image_idxs', 'texts'      # all else in a split has one row a picture
+GRIDS = 'grid', 'mirrored_grid'                      # features of places, in bytes; beside each its scale
 
 def _check_counts(where, arrays):
     for key, value in arrays.items(): expect(len(np.shape(value)) > 0, f'{where}: {key} is a single value: expected a table')
@@ -63,6 +64,13 @@ def _check_counts(where, arrays):
            f'{where}: image_idxs run from {index.min()} to {index.max()}: expected whole numbers, 0 to {pictures - 1}')
 
 # %% ../nbs/10_data.ipynb #580f2f2b
+def _check_grid(where, arrays, key):
+    table, scale = arrays[key], arrays.get(f'{key}_scale')
+    expect(np.ndim(table) == 3 and table.dtype == np.uint8, f'{where}: {key} has shape {np.shape(table)} and dtype {getattr(table, "dtype", "?")}: expected bytes, (pictures, places, width)')
+    expect(all(np.shape(table)[1:]), f'{where}: {key} has shape {np.shape(table)[1:]} a picture: expected at least one place and one number')
+    expect(scale is not None and np.ndim(scale) == 1 and np.asarray(scale).dtype.kind == 'f', f'{where}: {key}_scale is not there, or not one number a picture: expected floating-point numbers, (pictures,)')
+    expect(np.isfinite(scale).all() and np.min(scale, initial=1) > 0, f'{where}: {key}_scale goes down to {np.min(scale, initial=1)}: expected finite numbers above 0')
+
 def _check_json(texts, name):
     for i, text in enumerate(np.asarray(texts)):
         try: json.loads(text)
@@ -81,9 +89,14 @@ def check_splits(
     widths = {name: tuple(np.shape(arrays['features'])[1:]) for name, arrays in splits.items()}
     expect(len(set(widths.values())) == 1, f'{where}: features differ in width between splits: {widths}')
     expect(all(next(iter(widths.values()))), f'{where}: features have shape {next(iter(widths.values()))} a picture: expected at least one number')
+    for key in GRIDS:
+        grids = {name: tuple(np.shape(arrays[key])[1:]) for name, arrays in splits.items() if key in arrays}
+        expect(len(set(grids.values())) < 2, f'{where}: {key} differs in shape between splits: {grids}')
     for name, arrays in splits.items():
         label = f'{where}: split {name!r}'
         _check_counts(label, arrays)
+        for key in GRIDS:
+            if key in arrays: _check_grid(label, arrays, key)
         captions = check_captions(arrays['captions'], vocabulary_size, f'{label}: captions')
         check_features(arrays['features'], f'{label}: features')
         if 'pictures' in arrays: expect(np.asarray(arrays['pictures']).dtype == np.uint8 and np.ndim(arrays['pictures']) == 4, f'{label}: pictures are not RGB: expected uint8, (pictures, rows, columns, 3)')
@@ -100,11 +113,16 @@ def check_vocabulary(
     expect(len(set(vocabulary)) == len(vocabulary), f'{where}: vocabulary has words twice: {len(vocabulary)} words, {len(set(vocabulary))} different ones')
 
 # %% ../nbs/10_data.ipynb #7fe29aaf
-def _coco_file(folder, name, *keys, more=False):
+def _coco_file(folder, name, *keys, more=False, in_memory=True):
     path = Path(folder)/name
     expect(path.is_file(), f'{path}: no such file: expected the folder of the course\'s coco_captioning.zip')
     try:
-        with h5py.File(path, 'r') as f, reading(path): return {k: np.asarray(read(f, k)) for k in (*keys, *(set(f) - set(keys) if more else ()))}
+        with reading(path), ExitStack() as closing:
+            f = closing.enter_context(h5py.File(path, 'r'))
+            found = {k: read(f, k) for k in (*keys, *(set(f) - set(keys) if more else ()))}
+            if in_memory: return {k: np.asarray(v) for k, v in found.items()}
+            closing.pop_all()
+            return found
     except OSError as e: raise InputError(f'{path}: is not a readable HDF5 file ({str(e).splitlines()[0]})') from e
 
 def _coco_vocabulary(path):
@@ -118,12 +136,13 @@ def load_coco_data(
     base_dir='data/coco_captioning', # the course's folder
     max_train:int=None, # keep this many training captions, drawn at random with replacement
     pca_features:bool=True, # 512 columns of principal components; False: all 4,096
+    in_memory:bool=True, # False: features stay on the disk, as open HDF5 data sets
 )->dict: # arrays and lists by the course's names
     "The course's COCO folder as a dict: captions, image indices, features, URLs and vocabulary. Source: CS231n."
     base, data = Path(base_dir), _coco_file(base_dir, 'coco2014_captions.h5', 'train_captions', 'train_image_idxs', 'val_captions', 'val_image_idxs', more=True)
     for split in ('train', 'val'):
         name = f'{split}2014_vgg16_fc7{"_pca" if pca_features else ""}.h5'
-        data[f'{split}_features'] = _coco_file(base_dir, name, 'features')['features']
+        data[f'{split}_features'] = _coco_file(base_dir, name, 'features', in_memory=in_memory)['features']
     data.update(_coco_vocabulary(base/'coco2014_vocab.json'))
     for split in ('train', 'val'):
         path = base/f'{split}2014_urls.txt'
@@ -141,7 +160,7 @@ def gather(
     index:np.ndarray, # which rows, in any order, repeats allowed, (N,)
 )->np.ndarray: # (N, ...)
     "The rows `index` of an array, or of a data set on the disk, of which nothing else is read."
-    if isinstance(rows_of, np.ndarray): return rows_of[index]
+    if not isinstance(rows_of, h5py.Dataset): return rows_of[index]
     rows, places = np.unique(index, return_inverse=True)
     return rows_of[rows][places]
 
@@ -172,7 +191,7 @@ def sample_coco_minibatch(
 
 # %% ../nbs/10_data.ipynb #5e2aecd4
 REQUIRED = 'captions', 'image_idxs', 'features', 'names', 'texts'      # of a split in our own format
-WIDE = 'features', 'mirrored'      # not compressed, and read in parts where they are large
+WIDE = 'features', 'mirrored', *GRIDS      # not compressed, and read in parts where they are large
 
 # %% ../nbs/10_data.ipynb #66daaea5
 def write_data(
@@ -233,15 +252,18 @@ LARGE = 2**28      # bytes of features that are rather left on the disk
 def open_data(
     path, # an HDF5 file of `write_data`, or the course's `coco_captioning` folder
     in_memory:bool=None, # False: features are read row by row as they are needed; None: so they are from `LARGE` on
+    pca_features:bool=True, # of the course's folder: 512 columns; False: all 4,096
 )->CaptionData: # answers to the course's names
     "Open a data set; `InputError` where it is not one, or where its parts disagree."
-    if Path(path).is_dir(): return CaptionData(load_coco_data(path), path, 'VGG-16 fc7 of the CS231n coco_captioning folder')
+    if Path(path).is_dir():
+        data = load_coco_data(path, pca_features=pca_features, in_memory=pca_features if in_memory is None else in_memory)
+        return CaptionData(data, path, f'VGG-16 fc7{"" if pca_features else ", all columns,"} of the CS231n coco_captioning folder')
     with reading(path), ExitStack() as closing:
         f = closing.enter_context(open_hdf5(path, DATA))
         vocabulary = to_texts(read(f, 'vocabulary'))
         check_vocabulary(path, vocabulary)
         names = [split for split in f if f.get(split, getclass=True) is h5py.Group]
-        if in_memory is None: in_memory = sum(read(f[split], key).nbytes for split in names for key in ('captions', 'features')) < LARGE
+        if in_memory is None: in_memory = sum(read(f[split], key).nbytes for split in names for key in ('captions', 'features', *GRIDS) if key in f[split] or key not in GRIDS) < LARGE
         splits = {split: _read_split(f[split], in_memory) for split in names}
         check_splits(path, splits, len(vocabulary))
         encoder, images = (str(f.attrs.get(key, '')) for key in ('encoder', 'images'))
@@ -250,19 +272,51 @@ def open_data(
     for split, parts in splits.items(): arrays |= {f'{split}_{"urls" if key == "names" else key}': value for key, value in parts.items()}
     return CaptionData(arrays, path, encoder, None if in_memory else f, images)
 
+# %% ../nbs/10_data.ipynb #ae17b294
+class Grid:
+    "Features of places, kept in bytes: rows become numbers as they are read."
+    def __init__(self,
+        table, # bytes, (pictures, places, D): an array or a data set on the disk
+        scale:np.ndarray, # what a byte counts for in each picture, (pictures,)
+    ):
+        self.table, self.scale, self.shape, self.ndim, self.dtype = table, np.asarray(scale, np.float32), tuple(table.shape), 3, np.dtype(np.float32)
+    def __len__(self): return len(self.table)
+    def __getitem__(self, rows):
+        table = self.table[rows] if isinstance(rows, (slice, int, np.integer)) else gather(self.table, np.asarray(rows))
+        return table * self.scale[rows][..., None, None]
+    def __array__(self, dtype=None, copy=None): return np.asarray(self[:], dtype)
+
+# %% ../nbs/10_data.ipynb #2becaec3
+def as_read(
+    data, # mapping with the course's names
+    model, # a captioner, or its class: `reads` is 'features' or 'grid'
+): # the same data set, the grids in the place of the features where the captioner looks at places
+    "A data set as a captioner reads it; `InputError` where it has no grid and the captioner wants one."
+    splits = [key[:-len('_captions')] for key in data if key.endswith('_captions')]
+    if getattr(model, 'reads', 'features') != 'grid' or isinstance(data[f'{splits[0]}_features'], Grid): return data
+    arrays = {key: value for key, value in data.items() if not key.endswith('_mirrored')}
+    for split in splits:
+        expect(f'{split}_grid' in data, f'{getattr(data, "path", "the data")}: split {split!r} has no grid, and this captioner looks at places: expected a data set made with a grid (prepare --grid)')
+        for name, key in (('features', 'grid'), ('mirrored', 'mirrored_grid')):
+            if f'{split}_{key}' in data: arrays[f'{split}_{name}'] = Grid(data[f'{split}_{key}'], data[f'{split}_{key}_scale'])
+    if not isinstance(data, CaptionData): return arrays
+    return CaptionData(arrays, data.path, data.encoder, data.file, data.images)
+
 # %% ../nbs/10_data.ipynb #ddf7434b
 def check_match(
     model, # a captioner: `idx_to_word`, `input_dim` and, where it is known, `encoder`
     data, # mapping with the course's names
-):
+): # the data set as the captioner reads it, of `as_read`
     "Raise an `InputError` unless a data set has the words and the features that a captioner was made for."
     words, theirs = [model.idx_to_word[i] for i in sorted(model.idx_to_word)], list(data['idx_to_word'])
     where, encoder, made_by = getattr(data, 'path', 'the data'), getattr(model, 'encoder', ''), getattr(data, 'encoder', '')
     i = next((i for i, (a, b) in enumerate(zip(theirs, words)) if a != b), min(len(theirs), len(words)))
     expect(theirs == words, f'{where}: its vocabulary of {len(theirs)} words is not the model\'s of {len(words)}: they differ from id {i} on')
+    data = as_read(data, model)
     width = max(value.shape[-1] for key, value in data.items() if key.endswith('_features'))
     expect(width == model.input_dim, f'{where}: its features are {width} wide: the model expects {model.input_dim}')
     expect(not encoder or not made_by or encoder == made_by, f'{where}: its features were made by {made_by!r}: the model expects those of {encoder!r}')
+    return data
 
 # %% ../nbs/10_data.ipynb #6a38d831
 def epoch_order(

@@ -273,7 +273,9 @@ def _encoded(images, names, parts, encoder, grid, mirror, strict, progress):
     chosen, paths = load_encoder(encoder), locate(images, names)
     if not paths: return [p.name for p in Path(images).iterdir()], {}, chosen.name, {}
     names, arrays, left_out = encode_images(paths, chosen, parts, grid, strict, progress)
-    if mirror: arrays['mirrored'] = encode_images({name: paths[name] for name in names}, mirrored(chosen), parts, strict=strict, progress=progress)[1]['features']
+    if mirror:
+        _, turned, _ = encode_images({name: paths[name] for name in names}, mirrored(chosen), parts, grid, strict, progress)
+        arrays |= {{'features': 'mirrored'}.get(key, f'mirrored_{key}'): value for key, value in turned.items()}
     return names, arrays, chosen.name, left_out
 
 def _warn_of_missing(missing, captions, where, strict):
