@@ -1,8 +1,12 @@
-"""Measure what the results notebook shows: python .ci/measure.py scenes | startup | photos | flickr8k, each into data/results/NAME.json.
+"""Measure what the results notebook shows: python .ci/measure.py [NAME...], each into data/results/NAME.json.
 
-photos and flickr8k need the photographs, captions and split lists of Flickr8k in ../shared/flickr8k, or in the folder that
-the environment variable RNN_CAPTIONING_FLICKR8K names. flickr8k also trains and writes the captioner that ships."""
+The names are scenes, startup, flickr8k, photos, bench; and scenes-MODEL and flickr8k-MODEL for each of the other models: lstm,
+gru, attention, transformer. What is measured on photographs needs those of Flickr8k, their captions and split lists, in
+../shared/flickr8k or in the folder that the environment variable RNN_CAPTIONING_FLICKR8K names. flickr8k and
+flickr8k-transformer also write the captioners that ship. Where RNN_CAPTIONING_RUNS names a folder, data sets and runs
+are kept there, and a run that was interrupted is taken up again."""
 import json, os, platform, resource, statistics, subprocess, sys, tempfile, time
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 import h5py, numpy as np
@@ -54,11 +58,11 @@ def startup(folder):
     return dict(import_after_numpy=round(seconds(python, '-c', 'import numpy, rnn_captioning') - with_numpy, 3), help=round(seconds(*COMMAND, '--help'), 3),
                 everything_after_numpy=round(seconds(python, '-c', 'import numpy; from rnn_captioning import *') - with_numpy, 3))
 
-def flickr8k_data(folder):
+def flickr8k_data(folder, grid=False):
     from rnn_captioning.prepare import prepare
     out = folder/'flickr8k.h5'
     began = time.perf_counter()
-    counts = prepare(FLICKR8K/'Flickr8k.token.txt', None, out, images=FLICKR8K/'images', mirror=True, progress=True,
+    counts = prepare(FLICKR8K/'Flickr8k.token.txt', None, out, images=FLICKR8K/'images', mirror=True, grid=grid, progress=True,
                      splits=dict(train=FLICKR8K/'Flickr_8k.trainImages.txt', val=FLICKR8K/'Flickr_8k.devImages.txt'))
     return out, counts, round(time.perf_counter() - began)
 
@@ -90,7 +94,7 @@ def flickr8k(folder):
     seconds, megabytes = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     losses = curve(folder/'run'/'checkpoint.h5')
     shipped = ROOT/'data'/'pretrained'/'flickr8k_rnn.h5'
-    save_checkpoint(shipped, solver.model, encoder=data.encoder, half=True)
+    save_checkpoint(shipped, solver.model, encoder=data.encoder, digits=3)
     model, rows = load_checkpoint(shipped), []
     if RECIPE['reward_epochs']:
         first = load_checkpoint(shipped)
@@ -103,6 +107,59 @@ def flickr8k(folder):
     return dict(counts={k: v for k, v in counts.items() if k != 'left_out'}, prepare_seconds=prepare_seconds, settings=RECIPE, train_seconds=round(seconds),
                 likelihood_seconds=round(ends[RECIPE['epochs'] - 1] - began), peak_megabytes=round(megabytes), curve=losses, parameters=int(sum(w.size for w in model.params.values())),
                 model_megabytes=round(shipped.stat().st_size / 1e6, 1), scores=rows, examples=chosen)
+
+OTHERS = dict(rnn={}, lstm=dict(cell='lstm'), gru=dict(cell='gru'), attention=dict(model='attention'), transformer=dict(model='transformer'))
+ON_SCENES = {kind: {} for kind in OTHERS}
+ON_PHOTOS = {kind: {} for kind in OTHERS}
+
+def timed_run(data, out, **settings):
+    "Train, or go on with a run that was interrupted; seconds of all its epochs."
+    from rnn_captioning.training import train
+    path, last = out/'seconds.json', [time.perf_counter()]
+    def note(solver):
+        seconds = (json.loads(path.read_text()) if path.exists() else []) + [time.perf_counter() - last[0]]
+        path.write_text(json.dumps(seconds))
+        last[0] = time.perf_counter()
+    resume = (out/'checkpoint.h5').exists()
+    solver = train(data, out, resume=resume, progress=True, callbacks=[note], **({} if resume else settings))
+    return solver, json.loads(path.read_text())
+
+def kept(folder):
+    runs = Path(os.environ.get('RNN_CAPTIONING_RUNS', folder))
+    runs.mkdir(exist_ok=True)
+    return runs
+
+def described(model, seconds, settings, rows):
+    return dict(parameters=int(sum(w.size for w in model.params.values())), train_seconds=round(sum(seconds)), epochs=len(seconds), settings=settings, config=model.config, scores=rows)
+
+def other_scenes(kind, folder):
+    from rnn_captioning.metrics import evaluate
+    settings = OTHERS[kind] | ON_SCENES[kind]
+    solver, seconds = timed_run(None, kept(folder)/f'scenes-{kind}', **settings)
+    rows = []
+    for beam in (1, 5):
+        scores, _, each = evaluate(solver.model, solver.data, 'test', beam_size=beam)
+        new = [each['truth'][i] for i in range(scores['images'] // 3)]      # the first third of the test scenes has new combinations
+        rows.append(dict(rounded(scores), truth_new_combinations=round(statistics.mean(new), 4)))
+    return described(solver.model, seconds, settings, rows)
+
+def other_flickr8k(kind, folder):
+    from rnn_captioning.checkpoint import save_checkpoint
+    runs, settings = kept(folder), RECIPE | OTHERS[kind] | ON_PHOTOS[kind]
+    if not (path := runs/'flickr8k.h5').exists(): flickr8k_data(runs, grid=True)
+    solver, seconds = timed_run(path, runs/f'flickr8k-{kind}', **settings)
+    model, found = solver.model, {}
+    if kind == 'transformer':
+        from rnn_captioning.checkpoint import load_checkpoint
+        shipped = ROOT/'data'/'pretrained'/'flickr8k_transformer.h5'
+        save_checkpoint(shipped, model, encoder=solver.data.encoder, digits=3)
+        model = load_checkpoint(shipped)
+    rows = []
+    for decoding in (dict(beam_size=1), dict(beam_size=5), dict(beam_size=5, length_penalty=1.5)):
+        scores, captions, each = scored(model, solver.data, **decoding)
+        rows.append(scores)
+        if decoding == dict(beam_size=5): found = dict(examples=examples(solver.data, captions, each))
+    return dict(described(model, seconds, settings, rows), curve=curve(runs/f'flickr8k-{kind}'/'checkpoint.h5'), **found)
 
 def photos(folder):
     "One photograph from a cold start, and a thousand, by the command line; and a beam of 5 over a thousand rows of features."
@@ -126,10 +183,11 @@ def photos(folder):
 
 def bench(folder):
     from rnn_captioning.bench import bench
-    return bench(progress=lambda text: print(text, file=sys.stderr))
+    return bench(progress=lambda text: print(text, file=sys.stderr), whole_epoch=True)
 
 def main(names):
     table = {f.__name__: f for f in (scenes, startup, flickr8k, photos, bench)}
+    table |= {f'{name}-{kind}': partial(f, kind) for name, f in (('scenes', other_scenes), ('flickr8k', other_flickr8k)) for kind in OTHERS}
     for name in names or table:
         with tempfile.TemporaryDirectory() as folder: found = table[name](Path(folder))
         path = ROOT/'data'/'results'/f'{name}.json'

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import statistics
 import subprocess
 import sys
@@ -18,18 +19,22 @@ from pathlib import Path
 import h5py
 import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
+from .attention import AttentionCaptioner
 from .data import ReadAhead
 from .decoding import decode
 from .model import CaptioningRNN, pack_captions
 from .optim import adam
+from .transformer import TransformerCaptioner
+from .transformer_layers import sinusoids
 from .threads import add_up, cores, keep_memory, sharded_loss, shards, threaded_update
 
 # %% auto #0
-__all__ = ['SIZES', 'STEPS', 'BANNED', 'MIDDLE', 'GROWTH', 'PARTS', 'random_batch', 'special_words', 'our_trainer', 'our_step',
-           'torch_parts', 'torch_step', 'torch_packed_step', 'jax_step', 'floor_step', 'interleaved', 'available',
-           'time_parts', 'shipped_pair', 'torch_copy', 'torch_greedy', 'torch_beam', 'coco_sized', 'epoch_step',
-           'time_disk', 'from_disk', 'peak_megabytes', 'time_growth', 'exponent', 'versions', 'ratios', 'bench',
-           'report', 'plot_steps', 'plot_growth', 'plot_bench']
+__all__ = ['SIZES', 'STEPS', 'KINDS', 'BANNED', 'MIDDLE', 'GROWTH', 'PARTS', 'random_batch', 'special_words', 'our_model',
+           'our_trainer', 'our_step', 'torch_parts', 'torch_trained', 'torch_step', 'torch_packed_step', 'jax_step',
+           'floor_step', 'interleaved', 'available', 'time_parts', 'torch_attention_step', 'torch_transformer_step',
+           'time_kinds', 'shipped_pair', 'torch_copy', 'torch_greedy', 'torch_beam', 'coco_sized', 'epoch_step',
+           'time_disk', 'from_disk', 'peak_megabytes', 'growth_step', 'time_growth', 'exponent', 'versions', 'ratios',
+           'bench', 'report', 'plot_steps', 'plot_growth', 'plot_bench']
 
 # %% ../nbs/31_benchmarks.ipynb #c749c3b1
 SIZES = [(25, 512, 256, 1004, 512), (128, 512, 256, 1004, 512), (128, 512, 256, 3000, 1280), (256, 512, 256, 10000, 2048)]      # batch, hidden, words, vocabulary, features
@@ -55,10 +60,16 @@ def special_words(V)->dict:
     "A vocabulary of V words, word to id."
     return {word: i for i, word in enumerate(['<NULL>', '<START>', '<END>', '<UNK>', *map(str, range(V - 4))])}
 
-def our_trainer(size):
+def our_model(size, kind='rnn'):
+    "A fresh captioner of some size: a cell, 'attention' or 'transformer'."
+    (_, H, W, V, D), rng = size, np.random.default_rng(0)
+    if kind == 'attention': return AttentionCaptioner(special_words(V), D, W, H, rng=rng)
+    if kind == 'transformer': return TransformerCaptioner(special_words(V), D, H, heads=8, rng=rng)
+    return CaptioningRNN(special_words(V), D, W, H, kind, rng=rng)
+
+def our_trainer(size, kind='rnn'):
     "A function of features and captions: loss, gradients, update."
-    (_, H, W, V, D), threads = size, cores()
-    model = CaptioningRNN(special_words(V), D, W, H, rng=np.random.default_rng(0))
+    model, threads = our_model(size, kind), cores()
     configs = {name: {'learning_rate': 1e-3} for name in model.params}
     def train_on(features, captions):
         loss, grads = sharded_loss(model, features, captions, threads)
@@ -66,31 +77,40 @@ def our_trainer(size):
         return loss
     return train_on
 
-def our_step(size, features, captions):
+def our_step(size, features, captions, kind='rnn'):
     "This package, as `train` uses it."
-    train_on = our_trainer(size)
+    train_on = our_trainer(size, kind)
     return lambda: train_on(features, captions)
 
 # %% ../nbs/31_benchmarks.ipynb #eb8c0315
-def torch_parts(size):
+def torch_parts(size, kind='rnn'):
     "The layers of the captioner in PyTorch."
     from torch import nn
     N, H, W, V, D = size
-    return nn.ModuleDict(dict(embed=nn.Embedding(V, W), project=nn.Linear(D, H), rnn=nn.RNN(W, H, batch_first=True), score=nn.Linear(H, V)))
+    recurrent = dict(rnn=nn.RNN, lstm=nn.LSTM, gru=nn.GRU)[kind]
+    return nn.ModuleDict(dict(embed=nn.Embedding(V, W), project=nn.Linear(D, H), rnn=recurrent(W, H, batch_first=True), score=nn.Linear(H, V)))
 
-def torch_step(size, features, captions):
-    "PyTorch as people write it."
+def torch_trained(m, scores_of, features, captions):
+    "A training step of a PyTorch module on padded captions."
     import torch
-    m, features, captions = torch_parts(size), torch.tensor(features), torch.tensor(captions)
+    features, captions = torch.tensor(features), torch.tensor(captions)
     optimizer = torch.optim.Adam(m.parameters(), lr=1e-3)
     def step():
         optimizer.zero_grad()
-        h, _ = m['rnn'](m['embed'](captions[:, :-1]), m['project'](features)[None])
-        loss = torch.nn.functional.cross_entropy(m['score'](h).flatten(0, 1), captions[:, 1:].flatten(), ignore_index=0)
+        scores = scores_of(m, features, captions[:, :-1])
+        loss = torch.nn.functional.cross_entropy(scores.flatten(0, 1), captions[:, 1:].flatten(), ignore_index=0)
         loss.backward()
         optimizer.step()
         return loss.item()
     return step
+
+def torch_step(size, features, captions, kind='rnn'):
+    "PyTorch as people write it."
+    def scores_of(m, features, words):
+        h0 = m['project'](features)[None]
+        h, _ = m['rnn'](m['embed'](words), (h0, h0 * 0) if kind == 'lstm' else h0)
+        return m['score'](h)
+    return torch_trained(torch_parts(size, kind), scores_of, features, captions)
 
 # %% ../nbs/31_benchmarks.ipynb #b63a9e8d
 def torch_packed_step(size, features, captions):
@@ -161,7 +181,8 @@ def interleaved(
     contenders:dict, # functions without arguments, by name
     rounds:int, # how many turns each takes
     each:int=3, # counted calls in a turn
-)->dict: # the median seconds of a call, by name
+    average=statistics.median, # of the seconds of all counted calls
+)->dict: # the average seconds of a call, by name
     "Time functions in turns."
     times = {name: [] for name in contenders}
     for _ in range(rounds):
@@ -172,7 +193,7 @@ def interleaved(
                 began = time.perf_counter()
                 f()
                 times[name].append(time.perf_counter() - began)
-    return {name: statistics.median(t) for name, t in times.items()}
+    return {name: average(t) for name, t in times.items()}
 
 def available(
     makers:dict, # name -> function that imports what it needs
@@ -204,6 +225,64 @@ def time_parts(
         parts = {'shards': lambda: sharded_loss(model, features, captions, threads), 'one shard alone': alone,
                  'sum of gradients': lambda: add_up(copies), 'update': lambda: threaded_update(adam, model.params, grads, configs, threads)}
         return interleaved(parts, 2, calls // 2)
+
+# %% ../nbs/31_benchmarks.ipynb #cfdebbd0
+def torch_attention_step(size, features, captions):
+    "Attention in PyTorch as people write it."
+    import torch
+    from torch import nn
+    N, H, W, V, D = size
+    A = our_model(size, 'attention').config['attention_dim']
+    m = nn.ModuleDict(dict(embed=nn.Embedding(V, W), project=nn.Linear(D, H), key=nn.Linear(H, A), query=nn.Linear(H, A, bias=False), weigh=nn.Linear(A, 1, bias=False),
+                           init=nn.Linear(H, 2*H), cell=nn.LSTMCell(W + H, H), score=nn.Linear(H, V)))
+    order = np.argsort(-(captions[:, 1:] != 0).sum(axis=1), kind='stable')
+    alive = (captions[order, 1:] != 0).sum(axis=0)
+    def scores_of(m, features, words):
+        values = torch.relu(m['project'](features))
+        keys, x = m['key'](values), m['embed'](words)
+        h, c = torch.tanh(m['init'](values.mean(dim=1))).chunk(2, dim=1)
+        scores = torch.zeros(len(words), words.shape[1], V)
+        for t in range(words.shape[1]):
+            n = int(alive[t])
+            weights = torch.softmax(m['weigh'](torch.tanh(keys[:n] + m['query'](h[:n])[:, None])), dim=1)
+            h, c = m['cell'](torch.cat([x[:n, t], (weights * values[:n]).sum(dim=1)], dim=1), (h[:n], c[:n]))
+            scores[:n, t] = m['score'](h)
+        return scores
+    return torch_trained(m, scores_of, features[order], captions[order])
+
+# %% ../nbs/31_benchmarks.ipynb #892b9bd1
+def torch_transformer_step(size, features, captions):
+    "A Transformer in PyTorch as people write it."
+    import torch
+    from torch import nn
+    (N, H, W, V, D), ours = size, our_model(size, 'transformer').config
+    layer = nn.TransformerDecoderLayer(H, ours['heads'], ours['inner_dim'], dropout=0., activation='gelu', batch_first=True, norm_first=True)
+    m = nn.ModuleDict(dict(embed=nn.Embedding(V, H), project=nn.Linear(D, H), norm=nn.LayerNorm(H), decode=nn.TransformerDecoder(layer, ours['layers'], nn.LayerNorm(H)), score=nn.Linear(H, V)))
+    m['score'].weight = m['embed'].weight
+    positions = torch.tensor(sinusoids(np.arange(captions.shape[1] - 1), H), dtype=torch.float32)
+    later = nn.Transformer.generate_square_subsequent_mask(captions.shape[1] - 1)
+    def scores_of(m, features, words):
+        x = m['embed'](words) * H**.5 + positions
+        return m['score'](m['decode'](x, m['norm'](m['project'](features)), tgt_mask=later, tgt_is_causal=True))
+    return torch_trained(m, scores_of, features, captions)
+
+# %% ../nbs/31_benchmarks.ipynb #b19c895e
+KINDS = {'lstm': torch_step, 'gru': torch_step, 'attention': torch_attention_step, 'transformer': torch_transformer_step}
+
+def time_kinds(
+    size=(128, 512, 256, 3000, 1280), # batch, hidden, words, vocabulary, features
+    places:int=49, # that attention and the Transformer look at
+    rounds:int=4, # turns
+    missing:list=None, # gets what lacks a library
+)->tuple: # for each model, median seconds of a training step of ours and of PyTorch's; and the words that a step learns from
+    "A training step of each of the other models beside PyTorch's."
+    out, (features, captions) = {}, random_batch(size)
+    grid = np.random.default_rng(1).standard_normal((size[0], places, size[4]), dtype=np.float32)
+    for kind, theirs in KINDS.items():
+        seen, cell = (features, (kind,)) if theirs is torch_step else (grid, ())
+        steps = {'ours': lambda: our_step(size, seen, captions, kind), 'PyTorch as written': lambda: theirs(size, seen, captions, *cell)}
+        out[kind] = interleaved(available(steps, missing=missing), rounds)
+    return out, int(np.count_nonzero(captions[:, 1:]))
 
 # %% ../nbs/31_benchmarks.ipynb #487469d0
 def shipped_pair(count, seed=0):
@@ -294,17 +373,18 @@ def epoch_step(data, size):
 
 # %% ../nbs/31_benchmarks.ipynb #4f7bd4a6
 def time_disk(folder, steps=100, size=(128, 512, 256, 1004, 4096), rounds=4, **counts)->dict:
-    "Seconds of a step with features on the disk and in memory, in turns, and the most memory that the first takes."
+    "Seconds of a step with features on the disk and in memory, in turns, and the most memory that the first takes; `steps` None: a whole epoch of each."
     path = Path(folder)/'coco.h5'
     coco_sized(path, width=size[4], **counts)
-    alone = subprocess.run([sys.executable, '-c', _ALONE, str(path), json.dumps(size), str(steps)], check=True, capture_output=True, text=True)
     with h5py.File(path) as f:
         data = from_disk(f)
+        steps = steps or len(data['train_captions']) // size[0]
+        alone = subprocess.run([sys.executable, '-c', _ALONE, str(path), json.dumps(size), str(min(steps, 100))], check=True, capture_output=True, text=True)
         disk, memory = epoch_step(data, size), epoch_step({**data, 'train_features': f['features'][:]}, size)
-        found = interleaved(dict(disk=disk, memory=memory), rounds, each=steps // 4)
+        found = interleaved(dict(disk=disk, memory=memory), rounds, each=steps // rounds, average=statistics.fmean)
         pictures = len(f['features'])
     path.unlink()
-    return dict(found, peak_megabytes=round(float(alone.stdout)), captions=len(data['train_captions']), pictures=pictures)
+    return dict(found, steps=steps // rounds * rounds, peak_megabytes=round(float(alone.stdout)), captions=len(data['train_captions']), pictures=pictures)
 
 def from_disk(f)->dict:
     "Captions in memory, features where they are."
@@ -321,30 +401,55 @@ print(peak_megabytes())
 
 def peak_megabytes()->float:
     "The most memory that this process has had; not known on Windows."
+    status = Path('/proc/self/status')      # Linux adds to the other figure what the parent had when it started the process
+    if status.exists(): return int(re.search(r'VmHWM:\s*(\d+)', status.read_text())[1]) / 1024
     try: import resource
     except ImportError: return float('nan')
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if platform.system() != 'Darwin' else 2**20)
 
 # %% ../nbs/31_benchmarks.ipynb #8fa37ac1
-MIDDLE = dict(batch=64, hidden=256, vocabulary=2000, length=10)
-GROWTH = dict(batch=[16, 32, 64, 128, 256], hidden=[128, 256, 512, 1024], vocabulary=[1000, 2000, 4000, 8000, 16000], length=[5, 10, 20, 40])
+MIDDLE = dict(batch=64, hidden=256, vocabulary=2000, length=10, pictures=10000)
+GROWTH = dict(batch=[16, 32, 64, 128, 256], hidden=[128, 256, 512, 1024], vocabulary=[1000, 2000, 4000, 8000, 16000], length=[5, 10, 20, 40], pictures=[10000, 20000, 40000, 80000])
 
-def time_growth(rounds=3)->dict: # for each quantity: its values, the seconds of a step, and the exponent
-    "How the time of a training step grows with each quantity."
+def growth_step(
+    what:str, # a key of `GROWTH`
+    value:int, # of it; all else is as in `MIDDLE`
+    folder, # of the files for `pictures`, whose features stay on the disk
+): # a training step
+    "A step of which one quantity differs from the middle size."
+    s = {**MIDDLE, what: value}
+    size = s['batch'], s['hidden'], 256, s['vocabulary'], 512
+    if what != 'pictures': return our_step(size, *random_batch(size, columns=2 * s['length'] + 2, mean=s['length']))
+    path = Path(folder)/f'{value}.h5'
+    if not path.exists(): coco_sized(path, value, 5 * value, 512)
+    return epoch_step(from_disk(h5py.File(path)), size)
+
+def time_growth(folder, rounds=3, growth=GROWTH)->dict: # for each quantity: its values; seconds of a step and megabytes, and the exponents of both
+    "How the time of a training step and the memory of training grow with each quantity."
     out = {}
-    for what, values in GROWTH.items():
-        steps = {}
-        for value in values:
-            s = {**MIDDLE, what: value}
-            size = s['batch'], s['hidden'], 256, s['vocabulary'], 512
-            steps[value] = our_step(size, *random_batch(size, columns=2 * s['length'] + 2, mean=s['length']))
-        seconds = list(interleaved(steps, rounds).values())
-        out[what] = dict(values=values, seconds=seconds, exponent=exponent(values, seconds))
+    for what, values in growth.items():
+        seconds = list(interleaved({value: growth_step(what, value, folder) for value in values}, rounds).values())
+        megabytes = [_alone(what, value, folder) for value in values]
+        out[what] = dict(values=values, seconds=seconds, megabytes=megabytes, exponent=exponent(values, seconds), memory_exponent=exponent(values, megabytes))
     return out
 
-def exponent(values, seconds)->float:
+def _alone(what, value, folder):
+    "Megabytes that a process takes for training, beside what its imports take."
+    done = subprocess.run([sys.executable, '-c', _GROWN, what, str(value), str(folder)], check=True, capture_output=True, text=True)
+    return round(float(done.stdout), 1)
+
+_GROWN = """
+import sys
+from rnn_captioning.bench import growth_step, peak_megabytes
+before = peak_megabytes()
+step = growth_step(sys.argv[1], int(sys.argv[2]), sys.argv[3])
+for _ in range(3): step()
+print(peak_megabytes() - before)
+"""
+
+def exponent(values, sizes)->float:
     "The slope of the line through the logarithms."
-    return float(np.polyfit(np.log(values), np.log(seconds), 1)[0])
+    return float(np.polyfit(np.log(values), np.log(sizes), 1)[0])
 
 # %% ../nbs/31_benchmarks.ipynb #98691338
 def versions()->dict:
@@ -368,11 +473,12 @@ def ratios(
     return {name: float(np.exp(np.mean([np.log(t['ours'] / t[name]) for t in times]))) for name in times[0] if name != 'ours'}
 
 # %% ../nbs/31_benchmarks.ipynb #4fbd6d57
-PARTS = 'steps', 'captioning', 'disk', 'growth'
+PARTS = 'steps', 'models', 'captioning', 'disk', 'growth'
 
 def bench(
     parts=PARTS, # which of `PARTS`
     progress=lambda text: None, # is told what is being measured
+    whole_epoch:bool=False, # from the disk and from memory, a whole epoch of COCO's size; else a hundred steps of one
 )->dict: # versions, seconds and ratios
     "Measure speed beside the peers that are installed."
     keep_memory()
@@ -383,13 +489,16 @@ def bench(
             progress(f'training steps, batch {size[0]}, vocabulary {size[3]}')
             out['steps'].append(interleaved(available(STEPS, size, *random_batch(size), missing=missing), rounds))
         out['step_ratios'], out['parts'] = ratios(out['steps']), [time_parts(size) for size in SIZES]
+    if 'models' in parts:
+        progress('training steps of the other models')
+        out['models'], out['models_words'] = time_kinds(missing=missing)
     if 'captioning' in parts: out.update(_captioning(progress, missing))
     if 'disk' in parts:
         progress('steps from the disk and from memory')
-        with tempfile.TemporaryDirectory() as folder: out['disk'] = time_disk(folder)
+        with tempfile.TemporaryDirectory() as folder: out['disk'] = time_disk(folder, None if whole_epoch else 100)
     if 'growth' in parts:
-        progress('how the time grows')
-        out['growth'] = time_growth()
+        progress('how time and memory grow')
+        with tempfile.TemporaryDirectory() as folder: out['growth'] = time_growth(folder)
     return dict(out, missing=missing)
 
 def _captioning(progress, missing):
@@ -410,12 +519,13 @@ def report(
     if found['missing']: lines.append(f'left out, for want of their libraries: {", ".join(found["missing"])} (pip install \'rnn_captioning[bench]\')')
     row = lambda times: '  '.join(f'{name} {1000 * t:.1f}' for name, t in times.items())
     for size, times in zip(found.get('sizes', []), found.get('steps', [])): lines.append(f'a step in ms, batch {size[0]}, vocabulary {size[3]}: {row(times)}')
+    for kind, times in found.get('models', {}).items(): lines.append(f'a step in ms, {kind}, batch 128, vocabulary 3000: {row(times)}')
     for key, what in (('greedy', '1,000 pictures greedily'), ('beam', '1,000 pictures, beam of 5')):
         if key in found: lines.append(f'{what}, in ms: {row(found[key])}')
     for key in ('step_ratios', 'greedy_ratios', 'beam_ratios'):
         for name, r in found.get(key, {}).items(): lines.append(f'{key.split("_")[0]}: ours takes {r:.2f} of {name}')
     if 'disk' in found: lines.append(f'from the disk {found["disk"]["memory"] / found["disk"]["disk"]:.2f} of the speed from memory, at most {found["disk"]["peak_megabytes"]} MB')
-    for what, g in found.get('growth', {}).items(): lines.append(f'time grows with {what} to the power of {g["exponent"]:.2f}')
+    for what, g in found.get('growth', {}).items(): lines.append(f'with {what}, time grows to the power of {g["exponent"]:.2f} and memory of {g["memory_exponent"]:.2f}')
     return '\n'.join(lines)
 
 # %% ../nbs/31_benchmarks.ipynb #d30dfada
@@ -436,13 +546,15 @@ _COLOURS = dict(zip(STEPS, ('#0072b2', '#e69f00', '#d55e00', '#cc79a7', '#999999
 def plot_growth(
     found:dict, # of `bench`
     ax, # matplotlib axes
+    of:str='seconds', # or 'megabytes'
 ):
-    "Time of a step against each quantity, both relative to the smallest."
-    for (what, g), colour in zip(found['growth'].items(), ('#0072b2', '#e69f00', '#009e73', '#d55e00')):
-        ax.loglog(np.array(g['values']) / g['values'][0], np.array(g['seconds']) / g['seconds'][0], 'o-', color=colour, label=f'{what}: slope {g["exponent"]:.2f}')
+    "Time of a step, or memory of training, against each quantity, both relative to the smallest."
+    slope = dict(seconds='exponent', megabytes='memory_exponent')[of]
+    for (what, g), colour in zip(found['growth'].items(), ('#0072b2', '#e69f00', '#009e73', '#d55e00', '#cc79a7')):
+        ax.loglog(np.array(g['values']) / g['values'][0], np.array(g[of]) / g[of][0], 'o-', color=colour, label=f'{what}: slope {g[slope]:.2f}')
     ends = np.array([1, 16])
     ax.loglog(ends, ends, '--', color='#999999', label='proportional: slope 1')
-    ax.set(xlabel='times the smallest value', ylabel='times its seconds'); ax.legend(frameon=False, fontsize=8)
+    ax.set(xlabel='times the smallest value', ylabel=f'times its {of}'); ax.legend(frameon=False, fontsize=8)
 
 def plot_bench(
     found:dict, # of `bench`
@@ -450,8 +562,9 @@ def plot_bench(
 ):
     "The picture that `rnn-captioning bench` leaves."
     from matplotlib.figure import Figure
-    fig = Figure(figsize=(11, 4), layout='constrained')
-    for ax, key, draw in zip(fig.subplots(1, 2), ('steps', 'growth'), (plot_steps, plot_growth)):
+    fig = Figure(figsize=(15, 4), layout='constrained')
+    memory = lambda found, ax: plot_growth(found, ax, 'megabytes')
+    for ax, key, draw in zip(fig.subplots(1, 3), ('steps', 'growth', 'growth'), (plot_steps, plot_growth, memory)):
         if key in found: draw(found, ax)
         else: ax.set_axis_off()
     fig.savefig(path, dpi=120, format='png')

@@ -7,13 +7,16 @@ from __future__ import annotations
 import base64, html, io
 from dataclasses import dataclass, field
 from pathlib import Path
+import numpy as np
 from .checkpoint import load_checkpoint
+from .data import Grid
 from .decoding import decode
 from .encoder import encode_photos, find_photos, load_encoder, open_photo, preprocess
 from .files import expect, shipped
+from .prepare import to_bytes_grid
 
 # %% auto #0
-__all__ = ['PRETRAINED', 'Captioned', 'PhotoCaptioner', 'load']
+__all__ = ['PRETRAINED', 'Captioned', 'PhotoCaptioner', 'as_stored', 'load']
 
 # %% ../nbs/22_caption.ipynb #bf4a80ba
 @dataclass
@@ -48,14 +51,15 @@ class PhotoCaptioner:
         made_for = getattr(model, 'encoder', '')
         expect(not made_for or made_for == encoder.name, f'the encoder is {encoder.name!r}: the model was trained on features of {made_for!r}')
         expect(model.input_dim in (None, encoder.width), f'the encoder gives {encoder.width} features: the model expects {model.input_dim}')
-        self.model, self.encoder, self.name = model, encoder, name
+        self.model, self.encoder, self.name, self.looks = model, encoder, name, model.reads == 'grid'      # at places, or at the picture as a whole
     def caption(self,
         photo, # a path, or a Pillow image
         **decoding, # of `decode`; beam_size is 5 where nothing else is said
     )->Captioned: # an unreadable photograph is an `InputError`
         "Caption one photograph."
         images = preprocess(photo.convert('RGB') if hasattr(photo, 'convert') else open_photo(photo))[None]
-        return Captioned(photo, decode(self.model, self.encoder.pooled(images), **_with_beam(decoding))[0])
+        features = as_stored(self.encoder.grid(images)) if self.looks else self.encoder.pooled(images)
+        return Captioned(photo, decode(self.model, features, **_with_beam(decoding))[0])
     def stream(self,
         photos, # a folder, a path, or a list of these
         progress:bool=False, # show a progress bar
@@ -68,7 +72,8 @@ class PhotoCaptioner:
             for p in waiting:
                 if p == path: return
                 yield Captioned(p, error=next(message for bad, message in failed if bad == p))
-        for good, features, _ in encode_photos(paths, self.encoder, failed=failed, progress=progress):
+        for good, features, grid in encode_photos(paths, self.encoder, grid=self.looks, failed=failed, progress=progress):
+            if self.looks: features = as_stored(grid)
             for path, captions in zip(good, decode(self.model, features, **decoding) if len(good) else []):
                 yield from unreadable_before(path)
                 yield Captioned(path, captions)
@@ -79,6 +84,11 @@ class PhotoCaptioner:
     )->list: # of `Captioned`, one a photograph; what cannot be read has an error and no captions
         "Caption many photographs."
         return list(self.stream(photos, **options))
+
+def as_stored(grid):
+    "A grid as a data set gives it back, in steps of a byte: the numbers that the captioner was trained on."
+    table, scale = to_bytes_grid(grid)
+    return np.asarray(Grid(table, scale))
 
 def _with_beam(decoding):
     by_chance = any(decoding.get(name) is not None for name in ('temperature', 'top_k', 'top_p'))

@@ -6,23 +6,30 @@
 from __future__ import annotations
 import json
 import numpy as np, h5py
+from .attention import AttentionCaptioner
 from .data import check_match
 from .files import CHECKPOINT, InputError, atomic_path, expect, open_hdf5, read, reading, to_bytes, to_texts
 from .model import CaptioningRNN
 from .reward import CIDER
 from .solver import LIKELIHOOD, CaptioningSolver
+from .transformer import TransformerCaptioner
 
 # %% auto #0
-__all__ = ['MODELS', 'OBJECTIVES', 'SOLVER_NUMBERS', 'SOLVER_LISTS', 'SOLVER_OPTIONS', 'save_checkpoint', 'read_json',
+__all__ = ['MODELS', 'CLASSES', 'OBJECTIVES', 'SOLVER_NUMBERS', 'SOLVER_LISTS', 'SOLVER_OPTIONS', 'save_checkpoint', 'read_json',
            'read_weights', 'load_checkpoint', 'load_solver', 'load_run']
 
 # %% ../nbs/14_checkpoint.ipynb #84e83ee2
-MODELS = {'CaptioningRNN': CaptioningRNN}      # a further captioner is a further row
+MODELS = {      # a further captioner is a further row
+    'rnn': CaptioningRNN,
+    'attention': AttentionCaptioner,
+    'transformer': TransformerCaptioner,
+}
+CLASSES = {model.__name__: model for model in MODELS.values()}
 OBJECTIVES = {objective.name: objective for objective in [LIKELIHOOD, CIDER]}
 
 SOLVER_NUMBERS = 'epoch', 'step', 'best_val_loss'
 SOLVER_LISTS = 'loss_history', 'val_loss_history', 'earlier_loss_history', 'earlier_val_loss_history'
-SOLVER_OPTIONS = 'optim_config', 'lr_decay', 'batch_size', 'num_epochs', 'seed', 'clip_norm', 'lr_schedule', 'validate', 'patience', 'threads'
+SOLVER_OPTIONS = 'optim_config', 'lr_decay', 'batch_size', 'num_epochs', 'seed', 'clip_norm', 'lr_schedule', 'validate', 'patience', 'threads', 'label_smoothing'
 
 # %% ../nbs/14_checkpoint.ipynb #9f7d2391
 def _write_solver(group, solver):
@@ -40,7 +47,7 @@ def save_checkpoint(
     model, # a captioner of `MODELS`
     solver=None, # the solver, to be able to go on training
     encoder:str='', # how the features were made
-    half:bool=False, # weights in half precision, for a captioner that ships
+    digits:int=None, # weights rounded to so many decimals, in as few bits as that needs, for a captioner that ships; None: as they are
     run:dict=None, # what the run was told, to be told again
 ):
     "Write a checkpoint."
@@ -50,7 +57,8 @@ def save_checkpoint(
         f.attrs['run'] = json.dumps(run or {})
         words = sorted(model.word_to_idx, key=model.word_to_idx.get)
         f['vocabulary'] = to_bytes(words)
-        for name, w in model.params.items(): f[f'params/{name}'] = w.astype(np.float16) if half else w
+        rounded = {} if digits is None else dict(scaleoffset=digits)
+        for name, w in model.params.items(): f.create_dataset(f'params/{name}', data=w, **(rounded if w.size else {}))
         if model.feature_mean is not None: f['features/mean'], f['features/scale'] = model.feature_mean, model.feature_scale
         if solver is not None: _write_solver(f.create_group('solver'), solver)
 
@@ -81,13 +89,13 @@ def load_checkpoint(
     "The captioner of a checkpoint."
     with reading(path), open_hdf5(path, CHECKPOINT) as f:
         kind, config, words = str(f.attrs.get('model')), read_json(f.attrs, 'config'), to_texts(read(f, 'vocabulary'))
-        expect(kind in MODELS, f'holds a {kind!r}: expected {" or ".join(MODELS)}')
+        expect(kind in CLASSES, f'holds a {kind!r}: expected {" or ".join(CLASSES)}')
         expect(config.get('dtype') in ('float32', 'float64', 'float16'), f'config has dtype {config.get("dtype")!r}: expected float32 or float64')
         expect(len(set(words)) == len(words), 'vocabulary has words twice')
         total = sum(getattr(w, 'size', 0) for w in f['params'].values())      # a file cannot ask for more memory than it has weights
-        sizes = [config.get(name, 0) for name in ('input_dim', 'hidden_dim', 'wordvec_dim')]
-        expect(all(isinstance(n, int) and 0 < n <= total for n in sizes), f'config has widths {sizes} and the file {total} weights: expected widths that fit')
-        model = MODELS[kind]({w: i for i, w in enumerate(words)}, **{**config, 'dtype': np.dtype(config['dtype']).type}, rng=np.random.default_rng(0))
+        sizes = {name: config.get(name) for name in ('input_dim', 'hidden_dim', *config) if name.endswith('_dim') or name == 'layers'}
+        expect(all(isinstance(n, int) and 0 < n <= total for n in sizes.values()), f'config has widths {list(sizes.values())} and the file {total} weights: expected widths that fit')
+        model = CLASSES[kind]({w: i for i, w in enumerate(words)}, **{**config, 'dtype': np.dtype(config['dtype']).type}, rng=np.random.default_rng(0))
         for name, w in model.params.items(): model.params[name] = read_weights(f['params'], name, w.shape, w.dtype)
         if 'features' in f: model.feature_mean, model.feature_scale = (read_weights(f['features'], k, (model.input_dim,), model.dtype) for k in ('mean', 'scale'))
         model.encoder = str(f.attrs.get('encoder', ''))
@@ -113,7 +121,7 @@ def load_solver(
     "The solver of a checkpoint."
     with reading(path), open_hdf5(path, CHECKPOINT) as f:
         expect('solver' in f, f'{path}: was saved for captioning only: expected a checkpoint of an unfinished training')
-        check_match(model, data)
+        data = check_match(model, data)
         group = f['solver']
         saved = read_json(group.attrs, 'options')
         expect(saved.get('objective') in OBJECTIVES, f'{path}: was trained for {saved.get("objective")!r}: expected {" or ".join(OBJECTIVES)}')

@@ -100,19 +100,31 @@ def _report(solver, out, count=8):
     if facts is not None: click.echo(f'{sum(marks) / len(marks):.1%} of {len(captions)} {split} captions are true of their picture')
 
 # %% ../nbs/15_command_line.ipynb #11b3b30e
+def _by_name(pairs):
+    "Options given as NAME=VALUE, the values as JSON where they are that, and as text otherwise."
+    from rnn_captioning.files import expect
+    for pair in pairs: expect('=' in pair, f'--model-option {pair}: expected NAME=VALUE')
+    def value(text):
+        try: return json.loads(text)
+        except ValueError: return text
+    return {name: value(text) for name, text in (pair.split('=', 1) for pair in pairs)}
+
 @main.command('train', epilog='Example, for photographs: rnn-captioning train mine.h5 --epochs 12 --dropout 0.5 --inner-dropout 0.25 --reward-learning-rate 5e-5 --out mine')
 @click.argument('data', required=False, type=click.Path())
 @click.option('--out', default='captioner', help='Folder for checkpoint.h5, loss.png and captions.png.')
-@click.option('--cell', default='rnn', help='Kind of recurrence.')
+@click.option('--model', default='rnn', help='Kind of captioner: rnn, attention or transformer. The last two look at places, and need a data set with a grid.')
+@click.option('--cell', help='Kind of recurrence: rnn, lstm or gru.  [default: rnn]')
 @click.option('--epochs', default=6, help='Passes over the captions.')
 @click.option('--batch-size', default=100, help='Captions a step.')
-@click.option('--hidden-dim', default=512, help='Width of the state.')
-@click.option('--wordvec-dim', default=256, help='Width of a word vector.')
+@click.option('--hidden-dim', type=int, help="Width of the state.  [default: 512, or the model's own]")
+@click.option('--wordvec-dim', type=int, help="Width of a word vector.  [default: 256, or the model's own]")
 @click.option('--learning-rate', default=1e-3, help='At the start; it falls to zero along a cosine.')
 @click.option('--reward-epochs', default=2, help='After that, passes that train for CIDEr, on captions that the model writes.')
 @click.option('--reward-learning-rate', default=2e-4, help='The same as the learning rate, for these.')
 @click.option('--dropout', default=0., help='Share of the features dropped in training.')
-@click.option('--inner-dropout', default=0., help='The same for word vectors, and for states before they score words.')
+@click.option('--inner-dropout', default=0., help='The same for what is inside: word vectors, states before they score words.')
+@click.option('--label-smoothing', default=0., help='Share of the target that is spread evenly over the vocabulary.')
+@click.option('--model-option', 'model_options', multiple=True, metavar='NAME=VALUE', help='A further option of the model, such as layers=3. May be given several times.')
 @click.option('--seed', default=0, help='Of everything random.')
 @click.option('--threads', type=int, help='How many work at once.  [default: one for each core, at most eight]')
 @click.option('--resume', is_flag=True, help='Go on from the checkpoint in --out.')
@@ -122,6 +134,7 @@ def train_command(out, **options):
     context = click.get_current_context()
     given = [name for name in options if context.get_parameter_source(name).name == 'COMMANDLINE' and name not in ('data', 'resume')]
     if options['resume'] and given: raise click.UsageError(f'--resume goes on with the settings that the run began with: leave out --{given[0].replace("_", "-")}')
+    options['model_options'] = _by_name(options['model_options'])
     solver = train(out=out, progress=True, **options)
     plot_losses(solver, Path(out)/'loss.png')
     _report(solver, out)
@@ -227,15 +240,16 @@ def fetch_command(name, to):
 
 # %% ../nbs/15_command_line.ipynb #c8c7ace4
 @main.command('bench', epilog='Example: rnn-captioning bench --only steps')
-@click.option('--only', 'parts', multiple=True, type=click.Choice(['steps', 'captioning', 'disk', 'growth']), help='Measure this alone; may be given several times. Without it, all, in about six minutes.')
+@click.option('--only', 'parts', multiple=True, type=click.Choice(['steps', 'models', 'captioning', 'disk', 'growth']), help='Measure this alone; may be given several times. Without it, all, in about six minutes.')
+@click.option('--whole-epoch', is_flag=True, help='From the disk and from memory, a whole epoch of COCO, and not a hundred steps of it; some ten minutes more.')
 @click.option('--plot', default='bench.png', type=click.Path(), help='The picture to write.')
 @click.option('--json', 'as_json', is_flag=True, help='One JSON document.')
-def bench_command(parts, plot, as_json):
+def bench_command(parts, whole_epoch, plot, as_json):
     "Measure the speed of training and captioning beside PyTorch and JAX, where they are installed."
     from rnn_captioning.bench import PARTS, bench, plot_bench, report
     from rnn_captioning.files import atomic_path, output_folder
     output_folder(Path(plot).parent, Path(plot).name)
-    found = bench(parts or PARTS, progress=lambda text: click.echo(text, err=True))
+    found = bench(parts or PARTS, progress=lambda text: click.echo(text, err=True), whole_epoch=whole_epoch)
     if {'steps', 'growth'} & set(found):
         with atomic_path(plot) as beside: plot_bench(found, beside)
     click.echo(json.dumps(found) if as_json else report(found))

@@ -102,7 +102,7 @@ def evaluate(
 )->tuple: # scores by name, the captions, and the scores of each picture by name
     "Caption every picture of a split and score the captions; with `truth` where the data set has facts."
     expect(split in data.splits, f'{data.path}: has no split {split!r}: found {", ".join(data.splits)}')
-    check_match(model, data)
+    data = check_match(model, data)
     captions, groups = write_captions(model, data[f'{split}_features'], progress=progress, **decoding), split_references(data, split)
     described = [i for i, group in enumerate(groups) if group]
     total, each = image_scores([captions[i] for i in described], [groups[i] for i in described], progress=progress)

@@ -218,7 +218,8 @@ def _scene_split(rs, name, count, unseen):
             if sentence not in five or rs.randint(8) == 0: five.append(sentence)      # a single star offers few ways to put it
         texts += five
     pictures = np.stack([render(facts) for facts in scenes])
-    return dict(texts=texts, pictures=pictures, features=np.stack([scene_features(p).ravel() for p in pictures]),
+    grid = np.stack([scene_features(p) for p in pictures])
+    return dict(texts=texts, pictures=pictures, features=grid.reshape(count, -1), grid=grid, grid_scale=np.ones(count, np.float32),
                 names=[f'{name}-{i:04d}' for i in range(count)], image_idxs=np.repeat(np.arange(count, dtype=np.int32), 5),
                 facts=np.array([json.dumps(facts).encode() for facts in scenes]))
 

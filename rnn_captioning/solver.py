@@ -33,11 +33,12 @@ def clip_gradients(
 SCHEDULES = {
     'cosine': lambda done: .5 * (1 + np.cos(np.pi * done)),
     'linear': lambda done: 1 - done,
+    'warm cosine': lambda done: min(1, .05 + done / .06) * .5 * (1 + np.cos(np.pi * done)),      # it rises during the first twentieth
 }
 
 # %% ../nbs/07_solver.ipynb #d3dfe0a7
 OPTIONS = dict(update_rule='sgd', optim_config={}, lr_decay=1.0, batch_size=100, num_epochs=10, print_every=10, verbose=True,   # the course's
-               seed=None, clip_norm=None, lr_schedule=None, validate=False, patience=None, objective=None, progress=False, callbacks=(), threads=1)   # ours
+               seed=None, clip_norm=None, lr_schedule=None, validate=False, patience=None, objective=None, progress=False, callbacks=(), threads=1, label_smoothing=0.)   # ours
 
 def _checked(options):
     unknown = sorted(set(options) - set(OPTIONS))
@@ -45,6 +46,7 @@ def _checked(options):
     o = {**OPTIONS, **options}
     expect(o['update_rule'] in optim.RULES, f'update_rule is {o["update_rule"]!r}: expected {", ".join(optim.RULES)}')
     for name in ('batch_size', 'print_every', 'threads'): expect(o[name] >= 1, f'{name} is {o[name]}: expected at least 1')
+    expect(0 <= o['label_smoothing'] < 1, f'label_smoothing is {o["label_smoothing"]}: expected at least 0 and less than 1')
     expect(o['num_epochs'] >= 0, f'num_epochs is {o["num_epochs"]}: expected at least 0')
     expect(o['lr_schedule'] is None or callable(o['lr_schedule']) or o['lr_schedule'] in SCHEDULES,
            f'lr_schedule is {o["lr_schedule"]!r}: expected a function or {", ".join(SCHEDULES)}')
@@ -102,13 +104,14 @@ def next_batch(
     solver, # at some step
 )->tuple: # features, captions, and options for the model's `loss`
     "The captions of the coming step, with the features of their pictures."
-    dropout = dict(rng=step_rng(solver, 1)) if getattr(solver.model, 'dropout', 0) or getattr(solver.model, 'inner_dropout', 0) else {}
+    options = dict(rng=step_rng(solver, 1)) if getattr(solver.model, 'dropout', 0) or getattr(solver.model, 'inner_dropout', 0) else {}
+    if solver.label_smoothing: options['smoothing'] = solver.label_smoothing
     if solver.seed is None:
         captions, features, _ = sample_coco_minibatch(solver.data, solver.batch_size, split='train')
-        return features, captions, dropout
+        return features, captions, options
     if 'ahead' not in solver.cache: solver.cache['ahead'] = ReadAhead(solver.data, 'train', solver.batch_size, solver.seed)
     captions, features = solver.cache['ahead'](solver.step)
-    return features, captions, dropout
+    return features, captions, options
 
 def step_rng(solver, purpose):
     "A generator that belongs to one step and one purpose."

@@ -4,20 +4,20 @@
 
 # %% ../nbs/24_training.ipynb #80e17401
 from __future__ import annotations
-import hashlib
+import hashlib, inspect
 from contextlib import nullcontext
 from pathlib import Path
 import numpy as np
-from .checkpoint import load_checkpoint, load_run, load_solver, save_checkpoint
-from .data import open_data
+from .checkpoint import MODELS, load_checkpoint, load_run, load_solver, save_checkpoint
+from .data import as_read, open_data
 from .files import expect, output_folder, reading, shipped
-from .model import CaptioningRNN
 from .reward import CIDER
 from .solver import LIKELIHOOD, CaptioningSolver
 from .threads import cores
 
 # %% auto #0
-__all__ = ['LEAST', 'RATES', 'check_settings', 'digest', 'new_captioner', 'new_solver', 'train']
+__all__ = ['LEAST', 'RATES', 'DEFAULTS', 'SCHEDULE', 'check_settings', 'digest', 'model_options', 'new_captioner', 'new_solver',
+           'train']
 
 # %% ../nbs/24_training.ipynb #daa994b8
 LEAST = dict(epochs=1, reward_epochs=0, batch_size=1, hidden_dim=1, wordvec_dim=1, threads=1, seed=0)
@@ -27,8 +27,10 @@ def check_settings(
     run:dict, # the arguments of `train` by name
 ):
     "Raise an `InputError` for the first setting that makes no sense."
-    for name, least in LEAST.items(): expect(isinstance(run[name], int) and run[name] >= least, f'{name} is {run[name]!r}: expected at least {least}, a whole number')
+    for name, least in LEAST.items(): expect(run[name] is None or (isinstance(run[name], int) and run[name] >= least), f'{name} is {run[name]!r}: expected at least {least}, a whole number')
     for name in RATES: expect(isinstance(run[name], (int, float)) and 0 < run[name] < float('inf'), f'{name} is {run[name]!r}: expected a number above 0')
+    expect(run['model'] in MODELS, f'model is {run["model"]!r}: expected {" or ".join(MODELS)}')
+    expect(isinstance(run['model_options'], dict), f'model_options are {run["model_options"]!r}: expected options by name')
 
 def digest(
     data, # a data set of `open_data`
@@ -37,17 +39,36 @@ def digest(
     parts = (np.ascontiguousarray(data[f'train_{name}'][:]).tobytes() for name in ('captions', 'image_idxs'))
     return hashlib.sha256(b''.join(parts)).hexdigest()[:16]
 
+# %% ../nbs/24_training.ipynb #4e53e02e
+DEFAULTS = {'rnn': dict(wordvec_dim=256, hidden_dim=512, cell_type='rnn', recurrent_scale=.9, forget_bias=1.)}
+SCHEDULE = {'transformer': 'warm cosine'}
+
+def model_options(
+    run:dict, # the arguments of `train` by name
+)->dict: # arguments of the constructor
+    "What a run says about its model; `InputError` where the model has no such option."
+    kind, said = run['model'], dict(cell_type=run['cell'], hidden_dim=run['hidden_dim'], wordvec_dim=run['wordvec_dim'])
+    given = {name: value for name, value in said.items() if value is not None} | run['model_options']
+    known = {name: p.default for name, p in inspect.signature(MODELS[kind]).parameters.items() if name not in ('word_to_idx', 'input_dim', 'dtype', 'rng')}
+    for name, value in given.items():
+        expect(name in known, f'{name.removesuffix("_type")} is {value!r}, and a model {kind!r} has none: expected some of {", ".join(known)}')
+        numbers, usual = (int, float), known[name]
+        fits = usual is None or (isinstance(value, numbers) and not isinstance(value, bool) if isinstance(usual, float) else isinstance(value, type(usual)))
+        expect(fits, f'{name} is {value!r}: expected a value like {usual!r}')
+    return DEFAULTS.get(kind, {}) | dict(dropout=run['dropout'], inner_dropout=run['inner_dropout']) | given
+
 # %% ../nbs/24_training.ipynb #336e0da5
 def new_captioner(
     data, # a data set of `open_data`
     run:dict, # the arguments of `train` by name
-)->CaptioningRNN: # fresh, with its features normalised
+): # fresh, with its features normalised
     "The captioner that a run begins with."
-    shape = np.shape(data['train_features'])[1:]
-    expect(len(shape) == 1, f'{data.path}: features have shape {shape} a picture: expected one row of numbers')
-    model = CaptioningRNN(data.word_to_idx, data['train_features'].shape[1], run['wordvec_dim'], run['hidden_dim'], run['cell'],
-                          rng=np.random.default_rng(run['seed']), dropout=run['dropout'], inner_dropout=run['inner_dropout'], recurrent_scale=.9, forget_bias=1.)
-    model.normalize(data['train_features'])
+    kind, options = MODELS[run['model']], model_options(run)
+    features = as_read(data, kind)['train_features']
+    shape = np.shape(features)[1:]
+    expect(kind.reads == 'grid' or len(shape) == 1, f'{data.path}: features have shape {shape} a picture: expected one row of numbers')
+    model = kind(data.word_to_idx, shape[-1], rng=np.random.default_rng(run['seed']), **options)
+    model.normalize(features)
     return model
 
 def new_solver(
@@ -59,23 +80,27 @@ def new_solver(
 )->CaptioningSolver: # ready to train
     "The solver of one of the two parts of a run: Adam, a rate that falls to zero along a cosine, clipped gradients."
     rewarded = objective is CIDER
-    return CaptioningSolver(model, data, update_rule='adam', optim_config={'learning_rate': run[RATES[rewarded]]}, num_epochs=run['reward_epochs' if rewarded else 'epochs'],
-        batch_size=run['batch_size'] * (2 if rewarded else 1), seed=run['seed'], clip_norm=5., lr_schedule='cosine', validate='val' in data.splits, objective=objective, threads=run['threads'], verbose=False, **options)
+    return CaptioningSolver(model, as_read(data, model), update_rule='adam', optim_config={'learning_rate': run[RATES[rewarded]]}, num_epochs=run['reward_epochs' if rewarded else 'epochs'],
+        batch_size=run['batch_size'] * (2 if rewarded else 1), seed=run['seed'], clip_norm=5., lr_schedule=SCHEDULE.get(run['model'], 'cosine'), validate='val' in data.splits,
+        objective=objective, threads=run['threads'], label_smoothing=0. if rewarded else run['label_smoothing'], verbose=False, **options)
 
 # %% ../nbs/24_training.ipynb #37244a8c
 def train(
     data=None, # path of a data set; None: the scenes that ship
     out='captioner', # folder for `checkpoint.h5`
-    cell:str='rnn', # kind of recurrence
+    model:str='rnn', # kind of captioner, a key of `MODELS`
+    cell:str=None, # kind of recurrence, for the model 'rnn'; None: 'rnn'
     epochs:int=6, # passes over the captions
     reward_epochs:int=2, # after that, passes that train for CIDEr
     batch_size:int=100, # captions a step
-    hidden_dim:int=512, # H
-    wordvec_dim:int=256, # W
+    hidden_dim:int=None, # H; None: the model's own, 512 for 'rnn'
+    wordvec_dim:int=None, # W; None: the model's own, 256 for 'rnn'
     learning_rate:float=1e-3, # at the start; it falls to zero along a cosine
     reward_learning_rate:float=2e-4, # the same, for the passes that train for CIDEr
     dropout:float=0., # share of the features dropped in training
-    inner_dropout:float=0., # the same for word vectors, and for states before they score words
+    inner_dropout:float=0., # the same for what is inside: word vectors, states before they score words
+    label_smoothing:float=0., # share of the target that is spread evenly over the vocabulary
+    model_options:dict=None, # further options of the model's constructor
     seed:int=0, # of everything random
     threads:int=None, # how many work at once; None: one for each core, at most eight
     resume:bool=False, # go on from the checkpoint in `out`, with its settings
@@ -83,7 +108,7 @@ def train(
     callbacks=(), # functions of the solver, called after every epoch
 )->CaptioningSolver: # of the last part, the model with its best parameters in it
     "Train a captioner on a data set; leaves a checkpoint after every epoch."
-    path, threads = Path(out)/'checkpoint.h5', cores() if threads is None else threads
+    path, threads, model_options = Path(out)/'checkpoint.h5', cores() if threads is None else threads, model_options or {}
     run = {name: value for name, value in locals().items() if name not in ('data', 'out', 'resume', 'progress', 'callbacks', 'path')}
     if resume:
         missing = set(run) - set(saved := load_run(path))
@@ -96,13 +121,13 @@ def train(
     expect(run.get('digest') in (None, digest(data)), f'{data.path}: has other training captions than the run in {path} began with ({run.get("data")}): expected the same data set')
     run |= dict(data=str(Path(data.path).resolve()), digest=digest(data))
     keep = dict(progress=progress, callbacks=[lambda s: save_checkpoint(path, s.model, s, data.encoder, run=run), *callbacks])
-    model = load_checkpoint(path) if resume else new_captioner(data, run)
-    solver = load_solver(path, model, data, **keep, verbose=False) if resume else new_solver(model, data, run, LIKELIHOOD, **keep)
+    captioner = load_checkpoint(path) if resume else new_captioner(data, run)
+    solver = load_solver(path, captioner, data, **keep, verbose=False) if resume else new_solver(captioner, data, run, LIKELIHOOD, **keep)
     output_folder(out, 'checkpoint.h5', 'loss.png', 'captions.png')
     solver.train()
     if run['reward_epochs'] and solver.objective is LIKELIHOOD and not solver.stop:
-        first, solver = solver, new_solver(model, data, run, CIDER, **keep)
+        first, solver = solver, new_solver(captioner, data, run, CIDER, **keep)
         solver.earlier_loss_history, solver.earlier_val_loss_history = first.loss_history, first.val_loss_history
         solver.train()
-    save_checkpoint(path, model, solver, data.encoder, run=run)
+    save_checkpoint(path, captioner, solver, data.encoder, run=run)
     return solver
