@@ -1,6 +1,6 @@
 """Measure what the results notebook shows: python .ci/measure.py [NAME...], each into data/results/NAME.json.
 
-The names are scenes, startup, flickr8k, photos, bench; and scenes-MODEL and flickr8k-MODEL for each of the other models: lstm,
+The names are scenes, startup, flickr8k, photos, bench; and scenes-MODEL and flickr8k-MODEL for each of the models: rnn, lstm,
 gru, attention, transformer. What is measured on photographs needs those of Flickr8k, their captions and split lists, in
 ../shared/flickr8k or in the folder that the environment variable RNN_CAPTIONING_FLICKR8K names. flickr8k and
 flickr8k-transformer also write the captioners that ship. Where RNN_CAPTIONING_RUNS names a folder, data sets and runs
@@ -109,17 +109,19 @@ def flickr8k(folder):
                 model_megabytes=round(shipped.stat().st_size / 1e6, 1), scores=rows, examples=chosen)
 
 OTHERS = dict(rnn={}, lstm=dict(cell='lstm'), gru=dict(cell='gru'), attention=dict(model='attention'), transformer=dict(model='transformer'))
-ON_SCENES = {kind: {} for kind in OTHERS}
-ON_PHOTOS = {kind: {} for kind in OTHERS}
+ON_SCENES = dict(rnn={}, lstm={}, gru={}, attention=dict(hidden_dim=256, wordvec_dim=128, epochs=8, reward_epochs=4),
+                 transformer=dict(hidden_dim=128, model_options=dict(heads=4), inner_dropout=.1, epochs=8, reward_epochs=4))
+ON_PHOTOS = dict(lstm={}, gru={}, attention=dict(dropout=.2, inner_dropout=.25, label_smoothing=.1),
+                 transformer=dict(hidden_dim=None, wordvec_dim=None, learning_rate=5e-4, label_smoothing=.1, dropout=.2, inner_dropout=.2))
 
 def timed_run(data, out, **settings):
-    "Train, or go on with a run that was interrupted; seconds of all its epochs."
+    "Train, or go on with a run that was interrupted; seconds of processor time, all cores together, of its epochs."
     from rnn_captioning.training import train
-    path, last = out/'seconds.json', [time.perf_counter()]
+    path, last = out/'seconds.json', [time.process_time()]
     def note(solver):
-        seconds = (json.loads(path.read_text()) if path.exists() else []) + [time.perf_counter() - last[0]]
+        seconds = (json.loads(path.read_text()) if path.exists() else []) + [time.process_time() - last[0]]
         path.write_text(json.dumps(seconds))
-        last[0] = time.perf_counter()
+        last[0] = time.process_time()
     resume = (out/'checkpoint.h5').exists()
     solver = train(data, out, resume=resume, progress=True, callbacks=[note], **({} if resume else settings))
     return solver, json.loads(path.read_text())
@@ -130,7 +132,7 @@ def kept(folder):
     return runs
 
 def described(model, seconds, settings, rows):
-    return dict(parameters=int(sum(w.size for w in model.params.values())), train_seconds=round(sum(seconds)), epochs=len(seconds), settings=settings, config=model.config, scores=rows)
+    return dict(parameters=int(sum(w.size for w in model.params.values())), processor_seconds=round(sum(seconds)), epochs=len(seconds), settings=settings, config=model.config, scores=rows)
 
 def other_scenes(kind, folder):
     from rnn_captioning.metrics import evaluate
@@ -187,7 +189,7 @@ def bench(folder):
 
 def main(names):
     table = {f.__name__: f for f in (scenes, startup, flickr8k, photos, bench)}
-    table |= {f'{name}-{kind}': partial(f, kind) for name, f in (('scenes', other_scenes), ('flickr8k', other_flickr8k)) for kind in OTHERS}
+    table |= {f'{name}-{kind}': partial(f, kind) for name, f, kinds in (('scenes', other_scenes, ON_SCENES), ('flickr8k', other_flickr8k, ON_PHOTOS)) for kind in kinds}
     for name in names or table:
         with tempfile.TemporaryDirectory() as folder: found = table[name](Path(folder))
         path = ROOT/'data'/'results'/f'{name}.json'

@@ -212,6 +212,11 @@ def write_data(
         f['vocabulary'] = to_bytes(vocabulary)
         for name, arrays in splits.items():
             for key, value in arrays.items():
+                if hasattr(value, 'pieces'):      # rows that are not in memory
+                    table = f.create_dataset(f'{name}/{key}', value.shape, value.dtype)
+                    for places, rows in value.pieces():
+                        for place, row in zip(places, rows): table[place] = row
+                    continue
                 value = to_bytes(value) if key in ('names', 'texts') else np.asarray(value)
                 # pictures and padded captions shrink tenfold; features do not, and are read in parts
                 f.create_dataset(f'{name}/{key}', data=value, compression=None if key in WIDE else 'gzip')

@@ -6,6 +6,7 @@
 from __future__ import annotations
 import csv, hashlib, io, json, os, re, shutil, warnings, zipfile
 from collections import Counter
+from copy import copy
 from pathlib import Path
 import numpy as np, h5py
 from .data import SPECIAL, write_data
@@ -13,7 +14,7 @@ from .files import InputError, atomic_path, check_features, distinct_output, exi
 
 # %% auto #0
 __all__ = ['TOKENIZER', 'FORMATS', 'tokenize', 'build_vocabulary', 'encode_captions', 'read_captions', 'read_features', 'locate',
-           'to_bytes_grid', 'encode_images', 'split_images', 'mirrored', 'prepare']
+           'to_bytes_grid', 'InParts', 'encode_images', 'split_images', 'mirrored', 'prepare']
 
 # %% ../nbs/11_prepare.ipynb #090d12db
 TOKENIZER = 'lowercase alphanumeric'
@@ -175,6 +176,36 @@ def to_bytes_grid(
     scale = np.maximum(grid.max(axis=(1, 2), initial=0), 1e-6).astype(np.float32) / 255
     return np.rint(grid / scale[:, None, None]).astype(np.uint8), scale
 
+# %% ../nbs/11_prepare.ipynb #c3b4059f
+class InParts:
+    "Rows that lie in the files of finished parts, read part by part."
+    def __init__(self,
+        files:list, # of `numpy.savez`
+        counts:list, # how many rows each has
+        key:str, # the array's name in each
+    ):
+        self.files, self.key = files, key
+        self.rows = np.array([(part, row) for part, count in enumerate(counts) for row in range(count)], int).reshape(-1, 2)      # which part, which row of it
+        with np.load(files[0], allow_pickle=False) as first: self.width, self.dtype = first[key].shape[1:], first[key].dtype
+    @property
+    def shape(self): return len(self.rows), *self.width
+    @property
+    def ndim(self): return 1 + len(self.width)
+    def __len__(self): return len(self.rows)
+    def __getitem__(self, rows):
+        some = copy(self)
+        some.rows = self.rows[rows]
+        return some
+    def pieces(self):
+        "The rows of one part after the other: their places, and what they hold."
+        for part in np.unique(self.rows[:, 0]):
+            places = np.flatnonzero(self.rows[:, 0] == part)
+            with np.load(self.files[part], allow_pickle=False) as arrays: yield places, arrays[self.key][self.rows[places, 1]]
+    def __array__(self, dtype=None, copy=None):
+        out = np.empty(self.shape, dtype or self.dtype)
+        for places, rows in self.pieces(): out[places] = rows
+        return out
+
 # %% ../nbs/11_prepare.ipynb #7f1af8f1
 def encode_images(
     paths:dict, # {name: path}
@@ -198,9 +229,10 @@ def encode_images(
                 part = _one_part(some, encoder, grid, strict)
                 with atomic_path(place) as beside, open(beside, 'wb') as f: np.savez(f, **part)
             lost |= {name: json.loads(bytes(part['lost'])).get(str(paths[name])) for name, good in zip(names[start:], part['good']) if not good}
-            made.append(part)
+            made.append({key: value for key, value in part.items() if key != 'grid'} | dict(place=place))
             bar.update(len(some))
-    arrays = {key: np.concatenate([part[key] for part in made]) for key in ('features', 'grid', 'grid_scale') if made and key in made[0]}
+    arrays = {key: np.concatenate([part[key] for part in made]) for key in ('features', 'grid_scale') if made and key in made[0]}
+    if grid and made: arrays['grid'] = InParts([part['place'] for part in made], [len(part['features']) for part in made], 'grid')
     return [name for name in names if name not in lost], arrays, lost
 
 def _load_part(place):

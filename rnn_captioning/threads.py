@@ -114,8 +114,12 @@ def threaded_update(
     keys = set(rule(np.zeros(1), np.zeros(1))[1])
     fresh = any(keys - set(config) for config in configs.values())
     def update(part):
-        flat = lambda a, s: a if fresh else a.reshape(-1)[s]
-        return [(name, rule(flat(params[name], s), flat(grads[name], s), configs[name] if fresh else _stretch(configs[name], s), out=flat(params[name], s))[1]) for name, s in part]
+        found = []
+        for name, s in part:
+            w, dw, config = params[name], grads[name], configs[name]
+            if not fresh: w, dw, config = w.reshape(-1)[s], dw.reshape(-1)[s], _stretch(config, s)
+            found.append((name, rule(w, dw, config, out=w)[1]))
+        return found
     for name, config in in_threads(update, stretches(params, 1 if fresh else threads))[0]:
         configs[name].update({key: value for key, value in config.items() if fresh or not isinstance(value, np.ndarray)})
 

@@ -53,7 +53,7 @@ def no_attribute(name, key='/'): return lambda f: f[key].attrs.__delitem__(name)
 def in_json(name, key='/', **values):
     "A change of some entries of a JSON attribute; None removes one."
     def change(f):
-        found = {k: v for k, v in {**json.loads(f[key].attrs[name]), **values}.items() if v is not None}
+        found = {k: v for k, v in {**json.loads(f[key].attrs[name]), **values}.items() if v is not None or k not in values}
         f[key].attrs[name] = json.dumps(found)
     return change
 def everywhere(key, value): return lambda f: [put(f'{split}/{key}', value)(f) for split in ('train', 'val', 'test')]
