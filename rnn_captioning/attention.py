@@ -6,6 +6,7 @@
 from __future__ import annotations
 from copy import copy
 import numpy as np
+from .data import add_repeats, distinct
 from .decoding import decode
 from .embedding import word_embedding_backward, word_embedding_forward
 from .files import expect
@@ -264,8 +265,9 @@ class AttentionCaptioner(Captioner):
         self.params = {name: value.astype(dtype) for name, value in params.items()}
     def forward(self, features, words, sizes, rng=None):
         "Scores (P, V) of the words that follow packed ones, given grids (N, L, D) in their order; and the caches."
-        p, dropout = self.params, lambda x: drop(x, self.inner_dropout, rng)
-        looked_at, placed = places_forward(p, drop(features, self.dropout, rng)[0], dropout)
+        p, dropout, (grids, which) = self.params, lambda x: drop(x, self.inner_dropout, rng), distinct(features)
+        looked_at, placed = places_forward(p, drop(grids, self.dropout, rng)[0], dropout)
+        if which is not None: looked_at = [a[which] for a in looked_at]      # several captions of one picture
         x, embedded = word_embedding_forward(words, p['W_embed'])
         x, kept_x = dropout(x)
         h, weights, recurred = attention_packed_forward(x, *looked_at, *(p[name] for name in RECURRENT), sizes)
@@ -273,15 +275,17 @@ class AttentionCaptioner(Captioner):
         scores, scored = affine_forward(h, p['W_vocab'], p['b_vocab'])
         dweights = None
         if self.share is not None: self.penalty, dweights = doubly_stochastic_penalty(weights, sizes, self.share)
-        return scores, (placed, embedded, kept_x, recurred, dweights, kept_h, scored)
+        return scores, ((placed, which, len(grids)), embedded, kept_x, recurred, dweights, kept_h, scored)
     def backward(self, dscores, caches):
         "The gradients by name, from that of the scores."
-        placed, embedded, kept_x, recurred, dweights, kept_h, scored = caches
+        (placed, which, M), embedded, kept_x, recurred, dweights, kept_h, scored = caches
         dh, dW_vocab, db_vocab = affine_backward(dscores, scored)
         if kept_h is not None: dh *= kept_h
-        dx, dh0, dc0, dkeys, dvalues, *rest = attention_packed_backward(dh, dweights, recurred)
+        dx, *blame = attention_packed_backward(dh, dweights, recurred)
+        looked_at, rest = blame[:4], blame[4:]
+        if which is not None: looked_at = [add_repeats(a, which, M) for a in looked_at]
         if kept_x is not None: dx *= kept_x
-        return dict(W_embed=word_embedding_backward(dx, embedded), W_vocab=dW_vocab, b_vocab=db_vocab) | dict(zip(RECURRENT, rest)) | places_backward(dh0, dc0, dkeys, dvalues, placed)
+        return dict(W_embed=word_embedding_backward(dx, embedded), W_vocab=dW_vocab, b_vocab=db_vocab) | dict(zip(RECURRENT, rest)) | places_backward(*looked_at, placed)
     def loss(self, features, captions, rng=None, backward=True, weight=None, smoothing=0.):
         "The loss of `Captioner.loss`, and with `doubly` the penalty; each caption's share of both times its weight."
         if not self.doubly: return super().loss(features, captions, rng, backward, weight, smoothing)
@@ -321,8 +325,10 @@ def _start(self:AttentionCaptioner,
     features:np.ndarray, # grids as they come, (N, L, D)
 )->dict: # the state: arrays with a row for each caption, and the places
     "The state before the first word."
-    (h0, c0, keys, values), _ = places_forward(self.params, self.features(features))
-    return dict(h=h0, c=c0, weights=np.zeros_like(keys[:, :, 0]), picture=np.arange(len(keys)), places=Places(keys, values))
+    grids, which = distinct(self.features(features))
+    (h0, c0, keys, values), _ = places_forward(self.params, grids)
+    picture = np.arange(len(keys)) if which is None else which
+    return dict(h=h0[picture], c=c0[picture], weights=np.zeros_like(keys[picture, :, 0]), picture=picture, places=Places(keys, values))
 
 def _step(self:AttentionCaptioner,
     state:dict, # what the step before handed on

@@ -16,7 +16,8 @@ from .files import (DATA, InputError, atomic_path, check_captions, check_feature
 # %% auto #0
 __all__ = ['SPECIAL', 'PER_CAPTION', 'GRIDS', 'REQUIRED', 'WIDE', 'LARGE', 'decode_captions', 'caption_texts', 'check_splits',
            'check_vocabulary', 'load_coco_data', 'gather', 'minibatch', 'sample_coco_minibatch', 'write_data',
-           'CaptionData', 'open_data', 'Grid', 'as_read', 'check_match', 'epoch_order', 'ReadAhead']
+           'CaptionData', 'open_data', 'Grid', 'Repeated', 'distinct', 'add_repeats', 'as_read', 'check_match',
+           'epoch_order', 'ReadAhead']
 
 # %% ../nbs/10_data.ipynb #3d9a3ca5
 SPECIAL = ['<NULL>', '<START>', '<END>', '<UNK>']
@@ -290,6 +291,35 @@ class Grid:
         table = self.table[rows] if isinstance(rows, (slice, int, np.integer)) else gather(self.table, np.asarray(rows))
         return table * self.scale[rows][..., None, None]
     def __array__(self, dtype=None, copy=None): return np.asarray(self[:], dtype)
+
+# %% ../nbs/10_data.ipynb #1196ea94
+class Repeated:
+    "Features of which rows repeat: each row once, and which of them stands at each place."
+    def __init__(self,
+        rows:np.ndarray, # (M, ...)
+        index:np.ndarray, # which row stands at each place, (N,)
+    ): self.rows, self.index, self.shape, self.ndim, self.dtype = rows, np.asarray(index), (len(index), *rows.shape[1:]), rows.ndim, rows.dtype
+    def __len__(self): return len(self.index)
+    def __getitem__(self, places):
+        used, index = np.unique(self.index[places], return_inverse=True)
+        return Repeated(self.rows if len(used) == len(self.rows) else self.rows[used], index)
+    def __array__(self, dtype=None, copy=None): return np.asarray(self.rows[self.index], dtype)
+
+def distinct(
+    features, # an array, or `Repeated`, (N, ...)
+)->tuple: # the different rows (M, ...), and which of them each is, (N,); None: each its own
+    "Features without their repeats."
+    return (features.rows, features.index) if isinstance(features, Repeated) else (features, None)
+
+def add_repeats(
+    d:np.ndarray, # the gradient of each use, (N, ...)
+    which:np.ndarray, # which row was used, (N,)
+    M:int, # how many rows there are
+)->np.ndarray: # (M, ...)
+    "The gradient of rows that were used several times: the sum over the uses."
+    total = np.zeros_like(d, shape=(M, *d.shape[1:]))
+    for i, use in zip(which, d): total[i] += use
+    return total
 
 # %% ../nbs/10_data.ipynb #2becaec3
 def as_read(

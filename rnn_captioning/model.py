@@ -5,6 +5,7 @@
 # %% ../nbs/06_model.ipynb #8e9a6a70
 from __future__ import annotations
 import numpy as np
+from .data import Repeated
 from .embedding import word_embedding_backward, word_embedding_forward
 from .files import InputError, expect
 from .gru import GRU
@@ -124,6 +125,7 @@ class Captioner:
         self.feature_mean, self.feature_scale = (x.astype(self.dtype) for x in mean_and_scale(features))
     def features(self, features):
         "Features as the model reads them: in its own type, normalised; a row for a picture is a grid of one place."
+        if self.reads == 'grid' and isinstance(features, Repeated): return Repeated(self.features(features.rows), features.index)
         features = np.asarray(features, self.dtype)
         shape = features.shape
         if self.reads == 'grid' and len(shape) == 2: features = features[:, None]

@@ -6,7 +6,7 @@
 from __future__ import annotations
 from collections import Counter
 import numpy as np
-from .data import epoch_order, gather
+from .data import Repeated, epoch_order, gather
 from .decoding import Rules, best_word, by_lot, word_by_word
 from .solver import Objective, step_rng
 from .threads import in_threads
@@ -85,8 +85,8 @@ def reward_batch(
     if 'reward' not in solver.cache: solver.cache['reward'] = references_of(data, 'train')
     epoch, place = divmod(solver.step, solver.steps_per_epoch)
     count, n = len(data['train_features']), max(solver.batch_size // SAMPLES, 1)
-    pictures = np.repeat(epoch_order(count, solver.seed or 0, epoch)[np.arange(place * n, (place + 1) * n) % count], SAMPLES)
-    features = gather(data['train_features'], pictures)
+    chosen = epoch_order(count, solver.seed or 0, epoch)[np.arange(place * n, (place + 1) * n) % count]
+    pictures, features = np.repeat(chosen, SAMPLES), Repeated(gather(data['train_features'], chosen), np.repeat(np.arange(n), SAMPLES))
     width = np.shape(data['train_captions'])[1]
     captions = drawn_by(model, features, step_rng(solver, 2), Rules(max_length=width - 1), solver.threads)
     rewards = rewards_of(solver.cache['reward'], captions, pictures, model._null)
@@ -96,7 +96,7 @@ def reward_batch(
 def drawn_by(model, features, rng, rules, threads=1)->np.ndarray:
     "A caption for each row of features, drawn by lot, several threads at once."
     threads = min(threads, max(len(features), 1))
-    parts = np.array_split(features, threads)
+    parts = [features[part] for part in np.array_split(np.arange(len(features)), threads)]
     rngs = rng.spawn(threads) if threads > 1 else [rng]
     return np.concatenate(in_threads(lambda part: word_by_word(model, part[0], by_lot(part[1]), rules)[0], zip(parts, rngs)))
 

@@ -5,6 +5,7 @@
 # %% ../nbs/25_transformer_layers.ipynb #b50079fd
 from __future__ import annotations
 import numpy as np
+from .data import add_repeats
 from .temporal_affine import affine_backward, affine_forward
 
 # %% auto #0
@@ -134,7 +135,7 @@ def sinusoids(
 # %% ../nbs/25_transformer_layers.ipynb #65012da7
 def cross_attention_forward(
     x:np.ndarray, # packed rows, (P, D)
-    memory:np.ndarray, # what each caption can look at, (N, L, M)
+    memory:np.ndarray, # what each caption can look at, (N, L, M); with `which`, what each picture holds
     Wq:np.ndarray, # weights of the queries, (D, D)
     bq:np.ndarray, # (D,)
     Wkv:np.ndarray, # weights of keys and values side by side, (M, 2D)
@@ -143,28 +144,31 @@ def cross_attention_forward(
     bo:np.ndarray, # (D,)
     heads:int, # D is a multiple of it
     table:tuple, # from `table_of`
+    which:np.ndarray=None, # the picture of each caption, (N,), where several captions share one
 )->tuple: # out (P, D), and the cache
     "Let each word look at the places of its picture."
-    N, L, M = memory.shape
+    pictures, L, M = memory.shape
     q, asked = affine_forward(x, Wq, bq)
-    kv, projected = affine_forward(memory.reshape(N * L, M), Wkv, bkv)                         # (11)
-    k, v = (split_heads(part, heads) for part in np.split(kv.reshape(N, L, len(bkv)), 2, axis=2))
+    kv, projected = affine_forward(memory.reshape(pictures * L, M), Wkv, bkv)                  # (11)
+    kv = kv.reshape(pictures, L, len(bkv))
+    k, v = (split_heads(part, heads) for part in np.split(kv if which is None else kv[which], 2, axis=2))
     looked, attended = attention_forward(split_heads(to_table(q, table), heads), k, v)
     out, joined = affine_forward(from_table(join_heads(looked), table), Wo, bo)                # (9)
-    return out, (asked, projected, attended, joined, table)
+    return out, (asked, projected, attended, joined, table, which, pictures)
 
 def cross_attention_backward(
     dout:np.ndarray, # upstream gradient, (P, D)
     cache:tuple, # from `cross_attention_forward`
 )->tuple: # dx (P, D), dmemory (N, L, M), dWq (D, D), dbq (D,), dWkv (M, 2D), dbkv (2D,), dWo (D, D), dbo (D,)
     "The gradients of attention to a picture."
-    asked, projected, attended, joined, table = cache
+    asked, projected, attended, joined, table, which, pictures = cache
     dlooked, dWo, dbo = affine_backward(dout, joined)
     dq, dk, dv = map(join_heads, attention_backward(split_heads(to_table(dlooked, table), attended[0].shape[1]), attended))
-    N, L, D = dk.shape
-    dmemory, dWkv, dbkv = affine_backward(np.concatenate([dk, dv], axis=2).reshape(N * L, 2 * D), projected)
+    dkv, (_, L, D) = np.concatenate([dk, dv], axis=2), dk.shape
+    if which is not None: dkv = add_repeats(dkv, which, pictures)
+    dmemory, dWkv, dbkv = affine_backward(dkv.reshape(pictures * L, 2 * D), projected)
     dx, dWq, dbq = affine_backward(from_table(dq, table), asked)
-    return dx, dmemory.reshape(N, L, dmemory.shape[1]), dWq, dbq, dWkv, dbkv, dWo, dbo
+    return dx, dmemory.reshape(pictures, L, dmemory.shape[1]), dWq, dbq, dWkv, dbkv, dWo, dbo
 
 # %% ../nbs/25_transformer_layers.ipynb #862d4cdf
 BLOCK = 32768      # numbers at a time: four such stretches stay in the processor's cache
