@@ -109,10 +109,10 @@ def flickr8k(folder):
                 model_megabytes=round(shipped.stat().st_size / 1e6, 1), scores=rows, examples=chosen)
 
 OTHERS = dict(rnn={}, lstm=dict(cell='lstm'), gru=dict(cell='gru'), attention=dict(model='attention'), transformer=dict(model='transformer'))
-ON_SCENES = dict(rnn={}, lstm={}, gru={}, attention=dict(hidden_dim=256, wordvec_dim=128, epochs=8, reward_epochs=4),
-                 transformer=dict(hidden_dim=128, model_options=dict(heads=4), inner_dropout=.1, epochs=8, reward_epochs=4))
+ON_SCENES = dict(rnn={}, lstm={}, gru={}, attention=dict(hidden_dim=128, wordvec_dim=64, model_options=dict(attention_dim=64), learning_rate=4e-3, epochs=8, reward_epochs=0),
+                 transformer=dict(hidden_dim=96, model_options=dict(heads=4), learning_rate=4e-3, epochs=12, reward_epochs=0))
 ON_PHOTOS = dict(lstm={}, gru={}, attention=dict(dropout=.2, inner_dropout=.25, label_smoothing=.1),
-                 transformer=dict(hidden_dim=None, wordvec_dim=None, learning_rate=5e-4, label_smoothing=.1, dropout=.2, inner_dropout=.2))
+                 transformer=dict(hidden_dim=None, wordvec_dim=None, learning_rate=5e-4, label_smoothing=.1, dropout=.2, inner_dropout=.2, reward_epochs=2, reward_learning_rate=2e-5))
 
 def timed_run(data, out, **settings):
     "Train, or go on with a run that was interrupted; seconds of processor time, all cores together, of its epochs."
