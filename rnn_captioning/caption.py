@@ -95,7 +95,7 @@ def _with_beam(decoding):
     return dict(beam_size=1 if by_chance else 5) | decoding
 
 # %% ../nbs/22_caption.ipynb #a777bc67
-PRETRAINED = 'pretrained/flickr8k_rnn.h5'
+PRETRAINED = 'pretrained/flickr8k_transformer.h5'
 
 def load(
     path=None, # a checkpoint; None: the captioner that ships
