@@ -133,7 +133,7 @@ def train_command(out, **options):
     from rnn_captioning.training import train
     context = click.get_current_context()
     given = [name for name in options if context.get_parameter_source(name).name == 'COMMANDLINE' and name not in ('data', 'resume')]
-    if options['resume'] and given: raise click.UsageError(f'--resume goes on with the settings that the run began with: leave out --{given[0].replace("_", "-")}')
+    if options['resume'] and given: raise click.UsageError(f'--resume goes on with the settings that the run began with: leave out {next(p.opts[-1] for p in context.command.params if p.name == given[0])}')
     options['model_options'] = _by_name(options['model_options'])
     solver = train(out=out, progress=True, **options)
     plot_losses(solver, Path(out)/'loss.png')

@@ -403,7 +403,7 @@ def test_disk_full(tiny):
 
 def test_bench_measures_what_is_asked(tmp_path):
     found = json.loads(works('bench', '--only', 'growth', '--plot', tmp_path/'growth.png', '--json'))
-    assert set(found['growth']) == {'batch', 'hidden', 'vocabulary', 'length'} and found['versions']['cores'] >= 1 and (tmp_path/'growth.png').stat().st_size > 5000
+    assert set(found['growth']) == {'batch', 'hidden', 'vocabulary', 'length', 'pictures'} and found['versions']['cores'] >= 1 and (tmp_path/'growth.png').stat().st_size > 5000
 
 def test_bench_refuses_what_it_cannot_measure(tmp_path):
     fails('bench', '--only', 'luck', says=['luck', 'steps'])
