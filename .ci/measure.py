@@ -1,7 +1,7 @@
 """Measure what the results notebook shows: python .ci/measure.py [NAME...], each into data/results/NAME.json.
 
-The names are scenes, startup, flickr8k, photos, bench; and scenes-MODEL and flickr8k-MODEL for each of the models: rnn, lstm,
-gru, attention, transformer. What is measured on photographs needs those of Flickr8k, their captions and split lists, in
+The names are scenes, startup, flickr8k, photos, bench; scenes-MODEL for each of the models rnn, lstm, gru, attention and
+transformer, and flickr8k-MODEL for all of them but rnn, which is flickr8k. What is measured on photographs needs those of Flickr8k, their captions and split lists, in
 ../shared/flickr8k or in the folder that the environment variable RNN_CAPTIONING_FLICKR8K names. flickr8k and
 flickr8k-transformer also write the captioners that ship. Where RNN_CAPTIONING_RUNS names a folder, data sets and runs
 are kept there, and a run that was interrupted is taken up again."""
@@ -108,7 +108,7 @@ def flickr8k(folder):
                 likelihood_seconds=round(ends[RECIPE['epochs'] - 1] - began), peak_megabytes=round(megabytes), curve=losses, parameters=int(sum(w.size for w in model.params.values())),
                 model_megabytes=round(shipped.stat().st_size / 1e6, 1), scores=rows, examples=chosen)
 
-OTHERS = dict(rnn={}, lstm=dict(cell='lstm'), gru=dict(cell='gru'), attention=dict(model='attention'), transformer=dict(model='transformer'))
+KINDS = dict(rnn={}, lstm=dict(cell='lstm'), gru=dict(cell='gru'), attention=dict(model='attention'), transformer=dict(model='transformer'))
 ON_SCENES = dict(rnn={}, lstm={}, gru={}, attention=dict(hidden_dim=128, wordvec_dim=64, model_options=dict(attention_dim=64), learning_rate=4e-3, epochs=8, reward_epochs=0),
                  transformer=dict(hidden_dim=96, model_options=dict(heads=4), learning_rate=4e-3, epochs=12, reward_epochs=0))
 ON_PHOTOS = dict(lstm={}, gru={}, attention=dict(dropout=.2, inner_dropout=.25, label_smoothing=.1),
@@ -134,9 +134,9 @@ def kept(folder):
 def described(model, seconds, settings, rows):
     return dict(parameters=int(sum(w.size for w in model.params.values())), processor_seconds=round(sum(seconds)), epochs=len(seconds), settings=settings, config=model.config, scores=rows)
 
-def other_scenes(kind, folder):
+def model_scenes(kind, folder):
     from rnn_captioning.metrics import evaluate
-    settings = OTHERS[kind] | ON_SCENES[kind]
+    settings = KINDS[kind] | ON_SCENES[kind]
     solver, seconds = timed_run(None, kept(folder)/f'scenes-{kind}', **settings)
     rows = []
     for beam in (1, 5):
@@ -145,9 +145,9 @@ def other_scenes(kind, folder):
         rows.append(dict(rounded(scores), truth_new_combinations=round(statistics.mean(new), 4)))
     return described(solver.model, seconds, settings, rows)
 
-def other_flickr8k(kind, folder):
+def model_flickr8k(kind, folder):
     from rnn_captioning.checkpoint import save_checkpoint
-    runs, settings = kept(folder), RECIPE | OTHERS[kind] | ON_PHOTOS[kind]
+    runs, settings = kept(folder), RECIPE | KINDS[kind] | ON_PHOTOS[kind]
     if not (path := runs/'flickr8k.h5').exists(): flickr8k_data(runs, grid=True)
     solver, seconds = timed_run(path, runs/f'flickr8k-{kind}', **settings)
     model, found = solver.model, {}
@@ -189,7 +189,7 @@ def bench(folder):
 
 def main(names):
     table = {f.__name__: f for f in (scenes, startup, flickr8k, photos, bench)}
-    table |= {f'{name}-{kind}': partial(f, kind) for name, f, kinds in (('scenes', other_scenes, ON_SCENES), ('flickr8k', other_flickr8k, ON_PHOTOS)) for kind in kinds}
+    table |= {f'{name}-{kind}': partial(f, kind) for name, f, kinds in (('scenes', model_scenes, ON_SCENES), ('flickr8k', model_flickr8k, ON_PHOTOS)) for kind in kinds}
     for name in names or table:
         with tempfile.TemporaryDirectory() as folder: found = table[name](Path(folder))
         path = ROOT/'data'/'results'/f'{name}.json'
