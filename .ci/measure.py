@@ -1,7 +1,7 @@
 """Measure what the results notebook shows: python .ci/measure.py [NAME...], each into data/results/NAME.json.
 
-The names are scenes, startup, flickr8k, photos, bench; scenes-MODEL for each of the models rnn, lstm, gru, attention and
-transformer, and flickr8k-MODEL for all of them but rnn, which is flickr8k. What is measured on photographs needs those of Flickr8k, their captions and split lists, in
+The names are scenes, startup, flickr8k, photos, bench; scenes-MODEL for each of the models rnn, lstm, gru, attention,
+transformer and encoder (a Transformer with one), and flickr8k-MODEL for lstm, gru, attention and transformer. What is measured on photographs needs those of Flickr8k, their captions and split lists, in
 ../shared/flickr8k or in the folder that the environment variable RNN_CAPTIONING_FLICKR8K names. flickr8k and
 flickr8k-transformer also write the captioners that ship. Where RNN_CAPTIONING_RUNS names a folder, data sets and runs
 are kept there, and a run that was interrupted is taken up again."""
@@ -108,11 +108,12 @@ def flickr8k(folder):
                 likelihood_seconds=round(ends[RECIPE['epochs'] - 1] - began), peak_megabytes=round(megabytes), curve=losses, parameters=int(sum(w.size for w in model.params.values())),
                 model_megabytes=round(shipped.stat().st_size / 1e6, 1), scores=rows, examples=chosen)
 
-KINDS = dict(rnn={}, lstm=dict(cell='lstm'), gru=dict(cell='gru'), attention=dict(model='attention'), transformer=dict(model='transformer'))
+KINDS = dict(rnn={}, lstm=dict(cell='lstm'), gru=dict(cell='gru'), attention=dict(model='attention'), transformer=dict(model='transformer'), encoder=dict(model='transformer'))
 ON_SCENES = dict(rnn={}, lstm={}, gru={}, attention=dict(hidden_dim=128, wordvec_dim=64, model_options=dict(attention_dim=64), learning_rate=4e-3, epochs=8, reward_epochs=0),
-                 transformer=dict(hidden_dim=96, model_options=dict(heads=4), learning_rate=4e-3, epochs=12, reward_epochs=0))
+                 transformer=dict(hidden_dim=96, model_options=dict(heads=4), learning_rate=4e-3, epochs=12, reward_epochs=0),
+                 encoder=dict(hidden_dim=96, model_options=dict(heads=4, encoder_layers=1), learning_rate=4e-3, epochs=12, reward_epochs=0))
 ON_PHOTOS = dict(lstm={}, gru={}, attention=dict(dropout=.2, inner_dropout=.25, label_smoothing=.1),
-                 transformer=dict(hidden_dim=None, wordvec_dim=None, learning_rate=5e-4, label_smoothing=.1, dropout=.2, inner_dropout=.2, reward_epochs=2, reward_learning_rate=2e-5))
+                 transformer=dict(hidden_dim=None, wordvec_dim=None, learning_rate=5e-4, label_smoothing=.1, dropout=.4, inner_dropout=.3, average=.998, epochs=14, reward_epochs=3, reward_learning_rate=5e-5))
 
 def timed_run(data, out, **settings):
     "Train, or go on with a run that was interrupted; seconds of processor time, all cores together, of its epochs."
@@ -157,7 +158,7 @@ def model_flickr8k(kind, folder):
         save_checkpoint(shipped, model, encoder=solver.data.encoder, digits=3)
         model = load_checkpoint(shipped)
     rows = []
-    for decoding in (dict(beam_size=1), dict(beam_size=5), dict(beam_size=5, length_penalty=1.5)):
+    for decoding in (dict(beam_size=1), dict(beam_size=5), dict(beam_size=5, length_penalty=1.), dict(beam_size=5, length_penalty=1.5)):
         scores, captions, each = scored(model, solver.data, **decoding)
         rows.append(scores)
         if decoding == dict(beam_size=5): found = dict(examples=examples(solver.data, captions, each))

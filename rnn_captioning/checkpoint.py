@@ -15,8 +15,8 @@ from .solver import LIKELIHOOD, CaptioningSolver
 from .transformer import TransformerCaptioner
 
 # %% auto #0
-__all__ = ['MODELS', 'CLASSES', 'OBJECTIVES', 'SOLVER_NUMBERS', 'SOLVER_LISTS', 'SOLVER_OPTIONS', 'save_checkpoint', 'read_json',
-           'read_weights', 'load_checkpoint', 'load_solver', 'load_run']
+__all__ = ['MODELS', 'CLASSES', 'OBJECTIVES', 'SOLVER_NUMBERS', 'SOLVER_WEIGHTS', 'SOLVER_LISTS', 'SOLVER_OPTIONS',
+           'save_checkpoint', 'read_json', 'read_weights', 'load_checkpoint', 'load_solver', 'load_run']
 
 # %% ../nbs/14_checkpoint.ipynb #84e83ee2
 MODELS = {      # a further captioner is a further row
@@ -28,8 +28,9 @@ CLASSES = {model.__name__: model for model in MODELS.values()}
 OBJECTIVES = {objective.name: objective for objective in [LIKELIHOOD, CIDER]}
 
 SOLVER_NUMBERS = 'epoch', 'step', 'best_val_loss'
+SOLVER_WEIGHTS = 'best_params', 'averaged'
 SOLVER_LISTS = 'loss_history', 'val_loss_history', 'earlier_loss_history', 'earlier_val_loss_history'
-SOLVER_OPTIONS = 'optim_config', 'lr_decay', 'batch_size', 'num_epochs', 'seed', 'clip_norm', 'lr_schedule', 'validate', 'patience', 'threads', 'label_smoothing'
+SOLVER_OPTIONS = 'optim_config', 'lr_decay', 'batch_size', 'num_epochs', 'seed', 'clip_norm', 'lr_schedule', 'validate', 'patience', 'threads', 'label_smoothing', 'average'
 
 # %% ../nbs/14_checkpoint.ipynb #9f7d2391
 def _write_solver(group, solver):
@@ -37,7 +38,8 @@ def _write_solver(group, solver):
     group.attrs['options'] = json.dumps({**options, 'update_rule': solver.update_rule.__name__, 'objective': solver.objective.name})
     for name in SOLVER_NUMBERS: group.attrs[name] = getattr(solver, name)
     for name in SOLVER_LISTS: group[name] = np.array(getattr(solver, name), np.float64)
-    for name, w in solver.best_params.items(): group[f'best_params/{name}'] = w
+    for kind in SOLVER_WEIGHTS:
+        for name, w in getattr(solver, kind).items(): group[f'{kind}/{name}'] = w
     for name, config in solver.optim_configs.items():
         for key, value in config.items(): group[f'optim/{name}/{key}'] = value
 
@@ -93,8 +95,8 @@ def load_checkpoint(
         expect(config.get('dtype') in ('float32', 'float64', 'float16'), f'config has dtype {config.get("dtype")!r}: expected float32 or float64')
         expect(len(set(words)) == len(words), 'vocabulary has words twice')
         total = sum(getattr(w, 'size', 0) for w in f['params'].values())      # a file cannot ask for more memory than it has weights
-        sizes = {name: config.get(name) for name in ('input_dim', 'hidden_dim', *config) if name.endswith('_dim') or name == 'layers'}
-        expect(all(isinstance(n, int) and 0 < n <= total for n in sizes.values()), f'config has widths {list(sizes.values())} and the file {total} weights: expected widths that fit')
+        sizes = {name: config.get(name) for name in ('input_dim', 'hidden_dim', *config) if name.endswith('_dim') or name.endswith('layers')}
+        expect(all(isinstance(n, int) and (name != 'encoder_layers') <= n <= total for name, n in sizes.items()), f'config has widths {list(sizes.values())} and the file {total} weights: expected widths that fit')
         model = CLASSES[kind]({w: i for i, w in enumerate(words)}, **{**config, 'dtype': np.dtype(config['dtype']).type}, rng=np.random.default_rng(0))
         for name, w in model.params.items(): model.params[name] = read_weights(f['params'], name, w.shape, w.dtype)
         if 'features' in f: model.feature_mean, model.feature_scale = (read_weights(f['features'], k, (model.input_dim,), model.dtype) for k in ('mean', 'scale'))
@@ -130,7 +132,8 @@ def load_solver(
         expect(isinstance(solver.epoch, int) and isinstance(solver.step, int), f'solver is at epoch {solver.epoch!r} and step {solver.step!r}: expected whole numbers')
         expect(0 <= solver.epoch and 0 <= solver.step <= solver.steps, f'solver is at epoch {solver.epoch} and step {solver.step}: expected a step of 0 to {solver.steps}')
         for name in SOLVER_LISTS: setattr(solver, name, _read_history(group, name))
-        if 'best_params' in group: solver.best_params = {name: read_weights(group['best_params'], name, w.shape, w.dtype) for name, w in model.params.items()}
+        for kind in SOLVER_WEIGHTS:
+            if kind in group: setattr(solver, kind, {name: read_weights(group[kind], name, w.shape, w.dtype) for name, w in model.params.items()})
         for name, w in model.params.items(): solver.optim_configs[name] = _read_config(group[f'optim/{name}'], w)
     return solver
 

@@ -124,6 +124,7 @@ def _by_name(pairs):
 @click.option('--dropout', default=0., help='Share of the features dropped in training.')
 @click.option('--inner-dropout', default=0., help='The same for what is inside: word vectors, states before they score words.')
 @click.option('--label-smoothing', default=0., help='Share of the target that is spread evenly over the vocabulary.')
+@click.option('--average', default=0., help='Train for a running mean of the parameters: the share of it that each step leaves, such as 0.999.')
 @click.option('--model-option', 'model_options', multiple=True, metavar='NAME=VALUE', help='A further option of the model, such as layers=3. May be given several times.')
 @click.option('--seed', default=0, help='Of everything random.')
 @click.option('--threads', type=int, help='How many work at once.  [default: one for each core, at most eight]')

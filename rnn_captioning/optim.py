@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 
 # %% auto #0
-__all__ = ['BLOCK', 'RULES', 'sgd', 'sgd_momentum', 'rmsprop', 'adam']
+__all__ = ['BLOCK', 'RULES', 'sgd', 'sgd_momentum', 'rmsprop', 'adam', 'move_towards']
 
 # %% ../nbs/07_optim.ipynb #8dfee422
 BLOCK = 131072      # elements: blocks of half a megabyte stay in the cache, and are long enough not to wait for Python
@@ -98,3 +98,14 @@ def adam(
 
 # %% ../nbs/07_optim.ipynb #e6f6cfd6
 RULES = {rule.__name__: rule for rule in (sgd, sgd_momentum, rmsprop, adam)}
+
+# %% ../nbs/07_optim.ipynb #5a940605
+def move_towards(
+    mean:np.ndarray, # any shape; changed in place
+    w:np.ndarray, # the same shape
+    rate:float, # how far, 0 to 1
+):
+    "mean + rate * (w - mean)."
+    for m, w_, s in _blocks(mean, w):
+        np.subtract(w_, m, out=s); s *= rate
+        m += s

@@ -16,7 +16,8 @@ from .threads import keep_memory, sharded_loss, threaded_update
 
 # %% auto #0
 __all__ = ['SCHEDULES', 'OPTIONS', 'LIKELIHOOD', 'clip_gradients', 'validation_loss', 'CaptioningSolver', 'next_batch',
-           'step_rng', 'Objective', 'diverged', 'train_step', 'end_epoch', 'epochs_since_best', 'progress_bar']
+           'step_rng', 'Objective', 'average_rate', 'averaged', 'diverged', 'train_step', 'end_epoch', 'validate',
+           'epochs_since_best', 'progress_bar']
 
 # %% ../nbs/07_solver.ipynb #6ce48bfd
 def clip_gradients(
@@ -38,7 +39,7 @@ SCHEDULES = {
 
 # %% ../nbs/07_solver.ipynb #d3dfe0a7
 OPTIONS = dict(update_rule='sgd', optim_config={}, lr_decay=1.0, batch_size=100, num_epochs=10, print_every=10, verbose=True,   # the course's
-               seed=None, clip_norm=None, lr_schedule=None, validate=False, patience=None, objective=None, progress=False, callbacks=(), threads=1, label_smoothing=0.)   # ours
+               seed=None, clip_norm=None, lr_schedule=None, validate=False, patience=None, objective=None, progress=False, callbacks=(), threads=1, label_smoothing=0., average=0.)   # ours
 
 def _checked(options):
     unknown = sorted(set(options) - set(OPTIONS))
@@ -47,6 +48,7 @@ def _checked(options):
     expect(o['update_rule'] in optim.RULES, f'update_rule is {o["update_rule"]!r}: expected {", ".join(optim.RULES)}')
     for name in ('batch_size', 'print_every', 'threads'): expect(o[name] >= 1, f'{name} is {o[name]}: expected at least 1')
     expect(0 <= o['label_smoothing'] < 1, f'label_smoothing is {o["label_smoothing"]}: expected at least 0 and less than 1')
+    expect(0 <= o['average'] < 1, f'average is {o["average"]}: expected at least 0 and less than 1')
     expect(o['num_epochs'] >= 0, f'num_epochs is {o["num_epochs"]}: expected at least 0')
     expect(o['lr_schedule'] is None or callable(o['lr_schedule']) or o['lr_schedule'] in SCHEDULES,
            f'lr_schedule is {o["lr_schedule"]!r}: expected a function or {", ".join(SCHEDULES)}')
@@ -79,7 +81,7 @@ class CaptioningSolver:
         self.model, self.data, self.epoch, self.step = model, data, 0, 0
         self.__dict__.update(_checked(options))
         self.objective, self.cache = self.objective or LIKELIHOOD, {}
-        self.best_val_acc, self.best_params, self.best_val_loss, self.stop = 0, {}, np.inf, False
+        self.best_val_acc, self.best_params, self.best_val_loss, self.stop, self.averaged = 0, {}, np.inf, False, {}
         self.loss_history, self.train_acc_history, self.val_acc_history, self.val_loss_history = [], [], [], []
         self.earlier_loss_history, self.earlier_val_loss_history = [], []      # of a first part of the run, for another objective
         self.optim_configs = {name: dict(self.optim_config) for name in model.params}
@@ -89,7 +91,7 @@ class CaptioningSolver:
     @property
     def steps(self): return self.steps_per_epoch * self.num_epochs
     def train(self):
-        "Run until `num_epochs` epochs are done, or something says stop; then hold the best parameters, if they were kept."
+        "Run until `num_epochs` epochs are done, or something says stop; then hold the best parameters, or their mean, if they were kept."
         self.stop = False
         keep_memory()
         with progress_bar(self) as bar:
@@ -97,7 +99,7 @@ class CaptioningSolver:
                 train_step(self)
                 bar()
                 if self.step % self.steps_per_epoch == 0: end_epoch(self)
-        if self.best_params: self.model.params.update({k: v.copy() for k, v in self.best_params.items()})
+        if kept := self.best_params or self.averaged: self.model.params.update({name: w.copy() for name, w in kept.items()})
 
 # %% ../nbs/07_solver.ipynb #ddd4483e
 def next_batch(
@@ -127,6 +129,23 @@ class Objective:
 
 LIKELIHOOD = Objective('likelihood', next_batch, validation_loss)
 
+# %% ../nbs/07_solver.ipynb #0e5713a7
+def average_rate(
+    solver, # after a step, not yet counted
+)->float: # the factor in (3)
+    "How far the mean of the parameters moves towards them."
+    return max(1 - solver.average, 1 / (len(solver.earlier_loss_history) + solver.step + 1))
+
+@contextmanager
+def averaged(
+    solver, # at some step
+):
+    "For a while, let the model have the mean of its parameters, if there is one."
+    params = dict(solver.model.params)
+    solver.model.params.update(solver.averaged)
+    try: yield
+    finally: solver.model.params.update(params)
+
 # %% ../nbs/07_solver.ipynb #c34e7dd2
 def diverged(solver, loss, norm):
     "What to say of a run that has gone astray."
@@ -144,8 +163,10 @@ def train_step(solver):
     factor = schedule(solver.step / solver.steps) if schedule else 1.
     rates = {name: config['learning_rate'] for name, config in solver.optim_configs.items() if 'learning_rate' in config}
     for name, rate in rates.items(): solver.optim_configs[name]['learning_rate'] = rate * factor
+    if solver.average and not solver.averaged: solver.averaged = {name: w.copy() for name, w in solver.model.params.items()}
     threaded_update(solver.update_rule, solver.model.params, grads, solver.optim_configs, solver.threads)
     for name, rate in rates.items(): solver.optim_configs[name]['learning_rate'] = rate       # the schedule is not to pile up
+    for name, mean in solver.averaged.items(): optim.move_towards(mean, solver.model.params[name], average_rate(solver))
     solver.loss_history.append(loss)
     solver.words_seen = int(np.count_nonzero(captions[:, 1:]))
     if solver.verbose and solver.step % solver.print_every == 0: print('(Iteration %d / %d) loss: %f' % (solver.step + 1, solver.steps, loss))
@@ -157,12 +178,16 @@ def end_epoch(solver):
     solver.epoch += 1
     for config in solver.optim_configs.values(): config['learning_rate'] *= solver.lr_decay
     if solver.validate:
-        solver.val_loss_history.append(solver.objective.judge(solver.model, solver.data))
-        if solver.val_loss_history[-1] < solver.best_val_loss:
-            solver.best_val_loss = solver.val_loss_history[-1]
-            solver.best_params = {name: w.copy() for name, w in solver.model.params.items()}
-        elif solver.patience is not None and epochs_since_best(solver) >= solver.patience: solver.stop = True
+        with averaged(solver): validate(solver)
     for callback in solver.callbacks: callback(solver)
+
+def validate(solver):
+    "Judge the model as it is; keep its parameters if they are the best so far."
+    solver.val_loss_history.append(solver.objective.judge(solver.model, solver.data))
+    if solver.val_loss_history[-1] < solver.best_val_loss:
+        solver.best_val_loss = solver.val_loss_history[-1]
+        solver.best_params = {name: w.copy() for name, w in solver.model.params.items()}
+    elif solver.patience is not None and epochs_since_best(solver) >= solver.patience: solver.stop = True
 
 def epochs_since_best(solver)->int:
     "How many epochs ago the validation loss was lowest."

@@ -16,12 +16,13 @@ from .solver import LIKELIHOOD, CaptioningSolver
 from .threads import cores
 
 # %% auto #0
-__all__ = ['LEAST', 'RATES', 'DEFAULTS', 'SCHEDULE', 'check_settings', 'digest', 'model_options', 'new_captioner', 'new_solver',
-           'train']
+__all__ = ['LEAST', 'RATES', 'SHARES', 'DEFAULTS', 'SCHEDULE', 'check_settings', 'digest', 'model_options', 'new_captioner',
+           'new_solver', 'train']
 
 # %% ../nbs/24_training.ipynb #daa994b8
 LEAST = dict(epochs=1, reward_epochs=0, batch_size=1, hidden_dim=1, wordvec_dim=1, threads=1, seed=0)
 RATES = 'learning_rate', 'reward_learning_rate'
+SHARES = 'label_smoothing', 'average'
 
 def check_settings(
     run:dict, # the arguments of `train` by name
@@ -29,6 +30,7 @@ def check_settings(
     "Raise an `InputError` for the first setting that makes no sense."
     for name, least in LEAST.items(): expect(run[name] is None or (isinstance(run[name], int) and run[name] >= least), f'{name} is {run[name]!r}: expected at least {least}, a whole number')
     for name in RATES: expect(isinstance(run[name], (int, float)) and 0 < run[name] < float('inf'), f'{name} is {run[name]!r}: expected a number above 0')
+    for name in SHARES: expect(isinstance(run[name], (int, float)) and 0 <= run[name] < 1, f'{name} is {run[name]!r}: expected at least 0 and less than 1')
     expect(run['model'] in MODELS, f'model is {run["model"]!r}: expected {" or ".join(MODELS)}')
     expect(isinstance(run['model_options'], dict), f'model_options are {run["model_options"]!r}: expected options by name')
 
@@ -82,7 +84,7 @@ def new_solver(
     rewarded = objective is CIDER
     return CaptioningSolver(model, as_read(data, model), update_rule='adam', optim_config={'learning_rate': run[RATES[rewarded]]}, num_epochs=run['reward_epochs' if rewarded else 'epochs'],
         batch_size=run['batch_size'] * (2 if rewarded else 1), seed=run['seed'], clip_norm=5., lr_schedule=SCHEDULE.get(run['model'], 'cosine'), validate='val' in data.splits,
-        objective=objective, threads=run['threads'], label_smoothing=0. if rewarded else run['label_smoothing'], verbose=False, **options)
+        objective=objective, threads=run['threads'], label_smoothing=0. if rewarded else run['label_smoothing'], average=run['average'], verbose=False, **options)
 
 # %% ../nbs/24_training.ipynb #37244a8c
 def train(
@@ -100,6 +102,7 @@ def train(
     dropout:float=0., # share of the features dropped in training
     inner_dropout:float=0., # the same for what is inside: word vectors, states before they score words
     label_smoothing:float=0., # share of the target that is spread evenly over the vocabulary
+    average:float=0., # share of the running mean of the parameters that each step leaves; 0: no mean
     model_options:dict=None, # further options of the model's constructor
     seed:int=0, # of everything random
     threads:int=None, # how many work at once; None: one for each core, at most eight

@@ -15,9 +15,10 @@ from .transformer_layers import (ACTIVATIONS, attention_forward, cross_attention
 
 # %% auto #0
 __all__ = ['SELF', 'CROSS', 'FFN', 'transformer_params', 'layers_of', 'decoder_layer_forward', 'decoder_layer_backward',
-           'memory_forward', 'memory_backward', 'embed_forward', 'embed_backward', 'score_forward', 'score_backward',
-           'transformer_forward', 'transformer_backward', 'self_attention_step', 'cross_attention_step',
-           'decoder_layer_step', 'Memory', 'transformer_start', 'transformer_step', 'TransformerCaptioner']
+           'encoder_layer_forward', 'encoder_layer_backward', 'memory_forward', 'memory_backward', 'embed_forward',
+           'embed_backward', 'score_forward', 'score_backward', 'transformer_forward', 'transformer_backward',
+           'self_attention_step', 'cross_attention_step', 'decoder_layer_step', 'Memory', 'transformer_start',
+           'transformer_step', 'TransformerCaptioner']
 
 # %% ../nbs/26_transformer.ipynb #c534c74a
 def transformer_params(
@@ -28,6 +29,7 @@ def transformer_params(
     F:int, # width inside the feed-forward layers
     tied:bool=True, # score words by their vectors, without a matrix of its own
     rng=None, # a NumPy `Generator`; None: the global one of `np.random.seed`
+    encoder_layers:int=0, # layers in which the places look at one another
 )->dict: # arrays by name, float64
     "Draw the parameters of a Transformer captioner."
     randn = np.random.randn if rng is None else lambda *shape: rng.standard_normal(shape)
@@ -40,15 +42,22 @@ def transformer_params(
         layer |= norm('gain2', 'bias2') | affine('Wq', 'bq', D, D) | affine('Wkv', 'bkv', D, 2*D) | affine('Wc', 'bc', D, D, small)
         layer |= norm('gain3', 'bias3') | affine('W1', 'b1', D, F) | affine('W2', 'b2', F, D, small)
         p |= {f'layer{i}_{name}': w for name, w in layer.items()}
-    return p | norm('final_gain', 'final_bias') | (dict(b_vocab=np.zeros(V)) if tied else affine('W_vocab', 'b_vocab', D, V))
+    p |= norm('final_gain', 'final_bias') | (dict(b_vocab=np.zeros(V)) if tied else affine('W_vocab', 'b_vocab', D, V))
+    for i in range(encoder_layers):
+        small = 1 / np.sqrt(2 * encoder_layers)
+        layer = norm('gain1', 'bias1') | affine('Wqkv', 'bqkv', D, 3*D) | affine('Wo', 'bo', D, D, small)
+        layer |= norm('gain2', 'bias2') | affine('W1', 'b1', D, F) | affine('W2', 'b2', F, D, small)
+        p |= {f'encoder{i}_{name}': w for name, w in layer.items()}
+    return p | (norm('encoder_gain', 'encoder_bias') if encoder_layers else {})
 
 def layers_of(
     p:dict, # parameters by name
+    kind:str='layer', # or 'encoder'
 )->list: # for each layer its parameters, by their names within it
-    "The parameters of the layers, which begin with layer0_, layer1_ and so on."
+    "The parameters of the layers, whose names begin with layer0_, layer1_ and so on."
     layers = []
-    while f'layer{len(layers)}_gain1' in p:
-        prefix = f'layer{len(layers)}_'
+    while f'{kind}{len(layers)}_gain1' in p:
+        prefix = f'{kind}{len(layers)}_'
         layers.append({name.removeprefix(prefix): w for name, w in p.items() if name.startswith(prefix)})
     return layers
 
@@ -83,24 +92,63 @@ def decoder_layer_backward(
     dx, g['gain1'], g['bias1'], *dself = residual_backward(dx, back, self_attention_backward)
     return dx, dmemory, g | dict(zip(SELF + CROSS + FFN, dself + dcross + dffn))
 
-# %% ../nbs/26_transformer.ipynb #9bdf0c25
+# %% ../nbs/26_transformer.ipynb #b58445f4
+def encoder_layer_forward(
+    p:dict, # the layer's parameters by name
+    x:np.ndarray, # rows of all places, (N*L, D)
+    heads:int, # D is a multiple of it
+    activation:str, # a key of `ACTIVATIONS`
+    table:tuple, # of N lines and L columns, without gaps
+    dropout=lambda x: (x, None), # (x) -> x with some numbers dropped, and what it was multiplied by
+)->tuple: # x (N*L, D), and the caches
+    "Let each place look at all places of its picture, and think it over."
+    weights = lambda names: [p[name] for name in names]
+    x, around = residual_forward(x, p['gain1'], p['bias1'], lambda x: self_attention_forward(x, *weights(SELF), heads, table, causal=False), dropout)    # (5)
+    x, thought = residual_forward(x, p['gain2'], p['bias2'], lambda x: ffn_forward(x, *weights(FFN), activation), dropout)
+    return x, (around, thought)
+
+def encoder_layer_backward(
+    dx:np.ndarray, # upstream gradient, (N*L, D)
+    caches:tuple, # from `encoder_layer_forward`
+)->tuple: # dx (N*L, D), and the gradients of the parameters by name
+    "The gradients of an encoder layer."
+    (around, thought), g = caches, {}
+    dx, g['gain2'], g['bias2'], *dffn = residual_backward(dx, thought, ffn_backward)
+    dx, g['gain1'], g['bias1'], *dself = residual_backward(dx, around, self_attention_backward)
+    return dx, g | dict(zip(SELF + FFN, dself + dffn))
+
+# %% ../nbs/26_transformer.ipynb #88d07ffb
 def memory_forward(
     grid:np.ndarray, # features of the places, (N, L, input_dim)
     p:dict, # parameters by name
+    heads:int, # of the encoder's attention
+    activation:str, # in the encoder, a key of `ACTIVATIONS`
+    dropout=lambda x: (x, None), # in the encoder: (x) -> x with some numbers dropped, and what it was multiplied by
 )->tuple: # (N, L, D), and the cache
-    "What words look at: the places of a picture, projected and normalised."
+    "What words look at: the places of a picture, projected and normalised, and led through the encoder if there is one."
     (N, L, _), D = grid.shape, len(p['b_proj'])
     x, projected = affine_forward(grid.reshape(N * L, len(p['W_proj'])), p['W_proj'], p['b_proj'])
     x, normed = layer_norm_forward(x, p['memory_gain'], p['memory_bias'])    # (4)
-    return x.reshape(N, L, D), (projected, normed)
+    encoder, caches, last = layers_of(p, 'encoder'), [], None
+    if encoder: x += np.tile(sinusoids(np.arange(L), D), (N, 1))
+    for layer in encoder:
+        x, cache = encoder_layer_forward(layer, x, heads, activation, (N, L, np.arange(N * L)), dropout)
+        caches.append(cache)
+    if encoder: x, last = layer_norm_forward(x, p['encoder_gain'], p['encoder_bias'])
+    return x.reshape(N, L, D), (projected, normed, caches, last)
 
 def memory_backward(
     dmemory:np.ndarray, # upstream gradient, (N, L, D)
     cache:tuple, # from `memory_forward`
 )->dict: # the gradients of the parameters by name
     "The gradients of what makes the memory."
-    ((grid, _), normed), g = cache, {}
-    dx, g['memory_gain'], g['memory_bias'] = layer_norm_backward(dmemory.reshape(len(grid), dmemory.shape[2]), normed)
+    ((grid, _), normed, caches, last), g = cache, {}
+    dx = dmemory.reshape(len(grid), dmemory.shape[2])
+    if caches: dx, g['encoder_gain'], g['encoder_bias'] = layer_norm_backward(dx, last)
+    for i, cache in reversed(list(enumerate(caches))):
+        dx, grads = encoder_layer_backward(dx, cache)
+        g |= {f'encoder{i}_{name}': w for name, w in grads.items()}
+    dx, g['memory_gain'], g['memory_bias'] = layer_norm_backward(dx, normed)
     return g | dict(W_proj=grid.T @ dx, b_proj=dx.sum(axis=0))      # nobody asks for the gradient of the features
 
 # %% ../nbs/26_transformer.ipynb #001c8841
@@ -112,7 +160,7 @@ def embed_forward(
     "The vectors of words, scaled, and their positions."
     x, cache = word_embedding_forward(words, W_embed)
     x *= x.shape[1] ** .5
-    x += positions    # (5)
+    x += positions    # (6)
     return x, cache
 
 def embed_backward(
@@ -130,7 +178,7 @@ def score_forward(
     "Score every word of the vocabulary."
     x, normed = layer_norm_forward(x, p['final_gain'], p['final_bias'])
     tied = 'W_vocab' not in p
-    scores, scored = affine_forward(x, p['W_embed'].T if tied else p['W_vocab'], p['b_vocab'])    # (6)
+    scores, scored = affine_forward(x, p['W_embed'].T if tied else p['W_vocab'], p['b_vocab'])    # (7)
     return scores, (normed, scored, tied)
 
 def score_backward(
@@ -155,7 +203,7 @@ def transformer_forward(
     dropout=lambda x: (x, None), # (x) -> x with some numbers dropped, and what it was multiplied by
 )->tuple: # scores (P, V), and the caches
     "Score every next word of packed captions."
-    memory, remembered = memory_forward(grid, p)
+    memory, remembered = memory_forward(grid, p, heads, activation, dropout)
     x, embedded = embed_forward(words, np.repeat(sinusoids(np.arange(len(sizes)), memory.shape[2]), np.asarray(sizes, int), axis=0), p['W_embed'])
     x, kept = dropout(x)
     table, caches = table_of(sizes, len(grid if which is None else which)), []
@@ -175,11 +223,11 @@ def transformer_backward(
     dmemory = 0
     for i, cache in reversed(list(enumerate(caches))):
         dx, dlooked_at, grads = decoder_layer_backward(dx, cache)
-        dmemory += dlooked_at                               # (8)
+        dmemory += dlooked_at                               # (9)
         g |= {f'layer{i}_{name}': w for name, w in grads.items()}
     if kept is not None: dx *= kept
     dW_embed = embed_backward(dx, embedded)
-    if 'W_embed' in g: dW_embed += g['W_embed']             # (7)
+    if 'W_embed' in g: dW_embed += g['W_embed']             # (8)
     return g | dict(W_embed=dW_embed) | memory_backward(dmemory, remembered)
 
 # %% ../nbs/26_transformer.ipynb #82d685c9
@@ -245,11 +293,12 @@ class Memory:
 def transformer_start(
     p:dict, # parameters by name
     heads:int, # of every attention
+    activation:str, # a key of `ACTIVATIONS`
     grid:np.ndarray, # features of the places, (pictures, L, input_dim)
     which:np.ndarray=None, # the picture of each caption, (N,), where several captions share one
 )->dict: # the state: no words yet, and the keys and values of each picture
     "Begin captions."
-    memory, _ = memory_forward(grid, p)
+    memory, _ = memory_forward(grid, p, heads, activation)
     pictures, L, D = memory.shape
     layers = [affine_forward(memory.reshape(pictures * L, D), layer['Wkv'], layer['bkv'])[0].reshape(pictures, L, 2*D) for layer in layers_of(p)]
     picture = np.arange(pictures) if which is None else which
@@ -285,6 +334,7 @@ class TransformerCaptioner(Captioner):
         inner_dim:int=None, # F, width inside the feed-forward layers; None: 4*hidden_dim
         activation:str='gelu', # a key of `ACTIVATIONS`
         tied:bool=True, # score words by their vectors, without a matrix of its own
+        encoder_layers:int=0, # layers in which the places look at one another first
         dtype=np.float32, # float64 for gradient checks
         rng=None, # a NumPy `Generator`; None: the global one
         dropout:float=0., # share of the features that are dropped at each training step
@@ -293,12 +343,13 @@ class TransformerCaptioner(Captioner):
         inner_dim = 4 * hidden_dim if inner_dim is None else inner_dim
         for name, rate in dict(dropout=dropout, inner_dropout=inner_dropout).items(): expect(0 <= rate < 1, f'{name} is {rate}: expected at least 0 and less than 1')
         for name, n in dict(hidden_dim=hidden_dim, layers=layers, heads=heads, inner_dim=inner_dim).items(): expect(n >= 1, f'{name} is {n}: expected at least 1')
+        expect(encoder_layers >= 0, f'encoder_layers is {encoder_layers}: expected at least 0')
         expect(hidden_dim % heads == 0, f'hidden_dim is {hidden_dim} and heads is {heads}: expected a hidden_dim that heads divides')
         expect(activation in ACTIVATIONS, f'activation is {activation!r}: expected {" or ".join(ACTIVATIONS)}')
         super().__init__(word_to_idx, dtype, input_dim)
         self.heads, self.activation, self.dropout, self.inner_dropout = heads, activation, dropout, inner_dropout
-        self.config = dict(input_dim=input_dim, hidden_dim=hidden_dim, layers=layers, heads=heads, inner_dim=inner_dim, activation=activation, tied=tied, dropout=dropout, inner_dropout=inner_dropout)
-        self.params = {name: w.astype(dtype) for name, w in transformer_params(len(word_to_idx), input_dim, hidden_dim, layers, inner_dim, tied, rng).items()}
+        self.config = dict(input_dim=input_dim, hidden_dim=hidden_dim, layers=layers, heads=heads, inner_dim=inner_dim, activation=activation, tied=tied, encoder_layers=encoder_layers, dropout=dropout, inner_dropout=inner_dropout)
+        self.params = {name: w.astype(dtype) for name, w in transformer_params(len(word_to_idx), input_dim, hidden_dim, layers, inner_dim, tied, rng, encoder_layers).items()}
     def forward(self, features, words, sizes, rng=None):
         "Scores (P, V) of the words that follow packed ones, given a grid (N, L, input_dim) in their order; and the caches."
         grid, which = distinct(features)
@@ -309,7 +360,7 @@ class TransformerCaptioner(Captioner):
         return transformer_backward(dscores, caches)
     def start(self, features):
         "The state before the first word, from a grid (N, L, input_dim)."
-        return transformer_start(self.params, self.heads, *distinct(self.features(features)))
+        return transformer_start(self.params, self.heads, self.activation, *distinct(self.features(features)))
     def step(self, state, words):
         "Scores (N, V) of what follows `words` (N,), and the next state."
         return transformer_step(self.params, self.heads, self.activation, state, words)

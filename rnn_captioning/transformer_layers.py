@@ -103,11 +103,12 @@ def self_attention_forward(
     bo:np.ndarray, # (D,)
     heads:int, # D is a multiple of it
     table:tuple, # from `table_of`
+    causal:bool=True, # False: let each row look at all rows of its line of the table, which must have no gaps
 )->tuple: # out (P, D), and the cache
     "Let each word look at itself and at the words before it."
     qkv, projected = affine_forward(x, Wqkv, bqkv)                                             # (8)
     q, k, v = (split_heads(part, heads) for part in np.split(to_table(qkv, table), 3, axis=2))
-    looked, attended = attention_forward(q, k, v, causal_mask(table[1]))
+    looked, attended = attention_forward(q, k, v, causal_mask(table[1]) if causal else None)
     out, joined = affine_forward(from_table(join_heads(looked), table), Wo, bo)                # (9)
     return out, (projected, attended, joined, table)
 
@@ -115,7 +116,7 @@ def self_attention_backward(
     dout:np.ndarray, # upstream gradient, (P, D)
     cache:tuple, # from `self_attention_forward`
 )->tuple: # dx (P, D), dWqkv (D, 3D), dbqkv (3D,), dWo (D, D), dbo (D,)
-    "The gradients of causal self-attention."
+    "The gradients of self-attention: where a word did not look, its weights are zero and nothing comes back."
     projected, attended, joined, table = cache
     dlooked, dWo, dbo = affine_backward(dout, joined)
     parts = attention_backward(split_heads(to_table(dlooked, table), attended[0].shape[1]), attended)
