@@ -4,7 +4,7 @@
 
 # %% ../nbs/14_checkpoint.ipynb #c6990364
 from __future__ import annotations
-import json
+import hashlib, json
 import numpy as np, h5py
 from .attention import AttentionCaptioner
 from .data import check_match
@@ -15,8 +15,9 @@ from .solver import LIKELIHOOD, CaptioningSolver
 from .transformer import TransformerCaptioner
 
 # %% auto #0
-__all__ = ['MODELS', 'CLASSES', 'OBJECTIVES', 'SOLVER_NUMBERS', 'SOLVER_WEIGHTS', 'SOLVER_LISTS', 'SOLVER_OPTIONS',
-           'save_checkpoint', 'read_json', 'read_weights', 'load_checkpoint', 'load_solver', 'load_run']
+__all__ = ['MODELS', 'CLASSES', 'OBJECTIVES', 'SOLVER_NUMBERS', 'SOLVER_WEIGHTS', 'SOLVER_LISTS', 'SOLVER_OPTIONS', 'checksum',
+           'check_content', 'damage', 'save_checkpoint', 'read_json', 'read_weights', 'load_checkpoint', 'load_solver',
+           'load_run']
 
 # %% ../nbs/14_checkpoint.ipynb #84e83ee2
 MODELS = {      # a further captioner is a further row
@@ -38,10 +39,43 @@ def _write_solver(group, solver):
     group.attrs['options'] = json.dumps({**options, 'update_rule': solver.update_rule.__name__, 'objective': solver.objective.name})
     for name in SOLVER_NUMBERS: group.attrs[name] = getattr(solver, name)
     for name in SOLVER_LISTS: group[name] = np.array(getattr(solver, name), np.float64)
-    for kind in SOLVER_WEIGHTS:
-        for name, w in getattr(solver, kind).items(): group[f'{kind}/{name}'] = w
+    for kind, weights in [('params', solver.model.params), *((kind, getattr(solver, kind)) for kind in SOLVER_WEIGHTS)]:
+        for name, w in weights.items(): group[f'{kind}/{name}'] = w
     for name, config in solver.optim_configs.items():
         for key, value in config.items(): group[f'optim/{name}/{key}'] = value
+
+# %% ../nbs/14_checkpoint.ipynb #567d821b
+def checksum(
+    f, # an open HDF5 file
+)->str: # 32 hexadecimal digits
+    "What its content comes to, without the attribute that says so."
+    h = hashlib.blake2b(digest_size=16)
+    def add(name, item):
+        for key in sorted(item.attrs):
+            if (name, key) != ('/', 'checksum'): h.update(f'{name}@{key}={item.attrs[key]!r}'.encode())
+        if not isinstance(item, h5py.Dataset): return
+        item = read(f, name)
+        h.update(f'{name} {item.shape} {item.dtype.str}'.encode())
+        rows = max(2**24 // max(item.nbytes // max(len(item), 1), 1), 1) if item.shape else 1      # some megabytes at a time
+        for part in [item[()]] if not item.shape else (item[i:i+rows] for i in range(0, len(item), rows)): h.update(np.ascontiguousarray(part).tobytes())
+    add('/', f)
+    f.visititems(add)
+    return h.hexdigest()
+
+def check_content(
+    f, # an open checkpoint
+):
+    "Raise an `InputError` if the content is not what was saved. A file without a checksum passes."
+    saved = f.attrs.get('checksum')
+    expect(saved is None or str(saved) == checksum(f), f'is damaged: its content has changed since it was written (checksum {saved}): expected an intact checkpoint')
+
+def damage(
+    path, # of a checkpoint
+)->str: # one line; None: it is intact, or has no checksum and can be opened
+    "What is wrong with a checkpoint as a file."
+    try:
+        with reading(path), open_hdf5(path, CHECKPOINT) as f: check_content(f)
+    except InputError as e: return str(e)
 
 # %% ../nbs/14_checkpoint.ipynb #ac26ceea
 def save_checkpoint(
@@ -51,18 +85,21 @@ def save_checkpoint(
     encoder:str='', # how the features were made
     digits:int=None, # weights rounded to so many decimals, in as few bits as that needs, for a captioner that ships; None: as they are
     run:dict=None, # what the run was told, to be told again
+    keep:int=0, # how many checkpoints before it shall stay beside it
 ):
     "Write a checkpoint."
-    with atomic_path(path) as beside, h5py.File(beside, 'w') as f:
+    with atomic_path(path, keep) as beside, h5py.File(beside, 'w') as f:
         f.attrs['format'], f.attrs['version'], f.attrs['encoder'] = CHECKPOINT, 1, encoder
         f.attrs['model'], f.attrs['config'] = type(model).__name__, json.dumps({**model.config, 'dtype': np.dtype(model.dtype).name})
         f.attrs['run'] = json.dumps(run or {})
         words = sorted(model.word_to_idx, key=model.word_to_idx.get)
         f['vocabulary'] = to_bytes(words)
         rounded = {} if digits is None else dict(scaleoffset=digits)
-        for name, w in model.params.items(): f.create_dataset(f'params/{name}', data=w, **(rounded if w.size else {}))
+        best = solver and (solver.best_params or solver.averaged) or model.params
+        for name, w in best.items(): f.create_dataset(f'params/{name}', data=w, **(rounded if w.size else {}))
         if model.feature_mean is not None: f['features/mean'], f['features/scale'] = model.feature_mean, model.feature_scale
         if solver is not None: _write_solver(f.create_group('solver'), solver)
+        f.attrs['checksum'] = checksum(f)
 
 # %% ../nbs/14_checkpoint.ipynb #739efccf
 def read_json(
@@ -87,6 +124,7 @@ def read_weights(group, name, shape, dtype):
 # %% ../nbs/14_checkpoint.ipynb #f351a865
 def load_checkpoint(
     path, # a file of `save_checkpoint`
+    intact:bool=True, # False: whoever calls makes sure, with `damage`
 ): # the captioner, its attribute `encoder` as saved
     "The captioner of a checkpoint."
     with reading(path), open_hdf5(path, CHECKPOINT) as f:
@@ -101,6 +139,7 @@ def load_checkpoint(
         for name, w in model.params.items(): model.params[name] = read_weights(f['params'], name, w.shape, w.dtype)
         if 'features' in f: model.feature_mean, model.feature_scale = (read_weights(f['features'], k, (model.input_dim,), model.dtype) for k in ('mean', 'scale'))
         model.encoder = str(f.attrs.get('encoder', ''))
+        if intact: check_content(f)
     return model
 
 # %% ../nbs/14_checkpoint.ipynb #ca4492eb
@@ -134,7 +173,9 @@ def load_solver(
         for name in SOLVER_LISTS: setattr(solver, name, _read_history(group, name))
         for kind in SOLVER_WEIGHTS:
             if kind in group: setattr(solver, kind, {name: read_weights(group[kind], name, w.shape, w.dtype) for name, w in model.params.items()})
-        for name, w in model.params.items(): solver.optim_configs[name] = _read_config(group[f'optim/{name}'], w)
+        for name, w in model.params.items():
+            solver.optim_configs[name] = _read_config(group[f'optim/{name}'], w)
+            if 'params' in group: model.params[name] = read_weights(group['params'], name, w.shape, w.dtype)
     return solver
 
 # %% ../nbs/14_checkpoint.ipynb #bbec4ef7

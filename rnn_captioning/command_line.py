@@ -20,8 +20,8 @@ class OneLine(click.Group):
         showwarning, warnings.showwarning = warnings.showwarning, lambda message, *_, **__: click.echo(f'warning: {message}', err=True)
         try: sys.exit(super().main(*args, **{**kwargs, 'standalone_mode': False}))
         except click.exceptions.NoArgsIsHelpError as e: e.show()
-        except click.Abort:
-            click.echo('stopped', err=True)
+        except click.Abort as e:
+            click.echo(str(e.__cause__ or '') or 'stopped', err=True)
             sys.exit(130)
         except (click.ClickException, InputError, MemoryError, OSError) as e:
             if isinstance(e, BrokenPipeError): raise
@@ -128,12 +128,14 @@ def _by_name(pairs):
 @click.option('--model-option', 'model_options', multiple=True, metavar='NAME=VALUE', help='A further option of the model, such as layers=3. May be given several times.')
 @click.option('--seed', default=0, help='Of everything random.')
 @click.option('--threads', type=int, help='How many work at once.  [default: one for each core, at most eight]')
+@click.option('--checkpoint-minutes', default=10., help='Between checkpoints within a pass; one is written after every pass, and at Ctrl-C.')
+@click.option('--keep', default=1, help='Checkpoints kept beside the newest, as checkpoint.1.h5 and so on.')
 @click.option('--resume', is_flag=True, help='Go on from the checkpoint in --out.')
 def train_command(out, **options):
     "Train a captioner on DATA, or on the scenes that ship with the package."
     from rnn_captioning.training import train
     context = click.get_current_context()
-    given = [name for name in options if context.get_parameter_source(name).name == 'COMMANDLINE' and name not in ('data', 'resume')]
+    given = [name for name in options if context.get_parameter_source(name).name == 'COMMANDLINE' and name not in ('data', 'resume', 'checkpoint_minutes', 'keep')]
     if options['resume'] and given: raise click.UsageError(f'--resume goes on with the settings that the run began with: leave out {next(p.opts[-1] for p in context.command.params if p.name == given[0])}')
     options['model_options'] = _by_name(options['model_options'])
     solver = train(out=out, progress=True, **options)

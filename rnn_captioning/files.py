@@ -4,15 +4,15 @@
 
 # %% ../nbs/08_files.ipynb #3a387b58
 from __future__ import annotations
-import os, tempfile
+import os, shutil, tempfile
 from contextlib import contextmanager
 from pathlib import Path
 import numpy as np, h5py
 
 # %% auto #0
 __all__ = ['DATA', 'CHECKPOINT', 'VERSION', 'InputError', 'expect', 'raises', 'check_features', 'check_captions', 'kind_of',
-           'existing_file', 'reading', 'atomic_path', 'output_folder', 'distinct_output', 'open_hdf5', 'read',
-           'to_bytes', 'to_texts', 'shipped']
+           'existing_file', 'reading', 'earlier', 'atomic_path', 'output_folder', 'distinct_output', 'sole_user',
+           'open_hdf5', 'read', 'to_bytes', 'to_texts', 'shipped']
 
 # %% ../nbs/08_files.ipynb #51a5105d
 class InputError(ValueError):
@@ -103,9 +103,29 @@ def reading(
         raise InputError(f'{path}: is damaged, or not what it says it is ({type(e).__name__}: {" ".join(str(e).split())[:200]})') from e
 
 # %% ../nbs/08_files.ipynb #c19a0939
+def earlier(
+    path, # of a file
+    n:int=1, # how many versions ago
+)->Path: # beside it
+    "Where an earlier version of a file is kept, if it is."
+    path = Path(path)
+    return path.with_name(f'{path.stem}.{n}{path.suffix}')
+
+def _keep_earlier(path, keep):
+    "Give what is at `path` a second name, that of the version before, and move older ones up; `path` itself is there all the time."
+    if not keep or not path.exists(): return
+    for n in range(keep, 1, -1):
+        if earlier(path, n - 1).exists(): os.replace(earlier(path, n - 1), earlier(path, n))
+    second = path.with_name(f'.{path.name}.{os.getpid()}.old')
+    second.unlink(missing_ok=True)
+    try: os.link(path, second)
+    except OSError: shutil.copy2(path, second)       # a file system without links
+    os.replace(second, earlier(path))
+
 @contextmanager
 def atomic_path(
     path, # where the file shall be
+    keep:int=0, # how many versions before it shall stay, see `earlier`
 ):
     "A path beside `path` to write to; renamed to `path` when the block ends well, removed when it does not."
     path = Path(os.path.realpath(path))      # a link stays a link
@@ -115,10 +135,19 @@ def atomic_path(
         path.parent.mkdir(parents=True, exist_ok=True)
         yield beside
         with open(beside, 'rb+') as f: os.fsync(f.fileno())
+        _keep_earlier(path, keep)
         os.replace(beside, path)
+        _flush_folder(path.parent)
     except OSError as e: raise InputError(f'{path}: cannot be written ({_reason(e)}); what was there is untouched') from e
     finally:
         if path.parent.is_dir(): beside.unlink(missing_ok=True)
+
+def _flush_folder(folder):
+    "The new name is on the disk only when the folder is."
+    if not hasattr(os, 'O_DIRECTORY'): return        # Windows flushes names by itself
+    fd = os.open(folder, os.O_RDONLY)
+    try: os.fsync(fd)
+    finally: os.close(fd)
 
 # %% ../nbs/08_files.ipynb #f7089bca
 def output_folder(
@@ -143,6 +172,24 @@ def distinct_output(
     expect(str(out), 'the path of the output is empty: expected a place for a file')
     expect(Path(out).is_file() or not Path(out).exists(), f'{out}: is {kind_of(out)}: expected a file, or a place for a new one')
     for path in inputs: expect(not (Path(out).exists() and Path(path).exists() and os.path.samefile(out, path)), f'{out}: is read, and would be written over: expected another file')
+
+# %% ../nbs/08_files.ipynb #11cc382d
+@contextmanager
+def sole_user(
+    folder, # that exists
+):
+    "Hold a folder for this process alone; `InputError` if another holds it already."
+    try: import fcntl
+    except ImportError:          # Windows has no such locks
+        yield
+        return
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        try: fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError: raise InputError(f'{folder}: another process is writing there: expected a folder of its own') from None
+        except OSError: pass     # a file system without locks
+        yield
+    finally: os.close(fd)
 
 # %% ../nbs/08_files.ipynb #1f15e89f
 DATA, CHECKPOINT, VERSION = 'rnn_captioning data', 'rnn_captioning checkpoint', 1

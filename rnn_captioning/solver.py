@@ -39,7 +39,7 @@ SCHEDULES = {
 
 # %% ../nbs/07_solver.ipynb #d3dfe0a7
 OPTIONS = dict(update_rule='sgd', optim_config={}, lr_decay=1.0, batch_size=100, num_epochs=10, print_every=10, verbose=True,   # the course's
-               seed=None, clip_norm=None, lr_schedule=None, validate=False, patience=None, objective=None, progress=False, callbacks=(), threads=1, label_smoothing=0., average=0.)   # ours
+               seed=None, clip_norm=None, lr_schedule=None, validate=False, patience=None, objective=None, progress=False, callbacks=(), each_step=(), threads=1, label_smoothing=0., average=0.)   # ours
 
 def _checked(options):
     unknown = sorted(set(options) - set(OPTIONS))
@@ -91,7 +91,7 @@ class CaptioningSolver:
     @property
     def steps(self): return self.steps_per_epoch * self.num_epochs
     def train(self):
-        "Run until `num_epochs` epochs are done, or something says stop; then hold the best parameters, or their mean, if they were kept."
+        "Run until `num_epochs` epochs are done, or something says stop; then hold the best parameters, if `validate` kept them, or else their mean, if `average` did."
         self.stop = False
         keep_memory()
         with progress_bar(self) as bar:
@@ -99,6 +99,7 @@ class CaptioningSolver:
                 train_step(self)
                 bar()
                 if self.step % self.steps_per_epoch == 0: end_epoch(self)
+                for call in self.each_step: call(self)
         if kept := self.best_params or self.averaged: self.model.params.update({name: w.copy() for name, w in kept.items()})
 
 # %% ../nbs/07_solver.ipynb #ddd4483e

@@ -4,20 +4,20 @@
 
 # %% ../nbs/24_training.ipynb #80e17401
 from __future__ import annotations
-import hashlib, inspect
-from contextlib import nullcontext
+import hashlib, inspect, os, signal, threading, time, warnings
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 import numpy as np
-from .checkpoint import MODELS, load_checkpoint, load_run, load_solver, save_checkpoint
+from .checkpoint import MODELS, damage, load_checkpoint, load_run, load_solver, save_checkpoint
 from .data import as_read, open_data
-from .files import expect, output_folder, reading, shipped
+from .files import InputError, earlier, expect, output_folder, reading, shipped, sole_user
 from .reward import CIDER
 from .solver import LIKELIHOOD, CaptioningSolver
 from .threads import cores
 
 # %% auto #0
 __all__ = ['LEAST', 'RATES', 'SHARES', 'DEFAULTS', 'SCHEDULE', 'check_settings', 'digest', 'model_options', 'new_captioner',
-           'new_solver', 'train']
+           'new_solver', 'Interrupted', 'signals', 'from_time_to_time', 'intact', 'told', 'opened', 'train']
 
 # %% ../nbs/24_training.ipynb #daa994b8
 LEAST = dict(epochs=1, reward_epochs=0, batch_size=1, hidden_dim=1, wordvec_dim=1, threads=1, seed=0)
@@ -86,6 +86,78 @@ def new_solver(
         batch_size=run['batch_size'] * (2 if rewarded else 1), seed=run['seed'], clip_norm=5., lr_schedule=SCHEDULE.get(run['model'], 'cosine'), validate='val' in data.splits,
         objective=objective, threads=run['threads'], label_smoothing=0. if rewarded else run['label_smoothing'], average=run['average'], verbose=False, **options)
 
+# %% ../nbs/24_training.ipynb #fa0d1d6c
+class Interrupted(KeyboardInterrupt):
+    "A run was asked to stop, and saved where it was; the message says how to go on."
+
+@contextmanager
+def signals(
+    asked:list, # gets the number of a signal that asks to stop
+):
+    "Note Ctrl-C and SIGTERM instead of breaking off; the second time they do what they did before."
+    usual = {}
+    def note(number, frame):
+        asked.append(number)
+        for number, handler in usual.items(): signal.signal(number, handler)
+    if threading.current_thread() is threading.main_thread():       # no other can
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) not in (signal.SIG_IGN, None): usual[number] = signal.signal(number, note)
+    try: yield
+    finally:
+        for number, handler in usual.items(): signal.signal(number, handler)
+
+def from_time_to_time(
+    save, # (solver): writes a checkpoint
+    asked:list, # of `signals`
+    minutes:float, # between checkpoints
+    out, # the folder of the run
+): # a function of the solver, for after each step
+    "Save every few minutes; where the run is asked to stop, save and raise `Interrupted`."
+    last = [time.monotonic()]
+    def after_step(solver):
+        if not asked and time.monotonic() - last[0] < 60 * minutes: return
+        save(solver)
+        last[0] = time.monotonic()
+        if asked: raise Interrupted(f'stopped after step {solver.step:,} of {solver.steps:,} for {solver.objective.name}, and saved; to go on: rnn-captioning train --out {out} --resume')
+    return after_step
+
+# %% ../nbs/24_training.ipynb #d3752a75
+def intact(
+    path, # of the newest checkpoint
+)->Path: # it, or if it is damaged and an earlier one is not, that
+    "The newest checkpoint that is as it was written."
+    problem, n = damage(path), 1
+    if problem is None: return path
+    while (other := earlier(path, n)).exists():
+        if damage(other) is None:
+            warnings.warn(f'{problem}; going on from the one before, {other.name}')
+            return other
+        n += 1
+    return path
+
+def told(
+    path, # of a checkpoint
+    run:dict, # what settings there are
+)->dict: # their values
+    "What the run of a checkpoint was told, all of it."
+    saved = load_run(path)
+    missing = set(run) - set(saved)
+    expect(not missing, f'{path}: its run does not say {", ".join(sorted(missing))}: expected all settings')
+    return saved
+
+def opened(
+    data, # path of a data set, or None
+    run:dict, # what a run was told; gets the data set's path and digest
+    path, # of the run's checkpoint, for a message
+): # the data set
+    "Open the data set of a run, and make sure that it is the one that the run began with."
+    expect(data is None or str(data), 'the path of the data set is empty: expected a data set')
+    data = open_data(data or run.get('data') or shipped('scenes.h5'))
+    expect('train' in data.splits, f'{data.path}: has no split called train: found {", ".join(data.splits)}')
+    expect(run.get('digest') in (None, digest(data)), f'{data.path}: has other training captions than the run in {path} began with ({run.get("data")}): expected the same data set')
+    run |= dict(data=str(Path(data.path).resolve()), digest=digest(data))
+    return data
+
 # %% ../nbs/24_training.ipynb #37244a8c
 def train(
     data=None, # path of a data set; None: the scenes that ship
@@ -107,30 +179,35 @@ def train(
     seed:int=0, # of everything random
     threads:int=None, # how many work at once; None: one for each core, at most eight
     resume:bool=False, # go on from the checkpoint in `out`, with its settings
+    checkpoint_minutes:float=10., # between checkpoints within an epoch; 0: one after every step
+    keep:int=1, # checkpoints kept beside the newest, as checkpoint.1.h5 and so on
     progress:bool=False, # show a progress bar
     callbacks=(), # functions of the solver, called after every epoch
 )->CaptioningSolver: # of the last part, the model with its best parameters in it
-    "Train a captioner on a data set; leaves a checkpoint after every epoch."
+    "Train a captioner on a data set; leaves a checkpoint after every epoch, and every few minutes within it."
+    expect(isinstance(checkpoint_minutes, (int, float)) and checkpoint_minutes >= 0, f'checkpoint_minutes is {checkpoint_minutes!r}: expected at least 0')
+    expect(isinstance(keep, int) and keep >= 0, f'keep is {keep!r}: expected at least 0, a whole number')
     path, threads, model_options = Path(out)/'checkpoint.h5', cores() if threads is None else threads, model_options or {}
-    run = {name: value for name, value in locals().items() if name not in ('data', 'out', 'resume', 'progress', 'callbacks', 'path')}
-    if resume:
-        missing = set(run) - set(saved := load_run(path))
-        expect(not missing, f'{path}: its run does not say {", ".join(sorted(missing))}: expected all settings')
-        run = saved
-    with reading(path) if resume else nullcontext(): check_settings(run)
-    expect(data is None or str(data), 'the path of the data set is empty: expected a data set')
-    data = open_data(data or run.get('data') or shipped('scenes.h5'))
-    expect('train' in data.splits, f'{data.path}: has no split called train: found {", ".join(data.splits)}')
-    expect(run.get('digest') in (None, digest(data)), f'{data.path}: has other training captions than the run in {path} began with ({run.get("data")}): expected the same data set')
-    run |= dict(data=str(Path(data.path).resolve()), digest=digest(data))
-    keep = dict(progress=progress, callbacks=[lambda s: save_checkpoint(path, s.model, s, data.encoder, run=run), *callbacks])
-    captioner = load_checkpoint(path) if resume else new_captioner(data, run)
-    solver = load_solver(path, captioner, data, **keep, verbose=False) if resume else new_solver(captioner, data, run, LIKELIHOOD, **keep)
-    output_folder(out, 'checkpoint.h5', 'loss.png', 'captions.png')
-    solver.train()
-    if run['reward_epochs'] and solver.objective is LIKELIHOOD and not solver.stop:
-        first, solver = solver, new_solver(captioner, data, run, CIDER, **keep)
-        solver.earlier_loss_history, solver.earlier_val_loss_history = first.loss_history, first.val_loss_history
+    run = {name: value for name, value in locals().items() if name not in ('data', 'out', 'resume', 'checkpoint_minutes', 'keep', 'progress', 'callbacks', 'path')}
+    with ExitStack() as held:
+        if resume and Path(out).is_dir(): held.enter_context(sole_user(out))
+        found = intact(path) if resume else path
+        if resume: run = told(found, run)
+        with reading(found) if resume else nullcontext(): check_settings(run)
+        data, asked = opened(data, run, found), []
+        save = lambda s, keep=keep: save_checkpoint(path, s.model, s, data.encoder, run=run, keep=keep)
+        options = dict(progress=progress, callbacks=[save, *callbacks], each_step=[from_time_to_time(save, asked, checkpoint_minutes, out)])
+        captioner = load_checkpoint(found, intact=False) if resume else new_captioner(data, run)
+        solver = load_solver(found, captioner, data, **options, verbose=False) if resume else new_solver(captioner, data, run, LIKELIHOOD, **options)
+        if resume: expect(not (problem := damage(found)), problem)
+        output_folder(out, 'checkpoint.h5', 'loss.png', 'captions.png')
+        if not resume: held.enter_context(sole_user(out))
+        if found != path and path.exists(): os.replace(path, path.with_name('checkpoint.damaged.h5'))
+        held.enter_context(signals(asked))
         solver.train()
-    save_checkpoint(path, captioner, solver, data.encoder, run=run)
+        if run['reward_epochs'] and solver.objective is LIKELIHOOD and not solver.stop:
+            first, solver = solver, new_solver(captioner, data, run, CIDER, **options)
+            solver.earlier_loss_history, solver.earlier_val_loss_history = first.loss_history, first.val_loss_history
+            solver.train()
+        save(solver, keep=0)     # the newest is of the same step, without the best parameters in place
     return solver

@@ -67,7 +67,7 @@ SELF, CROSS, FFN = ('Wqkv', 'bqkv', 'Wo', 'bo'), ('Wq', 'bq', 'Wkv', 'bkv', 'Wc'
 def decoder_layer_forward(
     p:dict, # the layer's parameters by name
     x:np.ndarray, # packed rows, (P, D)
-    memory:np.ndarray, # what each caption can look at, (N, L, D); with `which`, what each picture holds
+    memory:np.ndarray, # what each caption can look at, (N, L, D); with `which`, what each picture holds, (pictures, L, D)
     heads:int, # D is a multiple of it
     activation:str, # a key of `ACTIVATIONS`
     table:tuple, # from `table_of`
@@ -84,7 +84,7 @@ def decoder_layer_forward(
 def decoder_layer_backward(
     dx:np.ndarray, # upstream gradient, (P, D)
     caches:tuple, # from `decoder_layer_forward`
-)->tuple: # dx (P, D), dmemory (N, L, D), and the gradients of the parameters by name
+)->tuple: # dx (P, D), dmemory (shape of memory), and the gradients of the parameters by name
     "The gradients of a decoder layer."
     (back, there, thought), g = caches, {}
     dx, g['gain3'], g['bias3'], *dffn = residual_backward(dx, thought, ffn_backward)
@@ -196,7 +196,7 @@ def transformer_forward(
     p:dict, # parameters by name
     heads:int, # of every attention
     activation:str, # a key of `ACTIVATIONS`
-    grid:np.ndarray, # features of the places, (N, L, input_dim)
+    grid:np.ndarray, # features of the places, (N, L, input_dim); with `which`, (pictures, L, input_dim)
     words:np.ndarray, # words read, packed, (P,)
     sizes:list, # rows alive at each step
     which:np.ndarray=None, # the picture of each caption, (N,), where several captions share one
@@ -264,7 +264,7 @@ def decoder_layer_step(
     p:dict, # the layer's parameters by name
     x:np.ndarray, # rows of this step, (rows, D)
     past:np.ndarray, # keys and values of the words before, (rows, t, 2D)
-    kv:np.ndarray, # keys and values of the places, each for as many rows, (n, L, 2D)
+    kv:np.ndarray, # keys and values of the places, each for the next rows/n rows, (n, L, 2D)
     heads:int, # D is a multiple of it
     activation:str, # a key of `ACTIVATIONS`
 )->tuple: # x (rows, D), past (rows, t+1, 2D), weights (rows, heads, L)
@@ -282,7 +282,7 @@ class Memory:
     def __getitem__(self, rows): return self
     def group(self,
         picture:np.ndarray, # which picture each row belongs to, (rows,)
-    )->tuple: # the memory without the pictures that no row belongs to; the new `picture`; an array for each layer, each entry of which serves as many rows in turn
+    )->tuple: # the memory without the pictures that no row belongs to; the new `picture`; an array for each layer, each entry of which serves the next rows, the same number for all
         "Line up pictures and rows, copying as little as possible."
         left, picture = np.unique(picture, return_inverse=True)
         memory = self if len(left) == len(self.layers[0]) else Memory([kv[left] for kv in self.layers])

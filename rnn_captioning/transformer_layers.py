@@ -136,7 +136,7 @@ def sinusoids(
 # %% ../nbs/25_transformer_layers.ipynb #65012da7
 def cross_attention_forward(
     x:np.ndarray, # packed rows, (P, D)
-    memory:np.ndarray, # what each caption can look at, (N, L, M); with `which`, what each picture holds
+    memory:np.ndarray, # what each caption can look at, (N, L, M); with `which`, what each picture holds, (pictures, L, M)
     Wq:np.ndarray, # weights of the queries, (D, D)
     bq:np.ndarray, # (D,)
     Wkv:np.ndarray, # weights of keys and values side by side, (M, 2D)
@@ -160,7 +160,7 @@ def cross_attention_forward(
 def cross_attention_backward(
     dout:np.ndarray, # upstream gradient, (P, D)
     cache:tuple, # from `cross_attention_forward`
-)->tuple: # dx (P, D), dmemory (N, L, M), dWq (D, D), dbq (D,), dWkv (M, 2D), dbkv (2D,), dWo (D, D), dbo (D,)
+)->tuple: # dx (P, D), dmemory (shape of memory), dWq (D, D), dbq (D,), dWkv (M, 2D), dbkv (2D,), dWo (D, D), dbo (D,)
     "The gradients of attention to a picture."
     asked, projected, attended, joined, table, which, pictures = cache
     dlooked, dWo, dbo = affine_backward(dout, joined)
@@ -257,7 +257,7 @@ def residual_forward(
     x:np.ndarray, # rows, (P, D)
     gain:np.ndarray, # of the layer norm, (D,)
     bias:np.ndarray, # of the layer norm, (D,)
-    sublayer, # (rows) -> (out, cache), a new array
+    sublayer, # (rows) -> (out, cache); out is written over, so a new array
     dropout=lambda x: (x, None), # (x) -> x with some numbers dropped, and what it was multiplied by
 )->tuple: # out (P, D), and the cache: of the norm, of the sublayer, of the dropout
     "Add to each row what a sublayer makes of it, normalised."

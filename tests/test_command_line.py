@@ -1,5 +1,5 @@
 "The commands from end to end: what they leave, print and refuse, and that a run that was stopped ends as if it had not been."
-import csv, json, os, shutil, signal, subprocess, sys, time
+import csv, json, os, re, shutil, signal, subprocess, sys, time
 from pathlib import Path
 import h5py, numpy as np, pytest
 from click.testing import CliRunner
@@ -7,6 +7,7 @@ from rnn_captioning import metrics
 from rnn_captioning.checkpoint import load_checkpoint
 from rnn_captioning.command_line import info, main
 from rnn_captioning.data import open_data
+from rnn_captioning.files import sole_user
 from rnn_captioning.scenes import make_scenes
 from rnn_captioning.training import train
 
@@ -137,25 +138,62 @@ def test_resumed_equals_uninterrupted(tiny, tmp_path, whole, epochs):
     assert contents(tmp_path/'checkpoint.h5') == expected
 
 @pytest.mark.skipif(os.name == 'nt', reason='signals of Unix')
-def test_control_c(tiny, tmp_path):
-    "One line, status 130, and a checkpoint that can be read."
+@pytest.mark.parametrize('asked', [signal.SIGINT, signal.SIGTERM])
+def test_asked_to_stop(tiny, tmp_path, asked):
+    "The step is finished, one line says how to go on, the status is 130, and the run goes on from there."
     command = [*COMMAND, 'train', tiny/'data.h5', '--out', tmp_path, *OPTIONS, '--epochs=100000']
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None and not (tmp_path/'checkpoint.1.h5').exists(): time.sleep(.01)
+        process.send_signal(asked)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and not out and 'Traceback' not in err, err
+    step = int(re.fullmatch(rf'stopped after step ([\d,]+) of [\d,]+ for likelihood, and saved; to go on: rnn-captioning train --out {tmp_path} --resume', err.splitlines()[-1])[1].replace(',', ''))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ['checkpoint.1.h5', 'checkpoint.h5'] and load_step(tmp_path/'checkpoint.h5') == step
+
+def load_step(path):
+    with h5py.File(path) as f: return int(f['solver'].attrs['step'])
+
+@pytest.mark.skipif(os.name == 'nt', reason='locks of Unix')
+def test_two_in_one_folder(tiny, tmp_path):
+    command = [*COMMAND, 'train', tiny/'data.h5', '--out', tmp_path, *OPTIONS, '--epochs=100000']
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         while process.poll() is None and not (tmp_path/'checkpoint.h5').exists(): time.sleep(.01)
-        for _ in range(20):      # Python drops an interrupt that meets a destructor, such as one of h5py's, and says so
-            process.send_signal(signal.SIGINT)
-            try: out, err = process.communicate(timeout=1)
-            except subprocess.TimeoutExpired: continue
-            break
-        else: process.kill()
-    assert process.returncode == 130 and not out and err.splitlines()[-1].startswith('stopped') and ('Traceback' not in err or 'Exception ignored' in err), err
-    assert [p.name for p in tmp_path.iterdir()] == ['checkpoint.h5'] and info(tmp_path/'checkpoint.h5')['epoch'] >= 1
+        fails('train', tiny/'data.h5', '--out', tmp_path, *OPTIONS, says=[f'{tmp_path}: another process is writing there'])
+        fails('train', '--out', tmp_path, '--resume', says=[f'{tmp_path}: another process is writing there'])
+        process.kill()
+    process.wait()
+    assert load_checkpoint(tmp_path/'checkpoint.h5')      # the hold ended with the process
+    with sole_user(tmp_path): pass
+
+@pytest.mark.parametrize('break_it', [
+    case('cut short', lambda raw: raw[:len(raw) // 2]),
+    case('empty', lambda raw: b''),
+    case('of another program', lambda raw: b'PK' + raw[2:]),
+    case('zeros in it', lambda raw: raw[:-3000] + bytes(2000) + raw[-1000:]),
+    case('not there', None),
+])
+def test_damaged_checkpoint(tiny, tmp_path, whole, break_it):
+    "The run goes on from the one before, says so, keeps the damaged one, and ends as if nothing had happened."
+    settings, expected = whole
+    def stop(solver):
+        done.append(solver.epoch)
+        if len(done) == 3: raise Stop
+    done, path = [], tmp_path/'checkpoint.h5'
+    with pytest.raises(Stop): train(tiny/'data.h5', tmp_path, **settings, callbacks=[stop])
+    raw = path.read_bytes()
+    if break_it: path.write_bytes(break_it(raw))
+    else: path.unlink()
+    done = run('train', '--out', tmp_path, '--resume')
+    err = done.stderr
+    assert done.exit_code == 0 and 'warning: ' in err and 'checkpoint.h5' in err and 'going on from the one before, checkpoint.1.h5' in err
+    assert contents(path) == expected
+    assert not break_it or (tmp_path/'checkpoint.damaged.h5').read_bytes() == break_it(raw)
 
 def test_resume_needs_a_checkpoint(tiny, tmp_path):
     fails('train', tiny/'data.h5', '--out', tmp_path/'out', '--resume', says=['checkpoint.h5: no such file'])
     assert not (tmp_path/'out').exists()
 
-@pytest.mark.parametrize('option', [p.opts[0] for p in main.commands['train'].params if p.opts[0].startswith('--') and p.opts[0] not in ('--out', '--resume', '--help')])
+@pytest.mark.parametrize('option', [p.opts[0] for p in main.commands['train'].params if p.opts[0].startswith('--') and p.opts[0] not in ('--out', '--resume', '--checkpoint-minutes', '--keep', '--help')])
 def test_resume_keeps_the_settings(tiny, option):
     default = next(p.default if isinstance(p.default, (str, int, float)) else 1 for p in main.commands['train'].params if option in p.opts)
     before = (tiny/'out'/'checkpoint.h5').read_bytes()
