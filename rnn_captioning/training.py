@@ -203,6 +203,7 @@ def train(
         output_folder(out, 'checkpoint.h5', 'loss.png', 'captions.png')
         if not resume: held.enter_context(sole_user(out))
         if found != path and path.exists(): os.replace(path, path.with_name('checkpoint.damaged.h5'))
+        for half in Path(out).glob(f'.{path.name}.*'): half.unlink()      # of runs that were killed while they wrote
         held.enter_context(signals(asked))
         solver.train()
         if run['reward_epochs'] and solver.objective is LIKELIHOOD and not solver.stop:
