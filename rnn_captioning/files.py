@@ -216,19 +216,17 @@ def attribute(
     expect(one_text or (kind.dtype.kind in 'biufS' and size <= 2**20), f'{item.file.filename}: attribute {name!r} has shape {kind.shape} and dtype {kind.dtype}: expected a text or a number')
     return item.attrs[name]
 
-def _member(group, name):
+def _member(group, name, where):
     "What lies in a group under a name; a link that might lead elsewhere is not followed. None: nothing."
-    expect(name not in ('', '.', '..') and '/' not in name, f'{group.file.filename}:{group.name}: has an entry {name!r}: expected a plain name')
+    expect(name not in ('', '.', '..') and '/' not in name, f'{where}: has an entry {name!r}: expected a plain name')
     link = group.get(name, getlink=True)
     if link is None: return None
-    aim = getattr(link, 'filename', 'this file'), getattr(link, 'path', '')
-    expect(isinstance(link, h5py.HardLink), f'{group.file.filename}:{group.name}: has no data set {name!r}, but a link to {aim[1]!r} in {aim[0]}: expected what the link leads to, in its place')
+    expect(isinstance(link, h5py.HardLink), f'{where}: has no data set {name!r}, but a link to {getattr(link, "path", "")!r} in {getattr(link, "filename", "this file")}: expected what the link leads to, in its place')
     return group[name]
 
 # %% ../nbs/08_files.ipynb #d7573196
-def _check_filters(item, where):
-    "Compressed blocks unpack to what the header says, and to no more."
-    setup, block = item.id.get_create_plist(), math.prod(item.chunks) * item.dtype.itemsize
+def _check_filters(item, where, setup, block):
+    "Compressed blocks unpack to the bytes that the header says, and to no more."
     used = {code: values for code, _, values, _ in map(setup.get_filter, range(setup.get_nfilters()))}
     expect(set(used) <= set(FILTERS) and len(used) == setup.get_nfilters(), f'{where}: is packed by the filters {list(used)}: expected at most one each of {", ".join(FILTERS.values())}')
     if 6 in used: expect(len(used[6]) > 4 and used[6][2] * used[6][4] == block, f'{where}: scaleoffset unpacks to another size than a block of {block:,} bytes has')
@@ -240,19 +238,18 @@ def _check_filters(item, where):
         expect(len(whole) <= block, f'{where}: a block unpacks to more than its {block:,} bytes')
     if used: item.id.chunk_iter(check)
 
-def _promised(item):
-    "The bytes that a data set takes in memory, or one block of it, whichever is more."
-    return max(math.prod(item.shape), math.prod(item.chunks or ())) * item.dtype.itemsize
-
-def _check_data(item, where, kinds):
+def _check_data(item, where, kinds, file_size):
+    "The bytes that a data set takes in memory, or one block of it, whichever is more; `InputError` where it is not safe to read."
     setup = item.id.get_create_plist()      # first of all: even to ask for a shape may open other files
     others = [setup.get_virtual_filename(i) for i in range(min(setup.get_virtual_count(), 3))] if item.is_virtual else [part[0] for part in item.external or ()]
     expect(not item.is_virtual and not others, f'{where}: lies in other files ({", ".join(others)}): expected the numbers themselves')
-    expect(item.shape is not None, f'{where}: is empty, without even a shape: expected numbers or texts')
-    expect(item.dtype.kind in kinds, f'{where}: has shape {item.shape} and dtype {item.dtype}: expected {"texts" if kinds == "SO" else "numbers, or texts of fixed length"}')
-    kept, size = min(item.id.get_storage_size(), os.path.getsize(item.file.filename)), _promised(item)
-    expect(size <= SMALL + RATIO * kept, f'{where}: has shape {item.shape}, which is {size:,} bytes, of which {kept:,} are there: expected at most {RATIO} times as many')
-    if item.chunks: _check_filters(item, where)
+    shape, dtype, block = item.shape, item.dtype, math.prod(item.chunks or (0,)) * item.dtype.itemsize
+    expect(shape is not None, f'{where}: is empty, without even a shape: expected numbers or texts')
+    expect(dtype.kind in kinds, f'{where}: has shape {shape} and dtype {dtype}: expected {"texts" if kinds == "SO" else "numbers, or texts of fixed length"}')
+    kept, size = min(item.id.get_storage_size(), file_size), max(math.prod(shape) * dtype.itemsize, block)
+    expect(size <= SMALL + RATIO * kept, f'{where}: has shape {shape}, which is {size:,} bytes, of which {kept:,} are there: expected at most {RATIO} times as many')
+    if block: _check_filters(item, where, setup, block)
+    return size
 
 # %% ../nbs/08_files.ipynb #13e0732c
 def read(
@@ -261,28 +258,31 @@ def read(
     kinds:str='biufS', # NumPy's letters for what it may hold; 'SO': texts, also of any length
 )->h5py.Dataset: # not yet in memory
     "The data set called `name`, or an `InputError` that says what there is instead; nothing is read before it is known to be safe."
-    expect(isinstance(group, h5py.Group), f'{group.file.filename}: {group.name} is a data set: expected a group that has {name!r}')
-    item = _member(group, name)
-    where = f'{group.file.filename}{"" if group.name == "/" else ":" + group.name}'
+    path, inside = group.file.filename, group.name
+    expect(isinstance(group, h5py.Group), f'{path}: {inside} is a data set: expected a group that has {name!r}')
+    where = path if inside == '/' else f'{path}:{inside}'
+    item = _member(group, name, where)
     expect(isinstance(item, h5py.Dataset), f'{where}: has no data set {name!r}: found {", ".join(sorted(islice(group, 100))) or "nothing"}')
-    _check_data(item, f'{group.file.filename}:{item.name}', kinds)
+    _check_data(item, f'{path}:{inside.rstrip("/")}/{name}', kinds, os.path.getsize(path))
     return item
 
 def check_contents(
     file:h5py.File, # open
 ):
     "Raise an `InputError` unless all that is in a file is in it, and as much of it as it says: groups, safe data sets, short attributes."
-    groups, left, room = [(file, 0)], MOST_ITEMS, SMALL + RATIO * os.path.getsize(file.filename)
+    path, size = file.filename, os.path.getsize(file.filename)
+    groups, left, room = [(file, path)], MOST_ITEMS, SMALL + RATIO * size
     while groups:
-        group, depth = groups.pop()
+        group, where = groups.pop()
         for name in group.attrs: attribute(group, name)
         for name in group:
-            item, left = _member(group, name), left - 1
-            expect(left >= 0 and depth < DEEPEST, f'{file.filename}: has more than {MOST_ITEMS:,} entries, or groups more than {DEEPEST} deep, in {group.name[:60]}: expected fewer')
-            if isinstance(item, h5py.Group): groups.append((item, depth + 1))
+            item, place, left = _member(group, name, where), f'{where}{"/" if group != file else ":/"}{name}', left - 1
+            expect(left >= 0 and place.count('/') - path.count('/') <= DEEPEST, f'{where}: has more than {MOST_ITEMS:,} entries, or groups more than {DEEPEST} deep: expected fewer')
+            if isinstance(item, h5py.Group): groups.append((item, place))
             else:
-                room -= _promised(read(group, name))
-                expect(room >= 0, f'{file.filename}: all that it promises is more than {RATIO} times its size: expected less')
+                expect(isinstance(item, h5py.Dataset), f'{where}: has no data set {name!r}, but a {type(item).__name__}: expected numbers or texts')
+                room -= _check_data(item, place, 'biufS', size)
+                expect(room >= 0, f'{path}: all that it promises is more than {RATIO} times its size: expected less')
 
 # %% ../nbs/08_files.ipynb #a290b3cc
 DATA, CHECKPOINT, VERSION = 'rnn_captioning data', 'rnn_captioning checkpoint', 1

@@ -15,7 +15,7 @@ from rnn_captioning.scenes import make_scenes
 from rnn_captioning.solver import train_step
 from rnn_captioning.training import train
 
-SECONDS, MEGABYTES, BATCH = 5, 1024, 250      # of processor time a case; beyond what the process has before it; cases a process
+SECONDS, MEGABYTES, BATCH = 5, 512, 250      # of processor time a case, or twelve times that by the clock; that a case may fill, or a quarter of what it may ask for; cases a process
 KINDS = 'data', 'checkpoint', 'captions'
 
 # what is damaged
@@ -26,22 +26,30 @@ def _stop(solver): raise _Stop
 
 def originals(folder):
     "Small valid files of each kind, {kind: [path, ...]}."
-    folder, names = Path(folder), [f'p{i}.jpg' for i in range(10)]
+    if not (pid := os.fork()):      # threads that this process had begun would be dead in those that try the files
+        try: _make(Path(folder))
+        except BaseException: traceback.print_exc()
+        finally: os._exit(0)
+    os.waitpid(pid, 0)
+    files = dict(data=['data.h5'], checkpoint=[f'{model}/checkpoint.h5' for model in ('rnn', 'attention', 'transformer')], captions=['tokens.txt', 'captions.csv', 'coco.json', 'karpathy.json'])
+    files = {kind: [Path(folder)/name for name in names] for kind, names in files.items()}
+    missing = [path for paths in files.values() for path in paths if not path.exists()]
+    if missing: raise RuntimeError(f'these could not be made: {missing}')
+    return files
+
+def _make(folder):
+    names = [f'p{i}.jpg' for i in range(10)]
     make_scenes(folder/'data.h5', train=6, val=2, test=2)
-    files = dict(data=[folder/'data.h5'], checkpoint=[], captions=[])
     for model, options in dict(rnn=dict(cell='gru', wordvec_dim=4), attention=dict(wordvec_dim=4, average=.9), transformer=dict(model_options=dict(layers=1, heads=2, encoder_layers=1))).items():
         try: train(folder/'data.h5', folder/model, model=model, epochs=2, reward_epochs=0, hidden_dim=4, batch_size=20, callbacks=[_stop], **options)
-        except _Stop: files['checkpoint'].append(folder/model/'checkpoint.h5')
+        except _Stop: pass
     texts = {
         'tokens.txt': ''.join(f'{name}#{k}\tA dog runs past house {k} .\n' for name in names for k in range(2)),
         'captions.csv': 'image,caption\n' + ''.join(f'{name},"A dog, a ""big"" one"\n' for name in names),
         'coco.json': json.dumps(dict(images=[dict(id=i, file_name=name) for i, name in enumerate(names)], annotations=[dict(id=i, image_id=i, caption='A dog.') for i in range(10)])),
         'karpathy.json': json.dumps(dict(images=[dict(filename=name, split='train' if i < 8 else 'val', sentences=[dict(raw='A dog.')]) for i, name in enumerate(names)])),
     }
-    for name, text in texts.items():
-        (folder/name).write_text(text, encoding='utf-8')
-        files['captions'].append(folder/name)
-    return files
+    for name, text in texts.items(): (folder/name).write_text(text, encoding='utf-8')
 
 # how it is damaged
 
@@ -240,23 +248,27 @@ def outcome(kind, path, files):
             USE[kind](path, files)
         return 'valid'
     except InputError as e:
-        if isinstance(e.__cause__, MemoryError) or 'memory allocation failed' in str(e): return f'asked for too much memory: {str(e)[:300]}'
+        if isinstance(e.__cause__, MemoryError): return f'asked for too much memory: {str(e)[:300]}'
         if '\n' in str(e) or str(path) not in str(e) and 'step' not in str(e): return f'a message that does not name the file: {str(e)[:300]}'
         return 'refused'
     except BaseException as e: return f'{type(e).__name__}: {" ".join(str(e).split())[:300]} at {" ".join(traceback.format_exc().splitlines()[-3].split())[:200]}'
 
 # in other processes, which may die
 
+def _peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
 def _child(kind, numbers, seed, files, folder, out):
     "Try cases one after the other, and say of each that it begins and how it ends."
-    with open('/proc/self/statm') as f: limit = int(f.read().split()[0]) * resource.getpagesize() + MEGABYTES * 2**20
+    with open('/proc/self/statm') as f: limit = int(f.read().split()[0]) * resource.getpagesize() + 4 * MEGABYTES * 2**20
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     for number in numbers:
         os.write(out, f'{number} begins\n'.encode())
         path = spoil(kind, files, number, seed, folder)
-        os.write(out, f'{number} {outcome(kind, path, files)}\n'.encode())
+        before, answer = _peak(), outcome(kind, path, files)
+        if _peak() - before > MEGABYTES: answer = f'filled {_peak() - before:,.0f} MB ({answer})'
+        os.write(out, f'{number} {answer}\n'.encode())
         path.unlink(missing_ok=True)
     os._exit(0)
 
@@ -273,16 +285,16 @@ def _run(kind, numbers, seed, files, folder):
         try: _child(kind, numbers, seed, files, folder, writer)
         finally: os._exit(1)
     os.close(writer)
-    answers, rest, current, began, hung = [], b'', None, 0., False
+    answers, rest, current, began, since, hung = [], b'', None, 0., 0., False
     while not hung:
         if select.select([reader], [], [], .5)[0]:
             if not (data := os.read(reader, 65536)): break
             *lines, rest = (rest + data).split(b'\n')
             for line in lines:
                 number, _, answer = line.decode(errors='replace').partition(' ')
-                if answer == 'begins': current, began = int(number), _processor_seconds(pid)
+                if answer == 'begins': current, began, since = int(number), _processor_seconds(pid), time.time()
                 else: answers.append((int(number), answer)); current = None
-        elif current is not None and _processor_seconds(pid) - began > SECONDS: hung = True
+        elif current is not None and (_processor_seconds(pid) - began > SECONDS or time.time() - since > 12 * SECONDS): hung = True
     if hung: os.kill(pid, signal.SIGKILL)
     os.close(reader)
     _, status = os.waitpid(pid, 0)
