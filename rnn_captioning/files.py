@@ -254,12 +254,14 @@ def _check_data(item, where, kinds, file_size):
 # %% ../nbs/08_files.ipynb #13e0732c
 def read(
     group, # an open HDF5 file or group
-    name:str, # the data set in it
+    name:str, # the data set in it, or 'group/data set'
     kinds:str='biufS', # NumPy's letters for what it may hold; 'SO': texts, also of any length
 )->h5py.Dataset: # not yet in memory
     "The data set called `name`, or an `InputError` that says what there is instead; nothing is read before it is known to be safe."
-    path, inside = group.file.filename, group.name
-    expect(isinstance(group, h5py.Group), f'{path}: {inside} is a data set: expected a group that has {name!r}')
+    path, (*folders, name) = group.file.filename, name.split('/')
+    for folder in folders: group = _member(group, folder, path)
+    inside = group.name if group is not None else folders
+    expect(isinstance(group, h5py.Group), f'{path}: {inside} is not there, or a data set: expected a group that has {name!r}')
     where = path if inside == '/' else f'{path}:{inside}'
     item = _member(group, name, where)
     expect(isinstance(item, h5py.Dataset), f'{where}: has no data set {name!r}: found {", ".join(sorted(islice(group, 100))) or "nothing"}')
