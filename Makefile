@@ -3,7 +3,7 @@ PYTHON ?= .venv/bin/python
 GENERATE = $(PYTHON) -c 'from nbdev.doclinks import nbdev_export; nbdev_export()' && $(PYTHON) .ci/make_readme.py
 NOTEBOOKS ?= nbs/*.ipynb
 
-.PHONY: test docs export run check measure clean
+.PHONY: test docs export run check fuzz measure clean
 test:     ## every test, notebooks included
 	$(PYTHON) -m pytest
 docs:     ## the site, into _docs/, and its links checked
@@ -16,6 +16,8 @@ run:      ## the notebooks' outputs, from their code: all, or make run NOTEBOOKS
 	$(PYTHON) -c 'from nbdev.clean import nbdev_clean; nbdev_clean()'
 check:    ## whether what is generated, and the sidebar, follow the notebooks
 	$(PYTHON) -m pytest tests/test_drift.py
+fuzz:     ## ten thousand damaged files of each kind: each is read, or refused in one line
+	PYTHONPATH=. $(PYTHON) tests/fuzz.py --count $(or $(COUNT),10000)
 measure:  ## what the results notebook shows: all of it, or make measure RESULTS=scenes
 	$(PYTHON) .ci/measure.py $(RESULTS)
 clean:

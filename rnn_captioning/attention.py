@@ -9,7 +9,7 @@ import numpy as np
 from .data import add_repeats, distinct
 from .decoding import decode
 from .embedding import word_embedding_backward, word_embedding_forward
-from .files import expect
+from .files import expect, printable
 from .lstm import lstm_slopes, lstm_step, squash
 from .model import Captioner, drop, initial_params, orthogonal, pack_captions
 from .prepare import tokenize
@@ -387,5 +387,5 @@ def draw_attention(
     for ax, word, w in zip(panels, words, weights):
         ax.imshow(picture, extent=(0, width, height, 0))
         ax.imshow(w.reshape(rows, columns), cmap='gray', vmin=0, vmax=weights.max(), alpha=darkness, interpolation='bilinear', extent=(0, width, height, 0))
-        ax.set_title(word, fontsize=9)
+        ax.set_title(printable(word), fontsize=9, parse_math=False)
     return fig

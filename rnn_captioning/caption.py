@@ -12,7 +12,7 @@ from .checkpoint import load_checkpoint
 from .data import Grid
 from .decoding import decode
 from .encoder import encode_photos, find_photos, load_encoder, open_photo, preprocess
-from .files import expect, shipped
+from .files import expect, printable, shipped
 from .prepare import to_bytes_grid
 
 # %% auto #0
@@ -27,7 +27,7 @@ class Captioned:
     error:str = '' # why there are none
     @property
     def text(self): return self.captions[0].text if self.captions else ''
-    def __str__(self): return self.text
+    def __str__(self): return printable(self.text)
     def as_dict(self):
         "For JSON."
         said = dict(image=str(self.image), captions=[c._asdict() for c in self.captions])

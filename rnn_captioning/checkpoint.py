@@ -4,7 +4,7 @@
 
 # %% ../nbs/14_checkpoint.ipynb #c6990364
 from __future__ import annotations
-import hashlib, json
+import hashlib, json, math
 import numpy as np, h5py
 from .attention import AttentionCaptioner
 from .data import check_match
@@ -122,6 +122,14 @@ def read_weights(group, name, shape, dtype):
     return weights
 
 # %% ../nbs/14_checkpoint.ipynb #f351a865
+class _Room:
+    "In the place of a generator: zeros, and not many more than a file has weights, whatever widths it asks for."
+    def __init__(self, left): self.left = left
+    def standard_normal(self, shape):
+        self.left -= math.prod(shape)
+        expect(self.left >= 0, 'config has widths that ask for more weights than the file has: expected widths that fit')
+        return np.zeros(shape)
+
 def load_checkpoint(
     path, # a file of `save_checkpoint`
     intact:bool=True, # False: whoever calls makes sure, with `damage`
@@ -132,10 +140,10 @@ def load_checkpoint(
         expect(kind in CLASSES, f'holds a {kind!r}: expected {" or ".join(CLASSES)}')
         expect(config.get('dtype') in ('float32', 'float64', 'float16'), f'config has dtype {config.get("dtype")!r}: expected float32 or float64')
         expect(len(set(words)) == len(words), 'vocabulary has words twice')
-        total = sum(getattr(w, 'size', 0) for w in f['params'].values())      # a file cannot ask for more memory than it has weights
+        total = sum(getattr(w, 'size', 0) for w in f['params'].values())
         sizes = {name: config.get(name) for name in ('input_dim', 'hidden_dim', *config) if name.endswith('_dim') or name.endswith('layers')}
         expect(all(isinstance(n, int) and (name != 'encoder_layers') <= n <= total for name, n in sizes.items()), f'config has widths {list(sizes.values())} and the file {total} weights: expected widths that fit')
-        model = CLASSES[kind]({w: i for i, w in enumerate(words)}, **{**config, 'dtype': np.dtype(config['dtype']).type}, rng=np.random.default_rng(0))
+        model = CLASSES[kind]({w: i for i, w in enumerate(words)}, **{**config, 'dtype': np.dtype(config['dtype']).type}, rng=_Room(total + 2**22))
         for name, w in model.params.items(): model.params[name] = read_weights(f['params'], name, w.shape, w.dtype)
         if 'features' in f: model.feature_mean, model.feature_scale = (read_weights(f['features'], k, (model.input_dim,), model.dtype) for k in ('mean', 'scale'))
         model.encoder = str(f.attrs.get('encoder', ''))

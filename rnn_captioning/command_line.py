@@ -9,25 +9,33 @@ from pathlib import Path
 import click
 
 # %% auto #0
-__all__ = ['OneLine', 'main', 'plot_losses', 'plot_captions', 'train_command', 'caption_command', 'evaluate_command',
+__all__ = ['say', 'OneLine', 'main', 'plot_losses', 'plot_captions', 'train_command', 'caption_command', 'evaluate_command',
            'prepare_command', 'fetch_command', 'bench_command', 'info', 'info_command']
 
 # %% ../nbs/15_command_line.ipynb #da048d9f
+def say(
+    text:str, # one line
+    err:bool=False, # to standard error
+):
+    "Print a line, whatever a file has put into it: control characters are spelt out."
+    from rnn_captioning.files import printable
+    click.echo(printable(text), err=err)
+
 class OneLine(click.Group):
     "A group of commands in which a user's mistake is one line on standard error and exit status 2, and so is a warning, without the exit."
     def main(self, *args, **kwargs):
         from rnn_captioning.files import InputError
-        showwarning, warnings.showwarning = warnings.showwarning, lambda message, *_, **__: click.echo(f'warning: {message}', err=True)
+        showwarning, warnings.showwarning = warnings.showwarning, lambda message, *_, **__: say(f'warning: {message}', err=True)
         try: sys.exit(super().main(*args, **{**kwargs, 'standalone_mode': False}))
         except click.exceptions.NoArgsIsHelpError as e: e.show()
         except click.Abort as e:
-            click.echo(str(e.__cause__ or '') or 'stopped', err=True)
+            say(str(e.__cause__ or '') or 'stopped', err=True)
             sys.exit(130)
         except (click.ClickException, InputError, MemoryError, OSError) as e:
             if isinstance(e, BrokenPipeError): raise
             lines = e.format_message() if isinstance(e, click.ClickException) else f'not enough memory ({e})' if isinstance(e, MemoryError) else str(e)
             where = f' (see {e.ctx.command_path} --help)' if getattr(e, 'ctx', None) else ''
-            click.echo(f'error: {" ".join(lines.split())}{where}', err=True)
+            say(f'error: {" ".join(lines.split())}{where}', err=True)
         finally: warnings.showwarning = showwarning
         sys.exit(2)
 
@@ -59,16 +67,17 @@ def plot_captions(pictures, captions, references, marks, path):
     "Draw pictures, or their names, with the generated caption above and one of the true ones below."
     import textwrap
     from matplotlib.figure import Figure
-    rows = -(-len(captions) // 4)
+    from rnn_captioning.files import printable
+    rows, wrapped = -(-len(captions) // 4), lambda text, width: '\n'.join(textwrap.wrap(printable(text), width))
     fig = Figure(figsize=(11, 3.6 * rows), layout='constrained')
     axes = fig.subplots(rows, 4, squeeze=False).flat
     for ax in axes[len(captions):]: ax.axis('off')
     for ax, picture, caption, reference, mark in zip(axes, pictures, captions, references, marks):
-        if isinstance(picture, str): ax.text(.5, .5, '\n'.join(textwrap.wrap(picture, 20)), ha='center', va='center', fontsize=8, color='#555555')
+        if isinstance(picture, str): ax.text(.5, .5, wrapped(picture, 20), ha='center', parse_math=False, va='center', fontsize=8, color='#555555')
         else: ax.imshow(picture)
         sign = {True: '✓ ', False: '✗ ', None: ''}[mark]
-        ax.set_title('\n'.join(textwrap.wrap(sign + caption, 32)), fontsize=9, color={True: '#00664d', False: '#b34700', None: 'black'}[mark])
-        ax.set_xlabel('\n'.join(textwrap.wrap('true: ' + reference, 36)), fontsize=8)
+        ax.set_title(wrapped(sign + caption, 32), parse_math=False, fontsize=9, color={True: '#00664d', False: '#b34700', None: 'black'}[mark])
+        ax.set_xlabel(wrapped('true: ' + reference, 36), parse_math=False, fontsize=8)
         ax.set(xticks=[], yticks=[])
     fig.savefig(path, dpi=110)
 
@@ -96,8 +105,8 @@ def _report(solver, out, count=8):
     rows = range(0, len(captions), max(len(captions) // count, 1))[:count]
     picked = lambda values: [values[i] for i in rows]
     plot_captions(_pictures(data, split, rows), picked(captions), [(group or ['(none)'])[0] for group in picked(references)], picked(marks), Path(out)/'captions.png')
-    for i in rows: click.echo(f'{names[i]:<24}{ {None: "", True: "true   ", False: "false  "}[marks[i]] }{captions[i]}')
-    if facts is not None: click.echo(f'{sum(marks) / len(marks):.1%} of {len(captions)} {split} captions are true of their picture')
+    for i in rows: say(f'{names[i]:<24}{ {None: "", True: "true   ", False: "false  "}[marks[i]] }{captions[i]}')
+    if facts is not None: say(f'{sum(marks) / len(marks):.1%} of {len(captions)} {split} captions are true of their picture')
 
 # %% ../nbs/15_command_line.ipynb #11b3b30e
 def _by_name(pairs):
@@ -141,7 +150,7 @@ def train_command(out, **options):
     solver = train(out=out, progress=True, **options)
     plot_losses(solver, Path(out)/'loss.png')
     _report(solver, out)
-    click.echo(f'in {out}: checkpoint.h5, loss.png, captions.png')
+    say(f'in {out}: checkpoint.h5, loss.png, captions.png')
 
 # %% ../nbs/15_command_line.ipynb #96a91e4c
 @main.command('caption', epilog='Example: rnn-captioning caption holiday/ --beam-size 5')
@@ -161,13 +170,13 @@ def caption_command(photos, model, encoder, as_json, temperature, top_p, **decod
     if temperature is not None or top_p is not None: decoding |= dict(beam_size=1, temperature=temperature, top_p=top_p)
     captioner, found, failed = load(model, encoder), [], 0
     for number, result in enumerate(captioner.stream(photos, progress=as_json, **decoding)):
-        if not number: click.echo(f'captioner: {captioner.name}', err=True)
+        if not number: say(f'captioner: {captioner.name}', err=True)
         failed += bool(result.error)
-        if result.error: click.echo(f'error: {result.error}', err=True)
+        if result.error: say(f'error: {result.error}', err=True)
         if as_json: found.append(result.as_dict())
         else:
-            for caption in result.captions: click.echo(f'{result.image}: {caption.text}')
-    if as_json: click.echo(json.dumps(found, ensure_ascii=False))
+            for caption in result.captions: say(f'{result.image}: {caption.text}')
+    if as_json: say(json.dumps(found, ensure_ascii=False))
     if failed: sys.exit(1)
 
 # %% ../nbs/15_command_line.ipynb #484df1ac
@@ -200,9 +209,9 @@ def evaluate_command(checkpoint, data, split, beam_size, length_penalty, per_ima
     model, data = load_checkpoint(checkpoint), open_data(data)
     scores, captions, each = evaluate(model, data, split, progress=True, beam_size=beam_size, length_penalty=length_penalty)
     if per_image: _save_table(per_image, data[f'{split}_urls'], captions, each)
-    if as_json: click.echo(json.dumps(scores))
+    if as_json: say(json.dumps(scores))
     else:
-        for name, value in scores.items(): click.echo(f'{name:<16}{value:.3f}' if isinstance(value, float) else f'{name:<16}{value}')
+        for name, value in scores.items(): say(f'{name:<16}{value:.3f}' if isinstance(value, float) else f'{name:<16}{value}')
 
 # %% ../nbs/15_command_line.ipynb #d0e92113
 @main.command('prepare', epilog='Example: rnn-captioning prepare --captions captions.csv --images photos --out mine.h5')
@@ -227,9 +236,9 @@ def prepare_command(splits, out, **options):
     for name in names: expect(names.count(name) == 1, f'--split {name}=...: is given {names.count(name)} times: expected once')
     counts = prepare(**options, out=out, splits=dict(s.split('=', 1) for s in splits), progress=True)
     left_out = counts.pop('left_out')
-    for name, why in left_out.items(): click.echo(f'left out: {why}', err=True)
-    if left_out: click.echo(f'{len(left_out)} images could not be read and are left out', err=True)
-    click.echo(f'{out}: ' + ', '.join(f'{name} {value["images"]} images with {value["captions"]} captions' if isinstance(value, dict) else f'{name} {value}' for name, value in counts.items()))
+    for name, why in left_out.items(): say(f'left out: {why}', err=True)
+    if left_out: say(f'{len(left_out)} images could not be read and are left out', err=True)
+    say(f'{out}: ' + ', '.join(f'{name} {value["images"]} images with {value["captions"]} captions' if isinstance(value, dict) else f'{name} {value}' for name, value in counts.items()))
 
 # %% ../nbs/15_command_line.ipynb #f03406a2
 @main.command('fetch', epilog='Example: rnn-captioning fetch flickr8k --to flickr8k')
@@ -239,7 +248,7 @@ def fetch_command(name, to):
     "Download, unpack and check a public data set; an interrupted download goes on where it was."
     from rnn_captioning.fetch import fetch, next_step
     folder = fetch(name, to, progress=True)
-    click.echo(f'{folder}: complete. Next:\n{next_step(name, folder)}')
+    for line in (f'{folder}: complete. Next:', next_step(name, folder)): say(line)
 
 # %% ../nbs/15_command_line.ipynb #c8c7ace4
 @main.command('bench', epilog='Example: rnn-captioning bench --only steps')
@@ -252,7 +261,7 @@ def bench_command(parts, whole_epoch, plot, as_json):
     from rnn_captioning.bench import PARTS, bench, plot_bench, report
     from rnn_captioning.files import atomic_path, output_folder
     output_folder(Path(plot).parent, Path(plot).name)
-    found = bench(parts or PARTS, progress=lambda text: click.echo(text, err=True), whole_epoch=whole_epoch)
+    found = bench(parts or PARTS, progress=lambda text: say(text, err=True), whole_epoch=whole_epoch)
     if {'steps', 'growth'} & set(found):
         with atomic_path(plot) as beside: plot_bench(found, beside)
     click.echo(json.dumps(found) if as_json else report(found))
@@ -285,6 +294,6 @@ def _finite(number): return float(number) if abs(number) < float('inf') else Non
 def info_command(file, as_json):
     "Say what a data set or a checkpoint holds."
     found = info(file)
-    if as_json: click.echo(json.dumps(found))
+    if as_json: say(json.dumps(found))
     else:
-        for name, value in found.items(): click.echo(f'{name:<14}{value}')
+        for name, value in found.items(): say(f'{name:<14}{value}')

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 import numpy as np, h5py
-from .files import (DATA, InputError, atomic_path, check_captions, check_features, distinct_output, expect, open_hdf5, read,
+from .files import (DATA, InputError, atomic_path, check_captions, check_contents, check_features, distinct_output, expect, open_hdf5, read,
                                   reading, to_bytes, to_texts)
 
 # %% auto #0
@@ -120,6 +120,7 @@ def _coco_file(folder, name, *keys, more=False, in_memory=True):
     try:
         with reading(path), ExitStack() as closing:
             f = closing.enter_context(h5py.File(path, 'r'))
+            check_contents(f)
             found = {k: read(f, k) for k in (*keys, *(set(f) - set(keys) if more else ()))}
             if in_memory: return {k: np.asarray(v) for k, v in found.items()}
             closing.pop_all()

@@ -4,19 +4,28 @@
 
 # %% ../nbs/08_files.ipynb #3a387b58
 from __future__ import annotations
-import os, shutil, tempfile
+import math, os, re, shutil, tempfile, zlib
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 import numpy as np, h5py
 
 # %% auto #0
-__all__ = ['DATA', 'CHECKPOINT', 'VERSION', 'InputError', 'expect', 'raises', 'check_features', 'check_captions', 'kind_of',
-           'existing_file', 'reading', 'earlier', 'atomic_path', 'output_folder', 'distinct_output', 'sole_user',
-           'open_hdf5', 'read', 'to_bytes', 'to_texts', 'shipped']
+__all__ = ['SMALL', 'RATIO', 'MOST_ITEMS', 'DEEPEST', 'FILTERS', 'DATA', 'CHECKPOINT', 'VERSION', 'printable', 'InputError',
+           'expect', 'raises', 'check_features', 'check_captions', 'kind_of', 'existing_file', 'reading', 'earlier',
+           'atomic_path', 'output_folder', 'distinct_output', 'sole_user', 'attribute', 'read', 'check_contents',
+           'open_hdf5', 'to_bytes', 'to_texts', 'shipped']
 
 # %% ../nbs/08_files.ipynb #51a5105d
+def printable(
+    text:str, # of a caption, a name or a message
+)->str: # the same, with control characters as \uXXXX
+    "Text that a terminal shows and does not obey: other than ordinary letters, marks and emoji, what moves the cursor or turns the order of writing is spelt out."
+    return re.sub(r'[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]', lambda m: f'\\u{ord(m[0]):04x}', str(text))
+
 class InputError(ValueError):
     "A mistake in what was given: a file, a key, an argument or an option. The message is one line and says what was expected."
+    def __init__(self, message): super().__init__(printable(message))
 
 # %% ../nbs/08_files.ipynb #c8cc20a5
 def expect(
@@ -192,47 +201,136 @@ def sole_user(
     finally: os.close(fd)
 
 # %% ../nbs/08_files.ipynb #1f15e89f
+SMALL, RATIO, MOST_ITEMS, DEEPEST = 2**26, 200, 20_000, 8      # bytes that are always granted; bytes for each byte of the file; entries; folders within folders
+FILTERS = {1: 'gzip', 2: 'shuffle', 3: 'fletcher32', 6: 'scaleoffset', 32000: 'lzf'}      # by HDF5's number
+
+def attribute(
+    item, # an open HDF5 file, group or data set
+    name:str, # of the attribute
+    default='', # where there is none
+): # its value
+    "An attribute; `InputError` where it is neither a text nor a few numbers."
+    if name not in item.attrs: return default
+    kind = item.attrs.get_id(name)
+    size, one_text = math.prod(kind.shape or ()) * kind.dtype.itemsize, kind.shape == () and h5py.check_string_dtype(kind.dtype)
+    expect(one_text or (kind.dtype.kind in 'biufS' and size <= 2**20), f'{item.file.filename}: attribute {name!r} has shape {kind.shape} and dtype {kind.dtype}: expected a text or a number')
+    return item.attrs[name]
+
+def _member(group, name, where):
+    "What lies in a group under a name; a link that might lead elsewhere is not followed. None: nothing."
+    expect(name not in ('', '.', '..') and '/' not in name, f'{where}: has an entry {name!r}: expected a plain name')
+    link = group.get(name, getlink=True)
+    if link is None: return None
+    expect(isinstance(link, h5py.HardLink), f'{where}: has no data set {name!r}, but a link to {getattr(link, "path", "")!r} in {getattr(link, "filename", "this file")}: expected what the link leads to, in its place')
+    return group[name]
+
+# %% ../nbs/08_files.ipynb #d7573196
+def _check_filters(item, where, setup, block):
+    "Compressed blocks unpack to the bytes that the header says, and to no more."
+    used = {code: values for code, _, values, _ in map(setup.get_filter, range(setup.get_nfilters()))}
+    expect(set(used) <= set(FILTERS) and len(used) == setup.get_nfilters(), f'{where}: is packed by the filters {list(used)}: expected at most one each of {", ".join(FILTERS.values())}')
+    if 6 in used: expect(len(used[6]) > 4 and used[6][2] * used[6][4] == block, f'{where}: scaleoffset unpacks to another size than a block of {block:,} bytes has')
+    def check(chunk):
+        expect(chunk.size <= block + block // 16 + 4096, f'{where}: a block of {block:,} bytes is kept in {chunk.size:,}: expected fewer')
+        if chunk.size <= SMALL // 1032 or 1 not in used: return      # no byte of gzip makes more than 1,032
+        try: whole = zlib.decompressobj().decompress(item.id.read_direct_chunk(chunk.chunk_offset)[1], block + 1)
+        except zlib.error as e: raise InputError(f'{where}: is damaged ({e})') from e
+        expect(len(whole) <= block, f'{where}: a block unpacks to more than its {block:,} bytes')
+    if used: item.id.chunk_iter(check)
+
+def _check_data(item, where, kinds, file_size):
+    "The bytes that a data set takes in memory, or one block of it, whichever is more; `InputError` where it is not safe to read."
+    setup = item.id.get_create_plist()      # first of all: even to ask for a shape may open other files
+    others = [setup.get_virtual_filename(i) for i in range(min(setup.get_virtual_count(), 3))] if item.is_virtual else [part[0] for part in item.external or ()]
+    expect(not item.is_virtual and not others, f'{where}: lies in other files ({", ".join(others)}): expected the numbers themselves')
+    shape, dtype, block = item.shape, item.dtype, math.prod(item.chunks or (0,)) * item.dtype.itemsize
+    expect(shape is not None, f'{where}: is empty, without even a shape: expected numbers or texts')
+    expect(dtype.kind in kinds, f'{where}: has shape {shape} and dtype {dtype}: expected {"texts" if kinds == "SO" else "numbers, or texts of fixed length"}')
+    kept, size = min(item.id.get_storage_size(), file_size), max(math.prod(shape) * dtype.itemsize, block)
+    expect(size <= SMALL + RATIO * kept, f'{where}: has shape {shape}, which is {size:,} bytes, of which {kept:,} are there: expected at most {RATIO} times as many')
+    if block: _check_filters(item, where, setup, block)
+    return size
+
+# %% ../nbs/08_files.ipynb #13e0732c
+def read(
+    group, # an open HDF5 file or group
+    name:str, # the data set in it, or 'group/data set'
+    kinds:str='biufS', # NumPy's letters for what it may hold; 'SO': texts, also of any length
+)->h5py.Dataset: # not yet in memory
+    "The data set called `name`, or an `InputError` that says what there is instead; nothing is read before it is known to be safe."
+    path, (*folders, name) = group.file.filename, name.split('/')
+    for folder in folders: group = _member(group, folder, path)
+    inside = group.name if group is not None else folders
+    expect(isinstance(group, h5py.Group), f'{path}: {inside} is not there, or a data set: expected a group that has {name!r}')
+    where = path if inside == '/' else f'{path}:{inside}'
+    item = _member(group, name, where)
+    expect(isinstance(item, h5py.Dataset), f'{where}: has no data set {name!r}: found {", ".join(sorted(islice(group, 100))) or "nothing"}')
+    _check_data(item, f'{path}:{inside.rstrip("/")}/{name}', kinds, os.path.getsize(path))
+    return item
+
+def check_contents(
+    file:h5py.File, # open
+):
+    "Raise an `InputError` unless all that is in a file is in it, and as much of it as it says: groups, safe data sets, short attributes."
+    path, size = file.filename, os.path.getsize(file.filename)
+    groups, left, room = [(file, path)], MOST_ITEMS, SMALL + RATIO * size
+    while groups:
+        group, where = groups.pop()
+        for name in group.attrs: attribute(group, name)
+        for name in group:
+            item, place, left = _member(group, name, where), f'{where}{"/" if group != file else ":/"}{name}', left - 1
+            expect(left >= 0 and place.count('/') - path.count('/') <= DEEPEST, f'{where}: has more than {MOST_ITEMS:,} entries, or groups more than {DEEPEST} deep: expected fewer')
+            if isinstance(item, h5py.Group): groups.append((item, place))
+            else:
+                expect(isinstance(item, h5py.Dataset), f'{where}: has no data set {name!r}, but a {type(item).__name__}: expected numbers or texts')
+                room -= _check_data(item, place, 'biufS', size)
+                expect(room >= 0, f'{path}: all that it promises is more than {RATIO} times its size: expected less')
+
+# %% ../nbs/08_files.ipynb #a290b3cc
 DATA, CHECKPOINT, VERSION = 'rnn_captioning data', 'rnn_captioning checkpoint', 1
 
 def open_hdf5(
     path, # the file
     kind:str=None, # `DATA` or `CHECKPOINT`; None: either
 )->h5py.File: # open for reading; close it, or use it in a `with`
-    "Open an HDF5 file of the package; `InputError` if it is missing, unreadable or of another kind."
+    "Open an HDF5 file of the package; `InputError` if it is missing, unreadable, of another kind, or holds what could do harm."
     path = existing_file(path, 'an HDF5 file')
     try: file = h5py.File(path, 'r')
     except OSError as e: raise InputError(f'{path}: is not a readable HDF5 file ({str(e).splitlines()[0]})') from e
-    found, version = str(file.attrs.get('format', 'an HDF5 file of another program')), file.attrs.get('version')
-    right = found == kind or (kind is None and found in (DATA, CHECKPOINT))
-    if right and np.array_equal(version, VERSION): return file
-    file.close()
-    expect(right, f'{path}: is {found!r}: expected {kind or f"{DATA} or {CHECKPOINT}"!r}')
-    raise InputError(f'{path}: is of version {version}: expected {VERSION}; a newer version of the package may read it')
-
-# %% ../nbs/08_files.ipynb #c1da9ef7
-def read(
-    group, # an open HDF5 file or group
-    name:str, # the data set in it
-)->h5py.Dataset: # not yet in memory
-    "The data set called `name`, or an `InputError` that lists what there is instead."
-    expect(isinstance(group, h5py.Group), f'{group.file.filename}: {group.name} is a data set: expected a group that has {name!r}')
-    item = group.get(name)
-    where = f'{group.file.filename}{"" if group.name == "/" else ":" + group.name}'
-    expect(isinstance(item, h5py.Dataset), f'{where}: has no data set {name!r}: found {", ".join(sorted(group)) or "nothing"}')
-    return item
+    try:
+        with reading(path):
+            found, version = str(attribute(file, 'format', 'an HDF5 file of another program')), attribute(file, 'version', None)
+            right = found == kind or (kind is None and found in (DATA, CHECKPOINT))
+            expect(right, f'{path}: is {found!r}: expected {kind or f"{DATA} or {CHECKPOINT}"!r}')
+            expect(np.array_equal(version, VERSION), f'{path}: is of version {version}: expected {VERSION}; a newer version of the package may read it')
+            check_contents(file)
+    except BaseException:
+        file.close()
+        raise
+    return file
 
 # %% ../nbs/08_files.ipynb #1fcc4070
 def to_bytes(texts)->np.ndarray:
     "A list of strings as an array of fixed-length UTF-8."
     return np.array([t.encode() for t in texts], dtype='S') if len(texts) else np.zeros(0, 'S1')
 
+def _long_texts(table, where):
+    "Texts of any length, all of which may claim to be the same long one: so few at a time that memory suffices, and in all no more than the file can hold."
+    size = os.path.getsize(table.file.filename)
+    left, some = size, max(SMALL // size, 1)
+    for i in range(0, len(table), some):
+        for text in table[i:i+some]:
+            left -= len(text)
+            expect(left >= 0, f'{where}: has texts longer than the file: expected each of them once')
+            yield text
+
 def to_texts(
     raw, # a data set of texts
 )->list: # of strings
     "An array of UTF-8 as a list of strings, or an `InputError`."
-    array, where = np.asarray(raw), f'{raw.file.filename}:{raw.name}' if isinstance(raw, h5py.Dataset) else 'texts'
+    array, where = raw if isinstance(raw, h5py.Dataset) else np.asarray(raw), f'{raw.file.filename}:{raw.name}' if isinstance(raw, h5py.Dataset) else 'texts'
     expect(array.ndim == 1 and array.dtype.kind in 'SO', f'{where}: has shape {array.shape} and dtype {array.dtype}: expected a list of texts')
-    try: return [t.decode() for t in array]
+    try: return [t.decode() for t in (_long_texts(array, where) if isinstance(raw, h5py.Dataset) and array.dtype.kind == 'O' else np.asarray(array))]
     except (UnicodeDecodeError, AttributeError) as e: raise InputError(f'{where}: is not text in UTF-8 ({e})') from e
 
 # %% ../nbs/08_files.ipynb #3642f974

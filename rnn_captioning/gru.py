@@ -121,7 +121,7 @@ def gru_forward(
     "Run a GRU over a batch of sequences of one length."
     N, T, _ = x.shape
     h, cache = gru_packed_forward(to_packed(x), h0, Wx, Wh, b, [N] * T)
-    return from_packed(h, N), cache
+    return from_packed(h, N, T), cache
 
 # %% ../nbs/18_gru.ipynb #ee6fc88f
 def gru_backward(
@@ -130,7 +130,7 @@ def gru_backward(
 )->tuple: # dx (N, T, D), dh0 (N, H), dWx (D, 3H), dWh (H, 3H), db (3H,)
     "Send the blame of every state back through time."
     dx, *rest = gru_packed_backward(to_packed(dh), cache)
-    return from_packed(dx, len(dh)), *rest
+    return from_packed(dx, *dh.shape[:2]), *rest
 
 # %% ../nbs/18_gru.ipynb #4c34c30d
 def gru_start(

@@ -135,7 +135,7 @@ def lstm_forward(
     "Run an LSTM over a batch of sequences of one length. Source of the API: CS231n."
     N, T, _ = x.shape
     h, cache = lstm_packed_forward(to_packed(x), h0, Wx, Wh, b, [N] * T)
-    return from_packed(h, N), cache
+    return from_packed(h, N, T), cache
 
 # %% ../nbs/17_lstm.ipynb #ea80576d
 def lstm_backward(
@@ -144,7 +144,7 @@ def lstm_backward(
 )->tuple: # dx (N, T, D), dh0 (N, H), dWx (D, 4H), dWh (H, 4H), db (4H,)
     "Send the blame of every state back through time. Source of the API: CS231n."
     dx, *rest = lstm_packed_backward(to_packed(dh), cache)
-    return from_packed(dx, len(dh)), *rest
+    return from_packed(dx, *dh.shape[:2]), *rest
 
 # %% ../nbs/17_lstm.ipynb #553cca19
 def lstm_start(

@@ -10,7 +10,7 @@ from copy import copy
 from pathlib import Path
 import numpy as np, h5py
 from .data import SPECIAL, write_data
-from .files import InputError, atomic_path, check_features, distinct_output, existing_file, expect, output_folder, read, reading, to_texts
+from .files import InputError, atomic_path, attribute, check_features, distinct_output, existing_file, expect, output_folder, read, reading, to_texts
 
 # %% auto #0
 __all__ = ['TOKENIZER', 'FORMATS', 'tokenize', 'build_vocabulary', 'encode_captions', 'read_captions', 'read_features', 'locate',
@@ -132,8 +132,9 @@ def read_features(
     try: f = h5py.File(path, 'r')
     except OSError as e: raise InputError(f'{path}: is not a readable HDF5 file ({str(e).splitlines()[0]})') from e
     with f, reading(path):
-        features, names = check_features(np.asarray(read(f, 'features')), f'{path}: features'), to_texts(read(f, 'image_names'))
-        encoder = str(f.attrs.get('encoder', f['features'].attrs.get('encoder', f'unknown ({Path(path).name})')))
+        table, names = read(f, 'features'), to_texts(read(f, 'image_names', 'SO'))
+        features = check_features(np.asarray(table), f'{path}: features')
+        encoder = str(attribute(f, 'encoder', None) or attribute(table, 'encoder', f'unknown ({Path(path).name})'))
     expect(len(features) == len(names), f'{path}: {len(features)} features and {len(names)} image_names: expected as many of each')
     twice = [name for name, n in Counter(names).items() if n > 1]
     expect(not twice, f'{path}: {len(twice)} image_names are there twice, such as {twice[0] if twice else ""!r}: expected each once')

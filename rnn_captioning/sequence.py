@@ -25,9 +25,10 @@ def to_packed(
 def from_packed(
     x:np.ndarray, # time first, steps stacked, (T*N, D)
     N:int, # captions in the batch
+    T:int=-1, # steps; needed only where there are no captions
 )->np.ndarray: # batch first, (N, T, D)
     "Undo `to_packed`."
-    return np.ascontiguousarray(x.reshape(-1, N, x.shape[1]).swapaxes(0, 1))
+    return np.ascontiguousarray(x.reshape(T, N, x.shape[1]).swapaxes(0, 1))
 
 # %% ../nbs/03_sequence.ipynb #3db09b27
 def pack(
@@ -101,7 +102,7 @@ def rnn_forward(
     "Run the recurrence over a batch of sequences of one length. Source of the API: CS231n."
     N, T, _ = x.shape
     h, cache = rnn_packed_forward(to_packed(x), h0, Wx, Wh, b, [N] * T)
-    return from_packed(h, N), cache
+    return from_packed(h, N, T), cache
 
 # %% ../nbs/03_sequence.ipynb #d81a3561
 def rnn_backward(
@@ -110,7 +111,7 @@ def rnn_backward(
 )->tuple: # dx (N, T, D), dh0 (N, H), dWx (D, H), dWh (H, H), db (H,)
     "Send the blame of every state back through time. Source of the API: CS231n."
     dx, *rest = rnn_packed_backward(to_packed(dh), cache)
-    return from_packed(dx, len(dh)), *rest
+    return from_packed(dx, *dh.shape[:2]), *rest
 
 # %% ../nbs/03_sequence.ipynb #f4d92d3d
 @dataclass(frozen=True)

@@ -1,11 +1,12 @@
 "Data sets, checkpoints, captions, features and lists that are wrong: one line that names the culprit, before any work, and nothing is lost."
-import csv, json, os, shutil
+import csv, json, os, shutil, zlib
+from pathlib import Path
 import h5py, numpy as np, pytest
 from click.testing import CliRunner
 from rnn_captioning.checkpoint import load_checkpoint
-from rnn_captioning.command_line import main
+from rnn_captioning.command_line import main, plot_captions
 from rnn_captioning.data import open_data, write_data
-from rnn_captioning.files import atomic_path, raises
+from rnn_captioning.files import InputError, atomic_path, raises
 from rnn_captioning.prepare import prepare, read_captions, read_features
 from rnn_captioning.scenes import make_scenes
 from rnn_captioning.training import train
@@ -123,12 +124,12 @@ DATA = [
     case('pictures of no dimension', put('test/pictures', 3), ['test', 'pictures', 'single value']),
     case('index of two dimensions', put('train/image_idxs', lambda a: a[:, None]), ['train', 'image_idxs', 'shape']),
     case('index of text', put('train/image_idxs', lambda a: a.astype('S')), ['train', 'image_idxs', 'whole numbers']),
-    case('features without numbers', put('train/features', h5py.Empty('f4')), ['bad.h5', 'is damaged']),
+    case('features without numbers', put('train/features', h5py.Empty('f4')), ['train/features', 'is empty', 'expected numbers']),
     case('features of no width', everywhere('features', lambda a: a[:, :0]), ['features', '(0,)']),
     case('features beyond float32', everywhere('features', lambda a: a * 1e300), ['features', 'row 0']),
     case('facts not JSON', put('test/facts', lambda a: np.array([b'{'] * 3)), ['test', 'facts', 'JSON']),
     case('pictures of text', put('test/pictures', lambda a: np.array([b'x'] * 3)), ['test', 'pictures']),
-    case('link to nowhere', lambda f: f.__setitem__('more', h5py.SoftLink('/nowhere')), ['bad.h5', 'is damaged']),
+    case('link to nowhere', lambda f: f.__setitem__('more', h5py.SoftLink('/nowhere')), ["no data set 'more'", "a link to '/nowhere'"]),
     case('compressed bytes broken', damage('train/captions'), ['bad.h5', 'is damaged']),
 ]
 
@@ -139,6 +140,153 @@ def test_data_set(tiny, tmp_path, change, says):
         with raises('bad.h5', *says): open_data(path, in_memory)
     fails('train', path, '--out', tmp_path/'out', says=['bad.h5', *says], warned=True)      # old h5py warns of an empty data set
     assert not (tmp_path/'out').exists()
+
+# files that would harm
+
+def stored(key, *arguments, **options):
+    "A change: in the place of a data set, one made with these arguments of `create_dataset`."
+    return lambda f: (f.pop(key, None), f.create_dataset(key, *arguments, **options))
+
+def elsewhere(key, make):
+    "A change: in the place of a data set, what points into another file beside it, which has all that is asked for."
+    def change(f):
+        other, shape, dtype = Path(f.filename).with_name('other.h5'), f[key].shape, f[key].dtype
+        with h5py.File(other, 'w') as o: o['x'] = np.ones(shape, dtype)
+        del f[key]
+        make(f, key, str(other), shape, dtype)
+    return change
+
+def virtual(f, key, other, shape, dtype):
+    layout = h5py.VirtualLayout(shape, dtype)
+    layout[:] = h5py.VirtualSource(other, 'x', shape)
+    f.create_virtual_dataset(key, layout)
+
+def chunk(key, content, shape, **options):
+    "A change: a data set of one block, whose stored bytes are these."
+    def change(f):
+        f.pop(key, None)
+        f.create_dataset(key, shape, chunks=shape, **options).id.write_direct_chunk((0,) * len(shape), content)
+    return change
+
+def attribute_of_texts(f):
+    "Four thousand times the same long text."
+    long = h5py.string_dtype()
+    f.attrs.create('encoder', ['x' * 9] * 4000, dtype=long)
+
+def group_in_itself(f):
+    f.create_group('a/b/c')
+    for place in ('a', 'a/b', 'a/b/c'): f[f'{place}/again'] = f['a']
+
+def many_groups(f):
+    for i in range(300): f.create_group(f'a/{i}')
+    for i in range(300): f[f'a/{i}/b'] = f['a']
+
+def deflated(size): return zlib.compress(bytes(size), 9)
+
+def harmful(key, width):
+    "Changes of any HDF5 file that has a data set `key` of numbers."
+    return [
+        case('link to another file', elsewhere(key, lambda f, key, other, *_: f.__setitem__(key, h5py.ExternalLink(other, '/x'))), ['a link to', 'other.h5']),
+        case('soft link', lambda f: (f.move(key, 'kept'), f.__setitem__(key, h5py.SoftLink('/kept'))), ["a link to '/kept'"]),
+        case('soft link to itself', lambda f: (f.pop(key), f.__setitem__(key, h5py.SoftLink('/' + key))), ['a link to']),
+        case('virtual', elsewhere(key, virtual), ['lies in other files', 'other.h5']),
+        case('virtual, of nothing', lambda f: (f.pop(key), f.create_virtual_dataset(key, h5py.VirtualLayout((5, width), 'f4'))), ['lies in other files']),
+        case('external storage', lambda f: (f.pop(key), f.create_dataset(key, (9, width), 'u1', external=[('/etc/hosts', 0, 9 * width)])), ['lies in other files', '/etc/hosts']),
+        case('references', lambda f: (f.pop(key), f.create_dataset(key, data=np.array([f.ref] * 5, h5py.ref_dtype))), ['dtype object', 'expected']),
+        case('arrays of any length', lambda f: (f.pop(key), f.create_dataset(key, (5,), h5py.vlen_dtype(np.float32))), ['dtype object', 'expected']),
+        case('records', stored(key, data=np.zeros(5, [('a', 'f4'), ('b', 'i4')])), ['dtype', 'expected']),
+        case('shape beyond memory', stored(key, (2**40, width), 'f4', chunks=(2**10, width)), ['which is', '0 are there']),
+        case('shape beyond numbers', stored(key, (2**33, 2**33), 'f4', chunks=(1, 2**10)), ['which is', '0 are there']),
+        case('shape beyond the file', stored(key, (2**36, width), 'f4'), ['which is', 'are there']),
+        case('block beyond memory', stored(key, (5, width), 'f4', chunks=(2**28, 1), maxshape=(None, None)), ['which is']),
+        case('block with a bomb', chunk(key, deflated(2**28), (2**16, 6), compression='gzip'), ['a block unpacks to more than its 1,572,864 bytes']),
+        case('small block with a bomb', chunk(key, deflated(2**28), (5, width), compression='gzip'), ['a block of', 'is kept in']),
+        case('filter twice', lambda f: twice_packed(f, key), ['filters', 'expected at most one each']),
+        case('large block that is no gzip', chunk(key, bytes(70_000), (2**16, 6), compression='gzip'), ['is damaged']),
+    ]
+
+def twice_packed(f, key):
+    del f[key]
+    setup = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    setup.set_chunk((5, 5)); setup.set_deflate(9); setup.set_deflate(9)
+    h5py.h5d.create(f.id, key.encode(), h5py.h5t.IEEE_F32LE, h5py.h5s.create_simple((5, 5)), setup)
+
+WHOLE = [
+    case('group in itself', group_in_itself, ['groups more than 8 deep']),
+    case('groups in groups', many_groups, ['more than 20,000 entries']),
+    case('deep groups', lambda f: f.create_group('/'.join('a' * 99)), ['groups more than 8 deep']),
+    case('promises of many', lambda f: [f.create_dataset(f'more/{i}', (2**22,), 'f4') for i in range(9)], ['all that it promises']),
+    case('one array by many names', lambda f: [f.__setitem__(f'more/{i}', f.require_dataset('big', (2**22,), 'f4')) for i in range(9)], ['all that it promises']),
+    case('attribute of texts', attribute_of_texts, ["attribute 'encoder'", 'expected a text or a number']),
+    case('named type', lambda f: f.__setitem__('type', np.dtype('f4')), ["no data set 'type'"]),
+]
+
+@pytest.mark.parametrize('change, says', harmful('train/features', 33) + WHOLE)
+def test_harmful_data_set(tiny, tmp_path, change, says):
+    path = edited(tiny/'data.h5', tmp_path/'bad.h5', change)
+    for in_memory in (True, False):
+        with raises('bad.h5', *says): open_data(path, in_memory)
+    fails('info', path, says=['bad.h5', *says])
+
+@pytest.mark.parametrize('change, says', harmful('params/Wx', 4) + harmful('solver/loss_history', 4) + WHOLE)
+def test_harmful_checkpoint(tiny, tmp_path, change, says):
+    path = edited(tiny/'checkpoint.h5', tmp_path/'bad.h5', change)
+    with raises('bad.h5', *says): load_checkpoint(path)
+    fails('info', path, says=['bad.h5', *says])
+
+@pytest.mark.parametrize('change, says', [row for row in harmful('features', 4) if row.id != 'soft link to itself'])
+def test_harmful_features(tmp_path, prepared, change, says):
+    with raises('bad.h5', *says): read_features(edited(prepared/'f.h5', tmp_path/'bad.h5', change))
+
+def test_widths_cannot_fill_memory(tiny, tmp_path):
+    "A file of 10,000 weights may not ask for a square of 10,000 by 10,000."
+    def change(f):
+        put('params/W_vocab', np.zeros(10_000, 'f4'))(f)
+        in_json('config', hidden_dim=10_000)(f)
+    path = edited(tiny/'checkpoint.h5', tmp_path/'bad.h5', change)
+    with raises('bad.h5', 'more weights than the file has'): load_checkpoint(path)
+
+def test_names_of_any_length(tmp_path, monkeypatch):
+    "Names as h5py writes them by default are read; one long name that many rows share is not multiplied."
+    names = ['one.jpg', 'zwei.jpg', '三.jpg']
+    with h5py.File(tmp_path/'f.h5', 'w') as f: f['features'], f['image_names'] = np.eye(3, dtype='f4'), names
+    assert read_features(tmp_path/'f.h5')[0] == names
+    monkeypatch.setattr('rnn_captioning.files.SMALL', 1)      # a name at a time
+    assert read_features(tmp_path/'f.h5')[0] == names
+    with h5py.File(tmp_path/'shared.h5', 'w') as f:
+        f['features'], f['image_names'] = np.eye(9, dtype='f4'), ['x' * 9999] + ['y' * 9999] * 8
+        f.flush()
+        place = f['image_names'].id.get_offset()
+    content = (tmp_path/'shared.h5').read_bytes()
+    (tmp_path/'shared.h5').write_bytes(content[:place] + content[place:place+16] * 9 + content[place+9*16:])      # all nine rows refer to the first text
+    monkeypatch.setattr('rnn_captioning.files.os.path.getsize', lambda path: 50_000)
+    with raises('shared.h5', 'texts longer than the file'): read_features(tmp_path/'shared.h5')
+
+def test_nothing_steers_the_terminal(tiny, tmp_path):
+    "What a file says is printed with control characters spelt out, ordinary letters of any language as they are."
+    evil = 'b\x1b]0;owned\x07\u202e\x9b猫'
+    def change(f):
+        put('vocabulary', np.array([evil.encode() if i == 4 else f'{evil}{i}'.encode() if i > 4 else w for i, w in enumerate(f['vocabulary'][()])]))(f)
+        f.attrs['encoder'] = evil
+    data, checkpoint = edited(tiny/'data.h5', tmp_path/'data.h5', change), edited(tiny/'checkpoint.h5', tmp_path/'checkpoint.h5', change)
+    with h5py.File(data, 'r+') as f: put('test/names', np.array([evil.encode() + b'%d' % i for i in range(3)]))(f)
+    spelt, bad = 'b\\u001b]0;owned\\u0007\\u202e\\u009b猫', set('\x1b\x07\u202e\x9b')
+    def run(*arguments):
+        done = CliRunner().invoke(main, [str(a) for a in arguments])
+        assert not bad & set(done.output), done.output
+        return done
+    assert spelt in run('info', data).stdout and spelt in run('info', checkpoint).stdout
+    assert json.loads(run('info', checkpoint, '--json').stdout)['encoder'] == evil
+    done = run('train', data, '--out', tmp_path/'out', '--epochs', 1, '--reward-epochs', 0, '--hidden-dim', 4, '--wordvec-dim', 4)
+    assert done.exit_code == 0 and spelt in done.stdout, done.output
+    assert run('evaluate', checkpoint, data, '--split', 'test').exit_code == 0
+    assert run('evaluate', checkpoint, edited(data, tmp_path/'other.h5', attribute('encoder', 'other'))).exit_code == 2
+    with raises(spelt): raise InputError(f'{evil}')
+
+@pytest.mark.parametrize('text', ['$x^{$', r'$\frac$', '$', '\\', '%s {0} <b>'])
+def test_captions_are_not_formulas(tmp_path, text):
+    plot_captions([text], [text], [text], [None], tmp_path/'captions.png')
+    assert (tmp_path/'captions.png').stat().st_size > 0
 
 def write_bytes(content): return lambda path, good: path.write_bytes(content(good) if callable(content) else content)
 

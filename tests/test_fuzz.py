@@ -1,0 +1,37 @@
+"A small part of what `python tests/fuzz.py` does: some damaged files of each kind."
+import os, sys
+import numpy as np, pytest
+import fuzz
+from rnn_captioning.files import InputError
+
+pytestmark = pytest.mark.skipif(not hasattr(os, 'fork') or not os.path.exists('/proc/self/statm'), reason='needs processes as Linux has them')
+
+@pytest.fixture(scope='module')
+def files(tmp_path_factory): return fuzz.originals(tmp_path_factory.mktemp('originals'))
+
+@pytest.mark.parametrize('kind, count', [('data', 60), ('checkpoint', 40), ('captions', 100)])
+def test_damaged_files(files, kind, count):
+    valid, refused, failures = fuzz.fuzz(kind, count, files=files)
+    assert not failures and valid + refused == count and refused > count // 4 and valid > 0
+
+def test_originals_are_valid(files):
+    for kind, paths in files.items(): assert [fuzz.outcome(kind, path, files) for path in paths] == ['valid'] * len(paths)
+
+def test_damage_is_repeated(files, tmp_path):
+    for kind in fuzz.KINDS:
+        once = [fuzz.spoil(kind, files, n, 0, tmp_path).read_bytes() for n in range(20)]
+        assert once == [fuzz.spoil(kind, files, n, 0, tmp_path).read_bytes() for n in range(20)] and len(set(once)) > 10
+
+@pytest.mark.parametrize('use, says', [
+    (lambda *_: {}['x'], 'KeyError'),
+    (lambda *_: np.zeros(10**10), 'MemoryError'),
+    (lambda *_: bytearray(100 * 2**20), 'filled'),
+    (lambda *_: os.kill(os.getpid(), 9), 'ended the process (status 9)'),
+    (lambda *_: [None for _ in iter(int, 1)], 'more than 2 s'),
+    (lambda path, _: (_ for _ in ()).throw(InputError('no name')), 'does not name the file'),
+], ids=['exception', 'memory asked for', 'memory filled', 'crash', 'hang', 'message'])
+def test_failures_are_seen(files, monkeypatch, use, says):
+    monkeypatch.setitem(fuzz.USE, 'captions', use)
+    for name, least in dict(SECONDS=2, MEGABYTES=64).items(): monkeypatch.setattr(fuzz, name, least)
+    valid, refused, failures = fuzz.fuzz('captions', 2, files=files)
+    assert not refused and [n for n, _ in failures] == [0, 1][:2 - valid] and says in failures[0][1]
