@@ -15,8 +15,9 @@ def through_module(cells):
     "In place of exported code, imports of what it defines: the checks of a notebook meet its own definitions, and `make coverage` asks which lines of the module they reach."
     module = module_of('\n'.join(cell.source for cell in cells))
     if module in (None, '__main__'): return
+    package = 'rnn_captioning' if module == '__init__' else f'rnn_captioning.{module}'
     for cell in cells:
-        if re.search(r'^#\|\s*export', cell.source, re.M) and (found := list(names(cell.source))): cell.source = f'from rnn_captioning.{module} import {", ".join(found)}'
+        if re.search(r'^#\|\s*export', cell.source, re.M) and (found := list(names(cell.source))): cell.source = f'from {package} import {", ".join(found)}'
 
 @pytest.mark.parametrize('path', NBS, ids=lambda p: p.stem)
 def test_notebook(path):
