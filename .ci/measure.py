@@ -198,7 +198,11 @@ def faults(folder):
     training.save_checkpoint, began = timed_save, time.perf_counter()
     training.train(None, folder/'run')
     checkpoint = dict(seconds_each=round(statistics.mean(writes), 4), share=round(sum(writes) / (time.perf_counter() - began), 4), count=len(writes))
-    return dict(kills=kills, fuzz={kind: fuzz.counts(kind, 10_000, report=report) for kind in fuzz.KINDS}, checkpoint=checkpoint)
+    damaged = {}
+    for kind in fuzz.KINDS:
+        valid, refused, failures = fuzz.fuzz(kind, 10_000, progress=lambda number, failures: report(f'{kind}: {number} files, {failures}'))
+        damaged[kind] = dict(files=10_000, valid=valid, refused=refused, failures=len(failures))
+    return dict(kills=kills, fuzz=damaged, checkpoint=checkpoint)
 
 def bench(folder):
     from rnn_captioning.bench import bench

@@ -143,7 +143,8 @@ def told(
     run:dict, # what settings there are
 )->dict: # their values
     "What the run of a checkpoint was told, all of it."
-    saved = LATER | load_run(path)
+    saved = load_run(path)
+    saved |= {name: value for name, value in LATER.items() if name not in saved}
     missing = set(run) - set(saved)
     expect(not missing, f'{path}: its run does not say {", ".join(sorted(missing))}: expected all settings')
     return saved

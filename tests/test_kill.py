@@ -1,9 +1,7 @@
 "Runs that are killed, and resumes in a row: a few of what `python tests/kill.py` does by the hundred."
-import os, sys
+import os
 from pathlib import Path
-import pytest
-sys.path.insert(0, str(Path(__file__).parent))
-import kill
+import kill, pytest
 
 pytestmark = pytest.mark.skipif(os.name == 'nt', reason='signals of Unix')
 
