@@ -112,7 +112,7 @@ KINDS = dict(rnn={}, lstm=dict(cell='lstm'), gru=dict(cell='gru'), attention=dic
 ON_SCENES = dict(rnn={}, lstm={}, gru={}, attention=dict(hidden_dim=128, wordvec_dim=64, model_options=dict(attention_dim=64), learning_rate=4e-3, epochs=8, reward_epochs=0),
                  transformer=dict(hidden_dim=96, model_options=dict(heads=4), learning_rate=4e-3, epochs=12, reward_epochs=0),
                  encoder=dict(hidden_dim=96, model_options=dict(heads=4, encoder_layers=1), learning_rate=4e-3, epochs=12, reward_epochs=0))
-ON_PHOTOS = dict(lstm={}, gru={}, attention=dict(dropout=.2, inner_dropout=.25, label_smoothing=.1),
+ON_PHOTOS = dict(lstm={}, gru={}, attention=dict(hidden_dim=320, dropout=.4, inner_dropout=.3, label_smoothing=.1, average=.998, epochs=10),
                  transformer=dict(hidden_dim=None, wordvec_dim=None, learning_rate=5e-4, label_smoothing=.1, dropout=.4, inner_dropout=.3, average=.998, epochs=14, reward_epochs=3, reward_learning_rate=5e-5))
 
 def timed_run(data, out, **settings):
