@@ -3,9 +3,16 @@ PYTHON ?= .venv/bin/python
 GENERATE = $(PYTHON) -c 'from nbdev.doclinks import nbdev_export; nbdev_export()' && $(PYTHON) .ci/make_readme.py
 NOTEBOOKS ?= nbs/*.ipynb
 
-.PHONY: test docs export run check fuzz measure clean
+.PHONY: test coverage mutants docs export run check fuzz measure clean
 test:     ## every test, notebooks included
 	$(PYTHON) -m pytest
+coverage: ## which lines of the modules the tests run: fails under 95%
+	$(PYTHON) -m coverage erase
+	$(PYTHON) -m coverage run -m pytest
+	$(PYTHON) -m coverage combine -q
+	$(PYTHON) -m coverage report
+mutants:  ## whether the checks notice each of 2,000 small mistakes in the layers: all, or make mutants MODULES=lstm
+	OPENBLAS_NUM_THREADS=1 $(PYTHON) tests/mutate.py $(MODULES)
 docs:     ## the site, into _docs/, and its links checked
 	$(PYTHON) .ci/build_docs.py
 	$(PYTHON) .ci/check_docs.py
@@ -21,4 +28,4 @@ fuzz:     ## ten thousand damaged files of each kind: each is read, or refused i
 measure:  ## what the results notebook shows: all of it, or make measure RESULTS=scenes
 	$(PYTHON) .ci/measure.py $(RESULTS)
 clean:
-	rm -rf _docs _proc build dist *.egg-info .pytest_cache captioner
+	rm -rf _docs _proc build dist *.egg-info .pytest_cache .coverage .coverage.* captioner

@@ -1,6 +1,6 @@
 """Measure what the results notebook shows: python .ci/measure.py [NAME...], each into data/results/NAME.json.
 
-The names are scenes, startup, flickr8k, photos, bench; scenes-MODEL for each of the models rnn, lstm, gru, attention,
+The names are scenes, startup, flickr8k, photos, faults, bench; scenes-MODEL for each of the models rnn, lstm, gru, attention,
 transformer and encoder (a Transformer with one), and flickr8k-MODEL for lstm, gru, attention and transformer. What is measured on photographs needs those of Flickr8k, their captions and split lists, in
 ../shared/flickr8k or in the folder that the environment variable RNN_CAPTIONING_FLICKR8K names. flickr8k and
 flickr8k-transformer also write the captioners that ship. Where RNN_CAPTIONING_RUNS names a folder, data sets and runs
@@ -184,12 +184,32 @@ def photos(folder):
     return dict(one_photo_seconds=round(one, 2), thousand_seconds=seconds, photos_a_second=round(1000 / seconds, 1), peak_megabytes=megabytes,
                 beam5_thousand_seconds=round(statistics.median(beams), 2))
 
+def faults(folder):
+    "Killed runs, resumes in a row, damaged files by the thousand, and what checkpoints cost a training at the defaults."
+    sys.path.insert(0, str(ROOT/'tests'))
+    import fuzz, kill
+    from rnn_captioning import training
+    report, writes, save = lambda text: print(text, file=sys.stderr), [], training.save_checkpoint
+    kills = dict(kill.kill_and_compare(100, report=report), **kill.resume_often(1000, report=report))
+    def timed_save(*arguments, **options):
+        began = time.perf_counter()
+        save(*arguments, **options)
+        writes.append(time.perf_counter() - began)
+    training.save_checkpoint, began = timed_save, time.perf_counter()
+    training.train(None, folder/'run')
+    checkpoint = dict(seconds_each=round(statistics.mean(writes), 4), share=round(sum(writes) / (time.perf_counter() - began), 4), count=len(writes))
+    damaged = {}
+    for kind in fuzz.KINDS:
+        valid, refused, failures = fuzz.fuzz(kind, 10_000, progress=lambda number, failures: report(f'{kind}: {number} files, {failures}'))
+        damaged[kind] = dict(files=10_000, valid=valid, refused=refused, failures=len(failures))
+    return dict(kills=kills, fuzz=damaged, checkpoint=checkpoint)
+
 def bench(folder):
     from rnn_captioning.bench import bench
     return bench(progress=lambda text: print(text, file=sys.stderr), whole_epoch=True)
 
 def main(names):
-    table = {f.__name__: f for f in (scenes, startup, flickr8k, photos, bench)}
+    table = {f.__name__: f for f in (scenes, startup, flickr8k, photos, faults, bench)}
     table |= {f'{name}-{kind}': partial(f, kind) for name, f, kinds in (('scenes', model_scenes, ON_SCENES), ('flickr8k', model_flickr8k, ON_PHOTOS)) for kind in kinds}
     for name in names or table:
         with tempfile.TemporaryDirectory() as folder: found = table[name](Path(folder))

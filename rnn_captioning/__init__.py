@@ -18,7 +18,7 @@ _MODULES = dict(
     transformer='TransformerCaptioner', model='CaptioningRNN Captioner CELLS', optim='sgd sgd_momentum rmsprop adam', solver='CaptioningSolver', decoding='decode beam_search',
     files='InputError', data='load_coco_data sample_coco_minibatch decode_captions open_data write_data', scenes='make_scenes is_true',
     encoder='load_encoder', caption='load PhotoCaptioner', metrics='evaluate score_captions',
-    checkpoint='save_checkpoint load_checkpoint load_solver', training='train', command_line='info',
+    checkpoint='save_checkpoint load_checkpoint load_solver', training='train Interrupted', command_line='info',
 )
 _HOME = {name: module for module, names in _MODULES.items() for name in names.split()}
 

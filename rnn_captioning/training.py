@@ -16,8 +16,9 @@ from .solver import LIKELIHOOD, CaptioningSolver
 from .threads import cores
 
 # %% auto #0
-__all__ = ['LEAST', 'RATES', 'SHARES', 'DEFAULTS', 'SCHEDULE', 'check_settings', 'digest', 'model_options', 'new_captioner',
-           'new_solver', 'Interrupted', 'signals', 'from_time_to_time', 'intact', 'told', 'opened', 'train']
+__all__ = ['LEAST', 'RATES', 'SHARES', 'DEFAULTS', 'SCHEDULE', 'LATER', 'check_settings', 'digest', 'model_options',
+           'new_captioner', 'new_solver', 'Interrupted', 'signals', 'from_time_to_time', 'intact', 'told', 'opened',
+           'train']
 
 # %% ../nbs/24_training.ipynb #daa994b8
 LEAST = dict(epochs=1, reward_epochs=0, batch_size=1, hidden_dim=1, wordvec_dim=1, threads=1, seed=0)
@@ -122,6 +123,8 @@ def from_time_to_time(
     return after_step
 
 # %% ../nbs/24_training.ipynb #d3752a75
+LATER = dict(average=0.)      # settings that a run of an earlier version does not have, as it did without them
+
 def intact(
     path, # of the newest checkpoint
 )->Path: # it, or if it is damaged and an earlier one is not, that
@@ -141,6 +144,7 @@ def told(
 )->dict: # their values
     "What the run of a checkpoint was told, all of it."
     saved = load_run(path)
+    saved |= {name: value for name, value in LATER.items() if name not in saved}
     missing = set(run) - set(saved)
     expect(not missing, f'{path}: its run does not say {", ".join(sorted(missing))}: expected all settings')
     return saved
@@ -203,6 +207,7 @@ def train(
         output_folder(out, 'checkpoint.h5', 'loss.png', 'captions.png')
         if not resume: held.enter_context(sole_user(out))
         if found != path and path.exists(): os.replace(path, path.with_name('checkpoint.damaged.h5'))
+        for half in Path(out).glob(f'.{path.name}.*'): half.unlink()      # of runs that were killed while they wrote
         held.enter_context(signals(asked))
         solver.train()
         if run['reward_epochs'] and solver.objective is LIKELIHOOD and not solver.stop:

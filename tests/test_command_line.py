@@ -4,12 +4,12 @@ from pathlib import Path
 import h5py, numpy as np, pytest
 from click.testing import CliRunner
 from rnn_captioning import metrics
-from rnn_captioning.checkpoint import load_checkpoint
+from rnn_captioning.checkpoint import load_checkpoint, load_run
 from rnn_captioning.command_line import info, main
 from rnn_captioning.data import open_data
 from rnn_captioning.files import sole_user
 from rnn_captioning.scenes import make_scenes
-from rnn_captioning.training import train
+from rnn_captioning.training import LATER, train
 
 SMALL = dict(epochs=1, reward_epochs=0, hidden_dim=4, wordvec_dim=4, batch_size=20)
 OPTIONS = [f'--{name.replace("_", "-")}={value}' for name, value in SMALL.items()]
@@ -199,6 +199,15 @@ def test_resume_keeps_the_settings(tiny, option):
     before = (tiny/'out'/'checkpoint.h5').read_bytes()
     fails('train', tiny/'data.h5', '--out', tiny/'out', '--resume', option, default, says=['--resume', f'leave out {option} ', 'see '])
     assert (tiny/'out'/'checkpoint.h5').read_bytes() == before
+
+def test_resume_of_an_earlier_version(tiny, tmp_path):
+    "What a setting that there was not yet is taken to be, and a checkpoint without a checksum."
+    def older(f):
+        f.attrs['run'] = json.dumps({name: value for name, value in json.loads(f.attrs['run']).items() if name not in LATER})
+        del f.attrs['checksum'], f['solver/params']
+    edited(tiny/'out'/'checkpoint.h5', tmp_path/'checkpoint.h5', older)
+    works('train', '--out', tmp_path, '--resume')
+    assert set(LATER) <= set(load_run(tmp_path/'checkpoint.h5'))
 
 def test_resume_where_the_data_is_gone(tiny, tmp_path):
     shutil.copy(tiny/'data.h5', tmp_path/'moved.h5')

@@ -1,0 +1,29 @@
+"What tests/mutate.py found that no chapter says about the layers, and that a reader would not miss."
+import contextlib, io
+from unittest.mock import patch
+import numpy as np
+from rnn_captioning import temporal_affine
+from rnn_captioning.temporal_affine import softmax_loss_in_place, temporal_softmax_loss
+from rnn_captioning.transformer import encoder_layer_forward, layers_of, memory_forward, transformer_params
+from rnn_captioning.transformer_layers import layer_norm_forward, sinusoids
+
+def test_softmax_loss_in_blocks():
+    rng = np.random.default_rng(0)
+    scores, y, weight = rng.standard_normal((7, 5)), rng.integers(5, size=7), rng.random(7)
+    for smoothing in (0., .1):
+        loss, gradient = softmax_loss_in_place(scores.copy(), y, weight, smoothing)
+        for block in (1, 10, 23):      # scores: less than a row, two rows, four rows and a bit
+            with patch.object(temporal_affine, 'BLOCK', block): again, other = softmax_loss_in_place(scores.copy(), y, weight, smoothing)
+            assert abs(loss - again) < 1e-12 and np.array_equal(gradient, other)
+
+def test_verbose():
+    for verbose in (False, True):
+        with contextlib.redirect_stdout(io.StringIO()) as said: temporal_softmax_loss(np.zeros((2, 3, 4)), np.zeros((2, 3), int), np.ones((2, 3), bool), **dict(verbose=True) if verbose else {})
+        assert said.getvalue() == ('dx_flat:  (6, 4)\n' if verbose else '')
+
+def test_encoder_adds_positions():
+    rng, p = np.random.default_rng(0), transformer_params(2, 5, 4, 0, 3, rng=np.random.default_rng(1), encoder_layers=1)
+    grid = rng.standard_normal((1, 3, 5))
+    x, _ = layer_norm_forward(grid[0] @ p['W_proj'] + p['b_proj'], p['memory_gain'], p['memory_bias'])
+    x, _ = encoder_layer_forward(layers_of(p, 'encoder')[0], x + sinusoids(np.arange(3), 4), 2, 'gelu', (1, 3, np.arange(3)))
+    assert np.allclose(memory_forward(grid, p, 2, 'gelu')[0][0], layer_norm_forward(x, p['encoder_gain'], p['encoder_bias'])[0])

@@ -1,0 +1,13 @@
+"A few of the mistakes of tests/mutate.py, drawn at random: the notebooks' checks notice them. All of them: make mutants."
+import os, subprocess, sys
+from pathlib import Path
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+@pytest.mark.skipif(not hasattr(os, 'fork'), reason='mutants run in forks')
+def test_sample_is_caught():
+    env = {name: value for name, value in os.environ.items() if not name.startswith('COVERAGE')}      # no line counts that only a mutant reaches
+    done = subprocess.run([sys.executable, ROOT/'tests'/'mutate.py', '--sample', '40', '--seed', '231'], capture_output=True, text=True, env=env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1] == '40 mutants: 40 caught, 0 equivalent, 0 survived'
