@@ -278,7 +278,7 @@ def check_contents(
         group, where = groups.pop()
         for name in group.attrs: attribute(group, name)
         for name in group:
-            item, place, left = _member(group, name, where), f'{where}{"/" if group != file else ":/"}{name}', left - 1
+            item, place, left = _member(group, name, where), f'{where}{":/" if where == path else "/"}{name}', left - 1
             expect(left >= 0 and place.count('/') - path.count('/') <= DEEPEST, f'{where}: has more than {MOST_ITEMS:,} entries, or groups more than {DEEPEST} deep: expected fewer')
             if isinstance(item, h5py.Group): groups.append((item, place))
             else:
