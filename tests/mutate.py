@@ -45,7 +45,8 @@ REASONS = {
         transformer_layers.layer_norm_backward: dout @ gain -> dout @ gain.T""",
     'an axis of length one, whose first entry is its last': """
         attention.additive_attention_forward: (weights[:, None] @ values)[:, 0] -> (weights[:, None] @ values)[:, -1]
-        attention.additive_attention_backward: (values @ dcontext[:, :, None])[:, :, 0] -> (values @ dcontext[:, :, None])[:, :, -1]""",
+        attention.additive_attention_backward: (values @ dcontext[:, :, None])[:, :, 0] -> (values @ dcontext[:, :, None])[:, :, -1]
+        transformer.self_attention_step: join_heads(looked)[:, 0] -> join_heads(looked)[:, -1]""",
     'only the shape or the type is asked for, and those of the other are the same': """
         optim._blocks: flat[0] -> flat[1]
         optim._blocks: flat[0] -> flat[-1]
@@ -60,7 +61,8 @@ REASONS = {
         transformer_layers.self_attention_backward: attended[0] -> attended[1]
         transformer_layers.self_attention_backward: attended[0] -> attended[-1]
         transformer_layers.cross_attention_backward: attended[0] -> attended[1]
-        transformer_layers.cross_attention_backward: attended[0] -> attended[-1]""",
+        transformer_layers.cross_attention_backward: attended[0] -> attended[-1]
+        transformer.transformer_step: state['past'][0] -> state['past'][-1]""",
     'how many rows are computed at a time: speed alone': """
         temporal_affine.softmax_loss_in_place: BLOCK // scores.shape[1] -> BLOCK
         temporal_affine.softmax_loss_in_place: BLOCK // scores.shape[1] -> scores.shape[1]

@@ -4,7 +4,7 @@ from unittest.mock import patch
 import numpy as np
 from rnn_captioning import temporal_affine
 from rnn_captioning.temporal_affine import softmax_loss_in_place, temporal_softmax_loss
-from rnn_captioning.transformer import encoder_layer_forward, layers_of, memory_forward, transformer_params
+from rnn_captioning.transformer import cross_attention_step, encoder_layer_forward, layers_of, memory_forward, transformer_forward, transformer_params, transformer_start, transformer_step
 from rnn_captioning.transformer_layers import layer_norm_forward, sinusoids
 
 def test_softmax_loss_in_blocks():
@@ -27,3 +27,22 @@ def test_encoder_adds_positions():
     x, _ = layer_norm_forward(grid[0] @ p['W_proj'] + p['b_proj'], p['memory_gain'], p['memory_bias'])
     x, _ = encoder_layer_forward(layers_of(p, 'encoder')[0], x + sinusoids(np.arange(3), 4), 2, 'gelu', (1, 3, np.arange(3)))
     assert np.allclose(memory_forward(grid, p, 2, 'gelu')[0][0], layer_norm_forward(x, p['encoder_gain'], p['encoder_bias'])[0])
+
+def test_rows_of_one_picture():
+    rng, D, heads, n, K, L = np.random.default_rng(0), 6, 2, 2, 3, 4
+    x, kv, weights = rng.standard_normal((n * K, D)), rng.standard_normal((n, L, 2 * D)), [rng.standard_normal(shape) for shape in ((D, D), D, (D, D), D)]
+    out, looked = cross_attention_step(x, kv, *weights, heads)
+    for i in range(n * K):
+        alone, there = cross_attention_step(x[i:i+1], kv[[i // K]], *weights, heads)
+        assert np.allclose(out[i], alone[0]) and np.allclose(looked[i], there[0])
+    out, looked = cross_attention_step(x[:0], kv[:0], *weights, heads)
+    assert out.shape == (0, D) and looked.shape == (0, heads, L)
+
+def test_steps_of_one_layer():
+    rng = np.random.default_rng(0)
+    p, grid, words = transformer_params(5, 3, 4, 1, 4, rng=rng), rng.standard_normal((2, 3, 3)), np.array([1, 2, 3, 4])
+    state, scores = transformer_start(p, 2, 'gelu', grid), []
+    for now in (words[:2], words[2:]):
+        out, state = transformer_step(p, 2, 'gelu', state, now)
+        scores.append(out)
+    assert np.allclose(np.concatenate(scores), transformer_forward(p, 2, 'gelu', grid, words, [2, 2])[0])
