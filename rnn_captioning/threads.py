@@ -25,7 +25,7 @@ def cores()->int:
 
 # %% ../nbs/06_threads.ipynb #427f4081
 @cache
-def _pool(threads): return ThreadPoolExecutor(threads, thread_name_prefix='rnn_captioning')
+def _pool(threads, process): return ThreadPoolExecutor(threads, thread_name_prefix='rnn_captioning')
 
 @cache
 def _blas(): return ThreadpoolController().select(user_api='blas')
@@ -37,7 +37,7 @@ def in_threads(
     "Call a function for several items at once, BLAS using one core for each."
     items = list(items)
     if len(items) < 2: return [f(item) for item in items]
-    with _blas().limit(limits=1): return list(_pool(len(items)).map(f, items))
+    with _blas().limit(limits=1): return list(_pool(len(items), os.getpid()).map(f, items))      # threads do not outlive a fork: a child needs its own
 
 # %% ../nbs/06_threads.ipynb #cc31a895
 LEAST = 8      # captions in a shard: products with fewer rows than that spend their time fetching the weights

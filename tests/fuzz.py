@@ -41,7 +41,7 @@ def _make(folder):
     names = [f'p{i}.jpg' for i in range(10)]
     make_scenes(folder/'data.h5', train=6, val=2, test=2)
     for model, options in dict(rnn=dict(cell='gru', wordvec_dim=4), attention=dict(wordvec_dim=4, average=.9), transformer=dict(model_options=dict(layers=1, heads=2, encoder_layers=1))).items():
-        try: train(folder/'data.h5', folder/model, model=model, epochs=2, reward_epochs=0, hidden_dim=4, batch_size=20, callbacks=[_stop], **options)
+        try: train(folder/'data.h5', folder/model, model=model, epochs=2, reward_epochs=0, hidden_dim=4, batch_size=20, threads=1, callbacks=[_stop], **options)
         except _Stop: pass
         if model != 'rnn':      # without it, what the checksum would find is found by the rest
             with h5py.File(folder/model/'checkpoint.h5', 'r+') as f: del f.attrs['checksum']
