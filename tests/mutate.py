@@ -260,7 +260,8 @@ def run_notebook(check, chosen=None, each=None, report=lambda *_: None):
             if not each: raise
         else:
             signal.setitimer(signal.ITIMER_PROF, 0)
-            report(k, None, '', time.process_time() - start)
+            seconds = time.process_time() - start
+            report(k, 'OutOfTime' if each and seconds > 2 * each else None, '', seconds)      # the signal may come where exceptions are ignored
 
 def run_layers():
     "The functions of tests/test_layers.py."
@@ -297,7 +298,7 @@ def forked(job, seconds):
     os.waitpid(pid, 0)
     return json.loads(text) if text else None
 
-EACH = .5, 4.      # seconds: a cell that takes longer is left out; what the quick cells let pass, all of them are asked about
+EACH = .2, 4.      # seconds: a cell that takes longer is left out; what the quick cells let pass, all of them are asked about
 
 def choose(check, each):
     "The cells of a notebook that pass by themselves, unmutated, with their seconds; and those left out, with the reason."
@@ -319,7 +320,7 @@ def choose(check, each):
         assert log is not None, f'{check} dies'
         bad = {k: f'{kind}: {text}'[:90] for k, kind, text, _ in log if kind}
         left_out |= bad
-        if chosen is not None and not bad: return {k: seconds for k, _, _, seconds in log}, left_out
+        if not bad: return {k: seconds for k, _, _, seconds in log}, left_out
         chosen = [k for k, *_ in log if k not in bad]
 
 def attempt(mutant, check, chosen):
