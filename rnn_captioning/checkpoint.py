@@ -8,7 +8,7 @@ import hashlib, json, math
 import numpy as np, h5py
 from .attention import AttentionCaptioner
 from .data import check_match
-from .files import CHECKPOINT, InputError, atomic_path, expect, open_hdf5, read, reading, to_bytes, to_texts
+from .files import CHECKPOINT, VERSION, InputError, atomic_path, attribute, expect, open_hdf5, read, reading, to_bytes, to_texts, write_attributes
 from .model import CaptioningRNN
 from .reward import CIDER
 from .solver import LIKELIHOOD, CaptioningSolver
@@ -36,8 +36,8 @@ SOLVER_OPTIONS = 'optim_config', 'lr_decay', 'batch_size', 'num_epochs', 'seed',
 # %% ../nbs/14_checkpoint.ipynb #9f7d2391
 def _write_solver(group, solver):
     options = {name: getattr(solver, name) for name in SOLVER_OPTIONS}
-    group.attrs['options'] = json.dumps({**options, 'update_rule': solver.update_rule.__name__, 'objective': solver.objective.name})
-    for name in SOLVER_NUMBERS: group.attrs[name] = getattr(solver, name)
+    options = json.dumps({**options, 'update_rule': solver.update_rule.__name__, 'objective': solver.objective.name})
+    write_attributes(group, options=options, **{name: getattr(solver, name) for name in SOLVER_NUMBERS})
     for name in SOLVER_LISTS: group[name] = np.array(getattr(solver, name), np.float64)
     for kind, weights in [('params', solver.model.params), *((kind, getattr(solver, kind)) for kind in SOLVER_WEIGHTS)]:
         for name, w in weights.items(): group[f'{kind}/{name}'] = w
@@ -52,7 +52,7 @@ def checksum(
     h = hashlib.blake2b(digest_size=16)
     def add(name, item):
         for key in sorted(item.attrs):
-            if (name, key) != ('/', 'checksum'): h.update(f'{name}@{key}={item.attrs[key]!r}'.encode())
+            if (name, key) != ('/', 'checksum'): h.update(f'{name}@{key} '.encode() + np.asarray(item.attrs[key]).tobytes())
         if not isinstance(item, h5py.Dataset): return
         item = read(f, name)
         h.update(f'{name} {item.shape} {item.dtype.str}'.encode())
@@ -66,7 +66,7 @@ def check_content(
     f, # an open checkpoint
 ):
     "Raise an `InputError` if the content is not what was saved. A file without a checksum passes."
-    saved = f.attrs.get('checksum')
+    saved = attribute(f, 'checksum', None)
     expect(saved is None or str(saved) == checksum(f), f'is damaged: its content has changed since it was written (checksum {saved}): expected an intact checkpoint')
 
 def damage(
@@ -89,9 +89,8 @@ def save_checkpoint(
 ):
     "Write a checkpoint."
     with atomic_path(path, keep) as beside, h5py.File(beside, 'w') as f:
-        f.attrs['format'], f.attrs['version'], f.attrs['encoder'] = CHECKPOINT, 1, encoder
-        f.attrs['model'], f.attrs['config'] = type(model).__name__, json.dumps({**model.config, 'dtype': np.dtype(model.dtype).name})
-        f.attrs['run'] = json.dumps(run or {})
+        config = json.dumps({**model.config, 'dtype': np.dtype(model.dtype).name})
+        write_attributes(f, format=CHECKPOINT, version=VERSION, encoder=encoder, model=type(model).__name__, config=config, run=json.dumps(run or {}))
         words = sorted(model.word_to_idx, key=model.word_to_idx.get)
         f['vocabulary'] = to_bytes(words)
         rounded = {} if digits is None else dict(scaleoffset=digits)
@@ -99,15 +98,15 @@ def save_checkpoint(
         for name, w in best.items(): f.create_dataset(f'params/{name}', data=w, **(rounded if w.size else {}))
         if model.feature_mean is not None: f['features/mean'], f['features/scale'] = model.feature_mean, model.feature_scale
         if solver is not None: _write_solver(f.create_group('solver'), solver)
-        f.attrs['checksum'] = checksum(f)
+        write_attributes(f, checksum=checksum(f))
 
 # %% ../nbs/14_checkpoint.ipynb #739efccf
 def read_json(
-    attributes, # of an HDF5 file or group
-    name:str, # of the attribute
+    item, # an open HDF5 file or group
+    name:str, # of its attribute
 )->dict: # what is in it
     "A dict that is kept as JSON."
-    try: found = json.loads(str(attributes.get(name, '')) or 'null')
+    try: found = json.loads(str(attribute(item, name)) or 'null')
     except ValueError as e: raise InputError(f'attribute {name!r} is not JSON ({e}): expected settings by name') from e
     expect(isinstance(found, dict), f'attribute {name!r} is {str(found)[:60]}: expected settings by name, as JSON')
     return found
@@ -136,7 +135,7 @@ def load_checkpoint(
 ): # the captioner, its attribute `encoder` as saved
     "The captioner of a checkpoint."
     with reading(path), open_hdf5(path, CHECKPOINT) as f:
-        kind, config, words = str(f.attrs.get('model')), read_json(f.attrs, 'config'), to_texts(read(f, 'vocabulary'))
+        kind, config, words = str(attribute(f, 'model')), read_json(f, 'config'), to_texts(read(f, 'vocabulary'))
         expect(kind in CLASSES, f'holds a {kind!r}: expected {" or ".join(CLASSES)}')
         expect(config.get('dtype') in ('float32', 'float64', 'float16'), f'config has dtype {config.get("dtype")!r}: expected float32 or float64')
         expect(len(set(words)) == len(words), 'vocabulary has words twice')
@@ -146,7 +145,7 @@ def load_checkpoint(
         model = CLASSES[kind]({w: i for i, w in enumerate(words)}, **{**config, 'dtype': np.dtype(config['dtype']).type}, rng=_Room(total + 2**22))
         for name, w in model.params.items(): model.params[name] = read_weights(f['params'], name, w.shape, w.dtype)
         if 'features' in f: model.feature_mean, model.feature_scale = (read_weights(f['features'], k, (model.input_dim,), model.dtype) for k in ('mean', 'scale'))
-        model.encoder = str(f.attrs.get('encoder', ''))
+        model.encoder = str(attribute(f, 'encoder'))
         if intact: check_content(f)
     return model
 
@@ -172,10 +171,10 @@ def load_solver(
         expect('solver' in f, f'{path}: was saved for captioning only: expected a checkpoint of an unfinished training')
         data = check_match(model, data)
         group = f['solver']
-        saved = read_json(group.attrs, 'options')
+        saved = read_json(group, 'options')
         expect(saved.get('objective') in OBJECTIVES, f'{path}: was trained for {saved.get("objective")!r}: expected {" or ".join(OBJECTIVES)}')
         solver = CaptioningSolver(model, data, **{**saved, 'objective': OBJECTIVES[saved['objective']], **options})
-        for name in SOLVER_NUMBERS: setattr(solver, name, group.attrs[name].item())
+        for name in SOLVER_NUMBERS: setattr(solver, name, attribute(group, name, None).item())
         expect(isinstance(solver.epoch, int) and isinstance(solver.step, int), f'solver is at epoch {solver.epoch!r} and step {solver.step!r}: expected whole numbers')
         expect(0 <= solver.epoch and 0 <= solver.step <= solver.steps, f'solver is at epoch {solver.epoch} and step {solver.step}: expected a step of 0 to {solver.steps}')
         for name in SOLVER_LISTS: setattr(solver, name, _read_history(group, name))
@@ -191,4 +190,4 @@ def load_run(
     path, # a file of `save_checkpoint`
 )->dict: # as it was saved; empty where nothing was
     "What the run of a checkpoint was told."
-    with reading(path), open_hdf5(path, CHECKPOINT) as f: return read_json(f.attrs, 'run')
+    with reading(path), open_hdf5(path, CHECKPOINT) as f: return read_json(f, 'run')

@@ -272,13 +272,13 @@ def info(
 )->dict: # what it holds
     "What a file of the package holds."
     from rnn_captioning.data import open_data
-    from rnn_captioning.files import CHECKPOINT, open_hdf5, to_texts, read, reading
+    from rnn_captioning.files import CHECKPOINT, attribute, open_hdf5, to_texts, read, reading
     from rnn_captioning.checkpoint import read_json
     with reading(path), open_hdf5(path) as f:
-        found = dict(file=str(path), format=str(f.attrs['format']), encoder=str(f.attrs.get('encoder', '')), vocabulary=len(to_texts(read(f, 'vocabulary'))))
+        found = dict(file=str(path), format=attribute(f, 'format'), encoder=str(attribute(f, 'encoder')), vocabulary=len(to_texts(read(f, 'vocabulary'))))
         if found['format'] == CHECKPOINT:
-            found |= dict(model=str(f.attrs['model']), **read_json(f.attrs, 'config'), parameters=sum(w.size for w in f['params'].values()))
-            if 'solver' in f: found |= dict(epoch=int(f['solver'].attrs['epoch']), step=int(f['solver'].attrs['step']), best_val_loss=_finite(f['solver'].attrs['best_val_loss']))
+            found |= dict(model=str(attribute(f, 'model')), **read_json(f, 'config'), parameters=sum(w.size for w in f['params'].values()))
+            if 'solver' in f: found |= dict(epoch=int(attribute(f['solver'], 'epoch')), step=int(attribute(f['solver'], 'step')), best_val_loss=_finite(attribute(f['solver'], 'best_val_loss')))
             return found
     data = open_data(path, in_memory=False)
     for s in data.splits: found[s] = dict(images=len(data[f'{s}_features']), captions=len(data[f'{s}_captions']), features=list(data[f'{s}_features'].shape[1:]))

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 import numpy as np, h5py
-from .files import (DATA, InputError, atomic_path, check_captions, check_contents, check_features, distinct_output, expect, open_hdf5, read,
-                                  reading, to_bytes, to_texts)
+from .files import (DATA, VERSION, InputError, atomic_path, attribute, check_captions, check_contents, check_features, distinct_output, expect,
+                                  open_hdf5, read, reading, to_bytes, to_texts, write_attributes)
 
 # %% auto #0
 __all__ = ['SPECIAL', 'PER_CAPTION', 'GRIDS', 'REQUIRED', 'WIDE', 'LARGE', 'decode_captions', 'caption_texts', 'check_splits',
@@ -210,7 +210,7 @@ def write_data(
         for key in REQUIRED: expect(key in arrays, f'{path}: split {name!r} has no {key!r}')
     check_splits(path, splits, len(vocabulary))
     with atomic_path(path) as beside, h5py.File(beside, 'w') as f:
-        f.attrs['format'], f.attrs['version'], f.attrs['encoder'], f.attrs['images'] = DATA, 1, encoder, images
+        write_attributes(f, format=DATA, version=VERSION, encoder=encoder, images=images)
         f['vocabulary'] = to_bytes(vocabulary)
         for name, arrays in splits.items():
             for key, value in arrays.items():
@@ -273,7 +273,7 @@ def open_data(
         if in_memory is None: in_memory = sum(read(f[split], key).nbytes for split in names for key in ('captions', 'features', *GRIDS) if key in f[split] or key not in GRIDS) < LARGE
         splits = {split: _read_split(f[split], in_memory) for split in names}
         check_splits(path, splits, len(vocabulary))
-        encoder, images = (str(f.attrs.get(key, '')) for key in ('encoder', 'images'))
+        encoder, images = (str(attribute(f, key)) for key in ('encoder', 'images'))
         if not in_memory: closing.pop_all()
     arrays = dict(idx_to_word=vocabulary, word_to_idx={w: i for i, w in enumerate(vocabulary)})
     for split, parts in splits.items(): arrays |= {f'{split}_{"urls" if key == "names" else key}': value for key, value in parts.items()}

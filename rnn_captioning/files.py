@@ -13,8 +13,8 @@ import numpy as np, h5py
 # %% auto #0
 __all__ = ['SMALL', 'RATIO', 'MOST_ITEMS', 'DEEPEST', 'FILTERS', 'DATA', 'CHECKPOINT', 'VERSION', 'printable', 'InputError',
            'expect', 'raises', 'check_features', 'check_captions', 'kind_of', 'existing_file', 'reading', 'earlier',
-           'atomic_path', 'output_folder', 'distinct_output', 'sole_user', 'attribute', 'read', 'check_contents',
-           'open_hdf5', 'to_bytes', 'to_texts', 'shipped']
+           'atomic_path', 'output_folder', 'distinct_output', 'sole_user', 'write_attributes', 'attribute', 'read',
+           'check_contents', 'open_hdf5', 'to_bytes', 'to_texts', 'shipped']
 
 # %% ../nbs/08_files.ipynb #51a5105d
 def printable(
@@ -204,17 +204,27 @@ def sole_user(
 SMALL, RATIO, MOST_ITEMS, DEEPEST = 2**26, 200, 20_000, 8      # bytes that are always granted; bytes for each byte of the file; entries; folders within folders
 FILTERS = {1: 'gzip', 2: 'shuffle', 3: 'fletcher32', 6: 'scaleoffset', 32000: 'lzf'}      # by HDF5's number
 
+def write_attributes(
+    item, # an open HDF5 file, group or data set
+    **values, # texts and numbers by name
+):
+    "Write attributes, texts as UTF-8 of fixed length."
+    for name, value in values.items(): item.attrs[name] = np.array(value.encode(), f'S{max(len(value.encode()), 1)}') if isinstance(value, str) else value
+
 def attribute(
     item, # an open HDF5 file, group or data set
     name:str, # of the attribute
     default='', # where there is none
+    kinds:str='biufS', # NumPy's letters for what it may be; with 'O', also a text of any length
 ): # its value
     "An attribute; `InputError` where it is neither a text nor a few numbers."
     if name not in item.attrs: return default
-    kind = item.attrs.get_id(name)
-    size, one_text = math.prod(kind.shape or ()) * kind.dtype.itemsize, kind.shape == () and h5py.check_string_dtype(kind.dtype)
-    expect(one_text or (kind.dtype.kind in 'biufS' and size <= 2**20), f'{item.file.filename}: attribute {name!r} has shape {kind.shape} and dtype {kind.dtype}: expected a text or a number')
-    return item.attrs[name]
+    kind, where = item.attrs.get_id(name), f'{item.file.filename}: attribute {name!r}'
+    small = kind.shape == () and h5py.check_string_dtype(kind.dtype) if kind.dtype.kind == 'O' else math.prod(kind.shape or ()) * kind.dtype.itemsize <= 2**20
+    expect(kind.dtype.kind in kinds and small and kind.get_storage_size(), f'{where} has shape {kind.shape} and dtype {kind.dtype}: expected a text of fixed length or a number')
+    value = item.attrs[name]
+    try: return value.decode() if isinstance(value, bytes) else value
+    except UnicodeDecodeError as e: raise InputError(f'{where} is not text in UTF-8 ({e})') from e
 
 def _member(group, name, where):
     "What lies in a group under a name; a link that might lead elsewhere is not followed. None: nothing."

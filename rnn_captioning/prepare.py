@@ -134,7 +134,7 @@ def read_features(
     with f, reading(path):
         table, names = read(f, 'features'), to_texts(read(f, 'image_names', 'SO'))
         features = check_features(np.asarray(table), f'{path}: features')
-        encoder = str(attribute(f, 'encoder', None) or attribute(table, 'encoder', f'unknown ({Path(path).name})'))
+        encoder = str(attribute(f, 'encoder', None, 'SO') or attribute(table, 'encoder', f'unknown ({Path(path).name})', 'SO'))
     expect(len(features) == len(names), f'{path}: {len(features)} features and {len(names)} image_names: expected as many of each')
     twice = [name for name, n in Counter(names).items() if n > 1]
     expect(not twice, f'{path}: {len(twice)} image_names are there twice, such as {twice[0] if twice else ""!r}: expected each once')

@@ -9,7 +9,7 @@ for name in ('OPENBLAS_NUM_THREADS', 'OMP_NUM_THREADS', 'MKL_NUM_THREADS'): os.e
 import h5py, numpy as np
 from rnn_captioning.checkpoint import load_checkpoint, load_run, load_solver
 from rnn_captioning.data import caption_texts, minibatch, open_data
-from rnn_captioning.files import InputError
+from rnn_captioning.files import InputError, write_attributes
 from rnn_captioning.prepare import build_vocabulary, encode_captions, read_captions
 from rnn_captioning.scenes import make_scenes
 from rnn_captioning.solver import train_step
@@ -135,13 +135,15 @@ def spoil_attribute(f, rng):
     value = item.attrs[name]
     how = rng.integers(6)
     if how == 0: del item.attrs[name]
-    elif how <= 3 and isinstance(value, str) and value.startswith('{'): item.attrs[name] = spoil_json(value, rng)
+    elif how <= 3 and isinstance(value, bytes) and value.startswith(b'{'): write_attributes(item, **{name: spoil_json(value, rng)})
     elif how == 4:
         del item.attrs[name]
         item.attrs[name + 'x'] = value
     else:
         new = strange(rng)
-        try: item.attrs[name] = new
+        try:
+            if rng.random() < .8: write_attributes(item, **{name: new})
+            else: item.attrs[name] = new      # a text of any length among them
         except (TypeError, ValueError, OverflowError, RuntimeError, OSError): item.attrs[name] = json.dumps(new)
 
 def spoil_link(f, rng):
@@ -257,7 +259,13 @@ def outcome(kind, path, files):
 
 # in other processes, which may die
 
-def _peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def peak_memory(anew=False):
+    "The most memory that this process has filled, in MB: ever, or, where the system can forget it, since it was asked for `anew`."
+    if anew:
+        try: Path('/proc/self/clear_refs').write_text('5')
+        except OSError: pass
+    status = dict(line.split(':') for line in Path('/proc/self/status').read_text().splitlines())
+    return int(status['VmHWM'].split()[0]) / 1024 if 'VmHWM' in status else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 def _child(kind, numbers, seed, files, folder, out):
     "Try cases one after the other, and say of each that it begins and how it ends."
@@ -268,8 +276,8 @@ def _child(kind, numbers, seed, files, folder, out):
     for number in numbers:
         os.write(out, f'{number} begins\n'.encode())
         path = spoil(kind, files, number, seed, folder)
-        before, answer = _peak(), outcome(kind, path, files)
-        if _peak() - before > MEGABYTES: answer = f'filled {_peak() - before:,.0f} MB ({answer})'
+        before, answer = peak_memory(anew=True), outcome(kind, path, files)
+        if peak_memory() - before > MEGABYTES: answer = f'filled {peak_memory() - before:,.0f} MB ({answer})'
         os.write(out, f'{number} {answer}\n'.encode())
         path.unlink(missing_ok=True)
     os._exit(0)

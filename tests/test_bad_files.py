@@ -6,7 +6,7 @@ from click.testing import CliRunner
 from rnn_captioning.checkpoint import load_checkpoint
 from rnn_captioning.command_line import main, plot_captions
 from rnn_captioning.data import open_data, write_data
-from rnn_captioning.files import InputError, atomic_path, raises
+from rnn_captioning.files import InputError, atomic_path, raises, write_attributes
 from rnn_captioning.prepare import prepare, read_captions, read_features
 from rnn_captioning.scenes import make_scenes
 from rnn_captioning.training import train
@@ -49,13 +49,13 @@ def at(place, value, convert=np.copy):
         return array
     return change
 def group(key): return lambda f: (f.pop(key), f.create_group(key))
-def attribute(name, value, key='/'): return lambda f: f[key].attrs.__setitem__(name, value)
+def attribute(name, value, key='/'): return lambda f: write_attributes(f[key], **{name: value})
 def no_attribute(name, key='/'): return lambda f: f[key].attrs.__delitem__(name)
 def in_json(name, key='/', **values):
     "A change of some entries of a JSON attribute; None removes one."
     def change(f):
         found = {k: v for k, v in {**json.loads(f[key].attrs[name]), **values}.items() if v is not None or k not in values}
-        f[key].attrs[name] = json.dumps(found)
+        write_attributes(f[key], **{name: json.dumps(found)})
     return change
 def everywhere(key, value): return lambda f: [put(f'{split}/{key}', value)(f) for split in ('train', 'val', 'test')]
 def damage(key):
@@ -267,7 +267,7 @@ def test_nothing_steers_the_terminal(tiny, tmp_path):
     evil = 'b\x1b]0;owned\x07\u202e\x9b猫'
     def change(f):
         put('vocabulary', np.array([evil.encode() if i == 4 else f'{evil}{i}'.encode() if i > 4 else w for i, w in enumerate(f['vocabulary'][()])]))(f)
-        f.attrs['encoder'] = evil
+        write_attributes(f, encoder=evil)
         f.attrs.pop('checksum', None)
     data, checkpoint = edited(tiny/'data.h5', tmp_path/'data.h5', change), edited(tiny/'checkpoint.h5', tmp_path/'checkpoint.h5', change)
     with h5py.File(data, 'r+') as f: put('test/names', np.array([evil.encode() + b'%d' % i for i in range(3)]))(f)

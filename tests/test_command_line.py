@@ -7,7 +7,7 @@ from rnn_captioning import metrics
 from rnn_captioning.checkpoint import load_checkpoint, load_run
 from rnn_captioning.command_line import info, main
 from rnn_captioning.data import open_data
-from rnn_captioning.files import sole_user
+from rnn_captioning.files import sole_user, write_attributes
 from rnn_captioning.scenes import make_scenes
 from rnn_captioning.training import LATER, train
 
@@ -83,7 +83,7 @@ def test_train_leaves_and_prints(tiny):
     case('without pictures', lambda f: None, 'test'),
     case('without test', lambda f: f.pop('test'), 'val'),
     case('without test and val', lambda f: [f.pop(split) for split in ('test', 'val')], 'train'),
-    case('with photographs that are gone', lambda f: f.attrs.__setitem__('images', 'no such folder'), 'test'),
+    case('with photographs that are gone', lambda f: write_attributes(f, images='no such folder'), 'test'),
     case('with half precision features', lambda f: [f.__setitem__(f'{s}/features', f[s].pop('features')[()].astype('f2')) for s in ('train', 'val', 'test')], 'test'),
 ])
 def test_train_on_less(tiny, tmp_path, change, split):
@@ -105,7 +105,7 @@ def contents(path):
     "Everything in an HDF5 file, as bytes."
     found = {}
     def visit(name, item):
-        for key, value in item.attrs.items(): found[f'{name}@{key}'] = np.asarray(value).tobytes() if not isinstance(value, str) else value
+        for key, value in item.attrs.items(): found[f'{name}@{key}'] = np.asarray(value).tobytes()
         if isinstance(item, h5py.Dataset): found[name] = (str(item.dtype), item.shape, item[()].tobytes())
     with h5py.File(path) as f:
         visit('/', f)
@@ -203,7 +203,7 @@ def test_resume_keeps_the_settings(tiny, option):
 def test_resume_of_an_earlier_version(tiny, tmp_path):
     "What a setting that there was not yet is taken to be, and a checkpoint without a checksum."
     def older(f):
-        f.attrs['run'] = json.dumps({name: value for name, value in json.loads(f.attrs['run']).items() if name not in LATER})
+        write_attributes(f, run=json.dumps({name: value for name, value in json.loads(f.attrs['run']).items() if name not in LATER}))
         del f.attrs['checksum'], f['solver/params']
     edited(tiny/'out'/'checkpoint.h5', tmp_path/'checkpoint.h5', older)
     works('train', '--out', tmp_path, '--resume')
