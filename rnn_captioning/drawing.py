@@ -4,10 +4,10 @@
 
 # %% ../nbs/91_drawing.ipynb #49a5041f
 from __future__ import annotations
-import html, json
+import csv, html, io, json
 
 # %% auto #0
-__all__ = ['KINDS', 'ARROWS', 'Diagram', 'Interactive']
+__all__ = ['KINDS', 'ARROWS', 'Diagram', 'Interactive', 'inline', 'unfold']
 
 # %% ../nbs/91_drawing.ipynb #bc01055e
 KINDS = { # kind: (fill, edge)
@@ -94,3 +94,21 @@ class Interactive:
 </figure>'''
         wide = spec if 'concat' in spec or 'width' in spec else {**spec, 'width': 560}      # JupyterLab has no column to fill
         return {'application/vnd.vegalite.v5+json': wide, 'text/html': page, 'text/plain': self.alt}
+
+# %% ../nbs/91_drawing.ipynb #c4f2ff15
+def inline(
+    rows:list, # dicts of the same keys; values are words, numbers, or lists of numbers
+)->dict: # what a specification has as `data`
+    "The data of a chart, as comma-separated text in it."
+    show = lambda value: ' '.join(map(show, value)) if isinstance(value, list) else value if isinstance(value, str) else f'{value:.6g}'
+    text, parse = io.StringIO(), {name: 'string' if isinstance(value, (str, list)) else 'number' for name, value in rows[0].items()}
+    csv.writer(text, lineterminator='\n').writerows([list(parse), *([show(row[name]) for name in parse] for row in rows)])
+    return dict(values=text.getvalue().strip(), format=dict(type='csv', parse=parse))
+
+def unfold(
+    values:str, # the field that holds the lists
+    place:str, # what to call the place of each number
+)->list: # entries for the `transform` of a specification
+    "Make rows of the numbers in a list."
+    return [{'calculate': f"split(datum['{values}'], ' ')", 'as': values}, {'calculate': f"sequence(length(datum['{values}']))", 'as': place},
+            {'flatten': [values, place]}, {'calculate': f"toNumber(datum['{values}'])", 'as': values}]
