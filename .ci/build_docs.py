@@ -8,6 +8,7 @@ import yaml
 from nbdev import doclinks
 from nbdev.quarto import refresh_quarto_yml
 from nbdev.serve import proc_nbs
+from interactive import add_interactive, as_markdown
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK, OUT, TOOLS = ROOT/'_proc', ROOT/'_docs', ROOT/'.ci'/'node_modules'
@@ -29,7 +30,9 @@ def prepare():
     refresh_quarto_yml()
     doclinks._build_modidx()
     proc_nbs(n_workers=2)
-    for path in WORK.glob('*.ipynb'): plain_signatures(path)
+    for path in WORK.glob('*.ipynb'):
+        plain_signatures(path)
+        as_markdown(path)
     return WORK/yaml.safe_load((WORK/'nbdev.yml').read_text())['project']['output-dir']
 
 def plain_signatures(path):
@@ -90,6 +93,7 @@ def main():
     site = prepare()
     if shutil.which('quarto'): subprocess.run(['quarto', 'render', '--no-cache'], cwd=WORK, check=True)
     else: with_smalldocs(site)
+    add_interactive(site)
     shutil.rmtree(OUT, ignore_errors=True)
     shutil.move(site, OUT)
     shutil.rmtree(WORK)
