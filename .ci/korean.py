@@ -19,7 +19,8 @@ CAPTION = re.compile(r'^#\|\s*(fig-cap|fig-alt|tbl-cap|code-summary):[ \t]*(.*)$
 TODO = 'todo'       # in place of the hash: not translated yet
 FENCE = re.compile(r'^(```|~~~).*?^\1[ \t]*$', re.M | re.S)
 DISPLAY, INLINE, CODE = re.compile(r'\$\$(.+?)\$\$', re.S), re.compile(r'\$([^$\n]+)\$'), re.compile(r'`([^`\n]+)`')
-LINK, HEADING, HANGUL = re.compile(r'\]\(([^)\s]+)\)'), re.compile(r'^(#+)[ \t]+(.*?)[ \t]*$', re.M), re.compile('[가-힣]')
+LINK, HEADING, TAG = re.compile(r'\]\(([^)\s]+)\)'), re.compile(r'^(#+)[ \t]+(.*?)[ \t]*$', re.M), re.compile(r'</?[a-z][^>]*>')
+HANGUL = re.compile('[가-힣]')
 UNCLOSED = re.compile(r'\S*[^\s\w*(\[“‘]\*+(?=[가-힣])')
 
 # ---- the notebook and its counterpart
@@ -86,7 +87,7 @@ def features(text):
     return {'code blocks': fences, 'displayed formulas': [' '.join(f.split()) for f in DISPLAY.findall(body)],
             'formulas': Counter(INLINE.findall(without(body, DISPLAY))), 'code spans': Counter(CODE.findall(without(body, DISPLAY, INLINE))),
             "links' targets": Counter(LINK.findall(without(body, DISPLAY, INLINE))), 'references to equations': Counter(re.findall(r'\((\d+)\)', plain)),
-            'heading levels': [len(level) for level, _ in HEADING.findall(body)], 'paragraphs': [shape(p) for p in paragraphs(text)]}
+            'tags': TAG.findall(without(body, DISPLAY, INLINE, CODE)), 'heading levels': [len(level) for level, _ in HEADING.findall(body)], 'paragraphs': [shape(p) for p in paragraphs(text)]}
 
 def numbers(text): return set(re.findall(r'\d+(?:[.,]\d+)*', prose(text)))
 
@@ -96,7 +97,7 @@ def differences(one, other):
     yield from (f'{key} differ: {show(ours[key], theirs[key])}' for key in ours if ours[key] != theirs[key])
     if lost := numbers(one) - numbers(other): yield f'numbers are missing: {", ".join(sorted(lost))}'
     for p in paragraphs(other):
-        if re.search('[A-Za-z]{3}', without(prose(p), LINK)) and p != '(code)' and not HANGUL.search(p): yield f'not in Korean: {p[:60]!r}'
+        if re.search('[A-Za-z]{3}', without(prose(p), LINK, TAG)) and p != '(code)' and not HANGUL.search(p): yield f'not in Korean: {p[:60]!r}'
     for m in UNCLOSED.finditer(FENCE.sub(' ', other)): yield f'emphasis ends between a sign and a letter, where Markdown does not see it: {m[0]!r}'
 
 def show(ours, theirs):
