@@ -7,7 +7,7 @@ are those of the notebook. README.md in nbs/ko has the rules and the glossary.
     python .ci/korean.py status [NAME ...]         what is missing, stale or different, block by block
     python .ci/korean.py stub NAME ...             add the missing blocks, with the English text to be translated in place
     python .ci/korean.py sign NAME [CELL ...]      say that the blocks (all, or these) follow the English text as it is now"""
-import copy, hashlib, json, re, shutil, sys
+import copy, hashlib, html, json, re, shutil, sys
 from collections import Counter
 from pathlib import Path
 import yaml
@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 NBS = ROOT/'nbs'
 HEAD = re.compile(r'^<!-- cell ([\w-]+) of (\w+) -->\n', re.M)
 CAPTION = re.compile(r'^#\|\s*(fig-cap|fig-alt|tbl-cap|code-summary):[ \t]*(.*)$', re.M)
+SHOWN = {'caption': re.compile(r'(<figcaption>)(.*?)(</figcaption>)', re.S), 'alt': re.compile(r'(\baria-label=")([^"]*)(")')}     # of a figure with controls
 TODO = 'todo'       # in place of the hash: not translated yet
 FENCE = re.compile(r'^(```|~~~).*?^\1[ \t]*$', re.M | re.S)
 DISPLAY, INLINE, CODE = re.compile(r'\$\$(.+?)\$\$', re.S), re.compile(r'\$([^$\n]+)\$'), re.compile(r'`([^`\n]+)`')
@@ -34,7 +35,15 @@ def text_of(cell):
     text = source(cell)
     if cell['cell_type'] == 'markdown': return text.strip()
     if cell['cell_type'] != 'code' or re.search(r'^#\|\s*(hide\b|include:\s*false)', text, re.M): return ''
-    return '\n'.join(f'{key}: {value.strip()}' for key, value in CAPTION.findall(text))
+    found = CAPTION.findall(text)
+    for _, page in interactive(cell): found += [(key, html.unescape(m[2])) for key, pattern in SHOWN.items() if (m := pattern.search(page)) and m[2]]
+    return '\n'.join(f'{key}: {value.strip()}' for key, value in found)
+
+def interactive(cell):
+    "A figure with controls, whose caption and alternative text stand in the output: (the output's data, its page)."
+    for data in (out.get('data', {}) for out in cell.get('outputs', [])):
+        for kind in ('text/html', 'text/markdown'):
+            if 'class="figure interactive"' in (page := ''.join(data.get(kind, ''))): yield (data, kind), page
 
 def english(name): return {cell['id']: text for cell in read_notebook(name)['cells'] if (text := text_of(cell))}
 
@@ -106,15 +115,17 @@ def show(ours, theirs):
 
 def captions(text): return dict(re.findall(r'^([\w-]+): (.*)$', text, re.M))
 
+def is_text(line):
+    try: return all(isinstance(value, str) for value in yaml.safe_load(line).values())
+    except yaml.YAMLError: return False
+
 def caption_differences(one, other):
     ours, theirs = captions(one), captions(other)
     if list(ours) != list(theirs) or len(other.splitlines()) != len(theirs):
         yield f'a line each is wanted for: {", ".join(ours)}'
         return
     for key in ours:
-        try: is_text = isinstance(yaml.safe_load(f'{key}: {theirs[key]}')[key], str)
-        except yaml.YAMLError: is_text = False
-        if not is_text: yield f'{key} is not one text to YAML (a colon in it, or a bracket, a quote or a * at its start)'
+        if key not in SHOWN and not is_text(f'{key}: {theirs[key]}'): yield f'{key} is not one text to YAML (a colon in it, or a bracket, a quote or a * at its start)'
         yield from (f'{key}: {d}' for d in differences(ours[key], theirs[key]))
 
 def faults(name):
@@ -172,8 +183,15 @@ def with_captions(code, text):
     values = captions(text)
     return CAPTION.sub(lambda m: f'#| {m[1]}: {values[m[1]]}' if m[1] in values else m[0], code)
 
+def translate_interactive(cell, text):
+    values = captions(text)
+    for (data, kind), page in interactive(cell):
+        for key, pattern in SHOWN.items():
+            if key in values: page = pattern.sub(lambda m: m[1] + html.escape(values[key]) + m[3], page, count=1)
+        data[kind] = page.splitlines(True) if isinstance(data[kind], list) else page
+
 def compose(nb, texts):
-    "The notebook with Korean texts in place of the English; everything else is the notebook's."
+    "The notebook with Korean texts in place of the English; all else is the notebook's."
     nb = copy.deepcopy(nb)
     nb['metadata']['lang'] = 'ko'
     for cell in nb['cells']:
@@ -181,6 +199,7 @@ def compose(nb, texts):
         if text is None or not source(cell): continue
         made = text if cell['cell_type'] == 'markdown' else with_captions(source(cell), text)
         cell['source'] = made.splitlines(True)
+        translate_interactive(cell, text)
     return nb
 
 # ---- the pages

@@ -21,11 +21,12 @@ def test_counterpart_keeps_to_the_english(name):
     assert not found, '\n'.join([f'see python .ci/korean.py status {name}', *(f'{cell} {complaint}' for cell, complaint in found)])
 
 def code_and_outputs(nb):
-    "All of a notebook but its prose."
+    "All of a notebook but its prose, captions and alternative texts."
+    def without_captions(data): return {k: re.sub(r'<figcaption>.*?</figcaption>|aria-label="[^"]*"', '', ''.join(v)) if 'figure interactive' in ''.join(v) else v for k, v in data.items()}
     cells = []
     for cell in nb['cells']:
         code = re.sub(r'^#\|\s*(fig-cap|fig-alt|tbl-cap|code-summary):.*$', '', ''.join(cell['source']), flags=re.M) if cell['cell_type'] == 'code' else ''
-        cells.append((cell['cell_type'], cell['id'], code, cell.get('outputs')))
+        cells.append((cell['cell_type'], cell['id'], code, [{**out, 'data': without_captions(out.get('data', {}))} for out in cell.get('outputs', [])]))
     return cells
 
 @pytest.mark.parametrize('name', THERE)
@@ -179,3 +180,18 @@ def test_captions_are_replaced_and_nothing_else(book):
     assert made['cells'][1] == nb['cells'][1] and code_and_outputs(made) == code_and_outputs(nb)
     made['cells'][3]['source'] = ['#| fig-cap: 곡선.\n', 'f(3)']
     assert code_and_outputs(made) != code_and_outputs(nb)
+
+def test_caption_and_alternative_text_of_a_figure_with_controls_are_replaced_in_its_output(book, capsys):
+    page = '<figure class="figure interactive">\n<div aria-label="A curve &amp; a line.">...</div>\n<figcaption>Move it: slowly.</figcaption>\n<script>{"title": "curve"}</script></figure>'
+    book.rewrite(3, 'g(2)')
+    nb = korean.read_notebook('one')
+    nb['cells'][3]['outputs'] = [dict(output_type='display_data', data={'text/html': page.splitlines(True), 'text/plain': 'A curve.'})]
+    (korean.NBS/'one.ipynb').write_text(json.dumps(nb))
+    assert korean.english('one')['a4'] == 'caption: Move it: slowly.\nalt: A curve & a line.' and 'a4 is stale' in book.complaints()
+    book.edit('fig-cap: 곡선.', 'caption: 움직여라: 천천히.\nalt: 곡선 & 직선 "하나".')
+    assert not korean.sign('one', ['a4'])
+    data = korean.compose(nb, korean.korean('one', ['one']))['cells'][3]['outputs'][0]['data']
+    assert ''.join(data['text/html']) == page.replace('Move it: slowly.', '움직여라: 천천히.').replace('A curve &amp; a line.', '곡선 &amp; 직선 &quot;하나&quot;.')
+    assert code_and_outputs(korean.compose(nb, korean.korean('one', ['one']))) == code_and_outputs(nb)
+    nb['cells'][3]['outputs'][0]['data']['text/html'][3] = '<script>{"title": "line"}</script></figure>'
+    assert code_and_outputs(korean.compose(nb, korean.korean('one', ['one']))) != code_and_outputs(korean.read_notebook('one'))
