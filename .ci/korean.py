@@ -21,7 +21,7 @@ TODO = 'todo'       # in place of the hash: not translated yet
 FENCE = re.compile(r'^(```|~~~).*?^\1[ \t]*$', re.M | re.S)
 DISPLAY, INLINE, CODE = re.compile(r'\$\$(.+?)\$\$', re.S), re.compile(r'\$([^$\n]+)\$'), re.compile(r'`([^`\n]+)`')
 LINK, HEADING, TAG = re.compile(r'\]\(([^)\s]+)\)'), re.compile(r'^(#+)[ \t]+(.*?)[ \t]*$', re.M), re.compile(r'</?[a-z][^>]*>')
-HANGUL = re.compile('[가-힣]')
+HANGUL, NAME = re.compile('[가-힣]'), re.compile(r'\w*_\w*')
 UNCLOSED = re.compile(r'\S*[^\s\w*(\[“‘]\*+(?=[가-힣])')
 
 # ---- the notebook and its counterpart
@@ -106,7 +106,7 @@ def differences(one, other):
     yield from (f'{key} differ: {show(ours[key], theirs[key])}' for key in ours if ours[key] != theirs[key])
     if lost := numbers(one) - numbers(other): yield f'numbers are missing: {", ".join(sorted(lost))}'
     for p in paragraphs(other):
-        if re.search('[A-Za-z]{3}', without(prose(p), LINK, TAG)) and p != '(code)' and not HANGUL.search(p): yield f'not in Korean: {p[:60]!r}'
+        if re.search('[A-Za-z]{3}', without(prose(p), LINK, TAG, NAME)) and p != '(code)' and not HANGUL.search(p): yield f'not in Korean: {p[:60]!r}'
     for m in UNCLOSED.finditer(FENCE.sub(' ', other)): yield f'emphasis ends between a sign and a letter, where Markdown does not see it: {m[0]!r}'
 
 def show(ours, theirs):
