@@ -20,7 +20,7 @@ SHOWN = {'caption': re.compile(r'(<figcaption>)(.*?)(</figcaption>)', re.S), 'al
 TODO = 'todo'       # in place of the hash: not translated yet
 FENCE = re.compile(r'^(```|~~~).*?^\1[ \t]*$', re.M | re.S)
 DISPLAY, INLINE, CODE = re.compile(r'\$\$(.+?)\$\$', re.S), re.compile(r'\$([^$\n]+)\$'), re.compile(r'`([^`\n]+)`')
-LINK, HEADING, TAG = re.compile(r'\]\(([^)\s]+)\)'), re.compile(r'^(#+)[ \t]+(.*?)[ \t]*$', re.M), re.compile(r'</?[a-z][^>]*>')
+LINK, HEADING, TAG = re.compile(r'\]\(([^)\s]+)\)'), re.compile(r'^(#+)[ \t]+(.*?)[ \t]*$', re.M), re.compile(r'</?[a-z][^>]*>|^:::.*$', re.M)
 HANGUL, NAME = re.compile('[가-힣]'), re.compile(r'\w*_\w*')
 UNCLOSED = re.compile(r'\S*[^\s\w*(\[“‘]\*+(?=[가-힣])')
 
@@ -96,7 +96,7 @@ def features(text):
     return {'code blocks': fences, 'displayed formulas': [' '.join(f.split()) for f in DISPLAY.findall(body)],
             'formulas': Counter(INLINE.findall(without(body, DISPLAY))), 'code spans': Counter(CODE.findall(without(body, DISPLAY, INLINE))),
             "links' targets": Counter(LINK.findall(without(body, DISPLAY, INLINE))), 'references to equations': Counter(re.findall(r'\((\d+)\)', plain)),
-            'tags': TAG.findall(without(body, DISPLAY, INLINE, CODE)), 'heading levels': [len(level) for level, _ in HEADING.findall(body)], 'paragraphs': [shape(p) for p in paragraphs(text)]}
+            'tags and divisions': TAG.findall(without(body, DISPLAY, INLINE, CODE)), 'heading levels': [len(level) for level, _ in HEADING.findall(body)], 'paragraphs': [shape(p) for p in paragraphs(text)]}
 
 def numbers(text): return set(re.findall(r'\d+(?:[.,]\d+)*', prose(text)))
 

@@ -63,7 +63,13 @@ $$f' = 2x \\tag{1}$$
 
 It grows.
 
-</details>'''
+</details>
+
+::: {.door}
+
+Come in.
+
+:::'''
 KOREAN = '''## `f`는 어떻게 커지는가
 
 [노트](01_step_forward.ipynb)의 (1)에 따르면 2.5에서 $f$의 기울기는 `df`다.
@@ -77,7 +83,13 @@ $$f' = 2x \\tag{1}$$
 
 커진다.
 
-</details>'''
+</details>
+
+::: {.door}
+
+들어오라.
+
+:::'''
 
 def test_a_true_pair_has_no_differences(): assert not list(korean.differences(ENGLISH, KOREAN))
 
@@ -85,7 +97,7 @@ def test_a_true_pair_has_no_differences(): assert not list(korean.differences(EN
     ('$f$', '$g$', 'formulas'), ('$f$의', '', 'formulas'), ("f' = 2x", "f' = 3x", 'displayed formulas'), ('\\tag{1}', '\\tag{2}', 'displayed formulas'),
     ('`df`', '`dg`', 'code spans'), ('`df`', 'df', 'code spans'), ('01_step_forward.ipynb', '02_step_backward.ipynb', "links' targets"),
     ('의 (1)에', '의 (2)에', 'references to equations'), ('## ', '### ', 'heading levels'), ('2.5', '2.4', 'numbers are missing: 2.5'),
-    ('\n2. 다시 해 보라.', '', 'paragraphs'), ('</details>', '', 'tags'), ('>해답<', '>Answer<', 'not in Korean'), ('## `f`는 어떻게 커지는가\n\n', '', 'paragraphs'), ('## `f`는 어떻게 커지는가', '## How `f` grows', 'not in Korean')])
+    ('\n2. 다시 해 보라.', '', 'paragraphs'), ('</details>', '', 'tags'), ('{.door}', '{.window}', 'tags'), ('>해답<', '>Answer<', 'not in Korean'), ('## `f`는 어떻게 커지는가\n\n', '', 'paragraphs'), ('## `f`는 어떻게 커지는가', '## How `f` grows', 'not in Korean')])
 def test_a_difference_is_found(old, new, complaint):
     assert KOREAN.count(old) == 1
     assert any(complaint in d for d in korean.differences(ENGLISH, KOREAN.replace(old, new)))
