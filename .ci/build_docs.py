@@ -8,6 +8,7 @@ import yaml
 from nbdev import doclinks
 from nbdev.quarto import refresh_quarto_yml
 from nbdev.serve import proc_nbs
+import korean
 from interactive import add_interactive, as_markdown
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,7 +34,10 @@ def prepare():
     for path in WORK.glob('*.ipynb'):
         plain_signatures(path)
         as_markdown(path)
+    korean.add_pages(WORK, site_url(), doclinks.NbdevLookup().linkify)
     return WORK/yaml.safe_load((WORK/'nbdev.yml').read_text())['project']['output-dir']
+
+def site_url(): return yaml.safe_load((WORK/'nbdev.yml').read_text())['website']['site-url']
 
 def plain_signatures(path):
     "nbdev turns names in backticks into links even in the comments of a signature, where a page shows them as they are."
@@ -46,14 +50,16 @@ def plain_signatures(path):
 
 def page_name(page): return re.sub(r'^\d+[a-zA-Z0-9]*_', '', page)
 
+def up(page, site): return '../' * len(page.relative_to(site).parent.parts)
+
 def rename(pages, site):
     "Give every page the name that nbdev gives it, and lead the links there."
-    url = yaml.safe_load((WORK/'nbdev.yml').read_text())['website']['site-url']
+    url = site_url()
     names = {p.name: page_name(p.name) for p in pages}
     old = re.compile(r'\b(' + '|'.join(n for n in names if n != names[n]) + r')\b')
     for path in [*pages, site/'search.json', site/'sitemap.xml']:
         text = old.sub(lambda m: names[m[1]], path.read_text())
-        if path in pages: text = text.replace(f'href="{url}/', 'href="')
+        if path in pages: text = text.replace(f'href="{url}/', f'href="{up(path, site)}')
         path.unlink()
         path.with_name(page_name(path.name)).write_text(text)
     return [p.with_name(names[p.name]) for p in pages]
@@ -75,7 +81,7 @@ def write_maths(pages, site):
     made = iter(json.loads(made.stdout))
     for page, text in texts.items():
         text = MATHS.sub(lambda m: f'<span class="math {m[1]}">{next(made)}</span>', text)
-        links = iter(['<link rel="stylesheet" href="site_libs/katex/katex.min.css">'])
+        links = iter([f'<link rel="stylesheet" href="{up(page, site)}site_libs/katex/katex.min.css">'])
         page.write_text(CDN.sub(lambda m: next(links, ''), text))
     shutil.copytree(folder/'fonts', site/'site_libs'/'katex'/'fonts', ignore=shutil.ignore_patterns('*.ttf', '*.woff'))
     css = (folder/'katex.min.css').read_text()
@@ -87,7 +93,7 @@ def with_smalldocs(site):
     if lines: print('\n'.join(lines), file=sys.stderr)
     if run.returncode: sys.exit(run.returncode)
     for sheet in site.rglob('*.css'): sheet.write_text(WEB_FONT.sub('', sheet.read_text()))
-    write_maths(rename(sorted(site.glob('*.html')), site), site)
+    write_maths(rename(sorted([*site.glob('*.html'), *site.glob('ko/*.html')]), site), site)
 
 def main():
     site = prepare()
@@ -97,6 +103,7 @@ def main():
     shutil.rmtree(OUT, ignore_errors=True)
     shutil.move(site, OUT)
     shutil.rmtree(WORK)
-    print(f'{len(list(OUT.glob("*.html")))} pages in {OUT.name}/')
+    pages = len(list(OUT.glob('*.html'))), len(list(OUT.glob('ko/*.html')))
+    print(f'{pages[0]} pages in {OUT.name}/, {pages[1]} in {OUT.name}/ko/')
 
 if __name__ == '__main__': main()
