@@ -1,7 +1,7 @@
 """Measure what the results notebook shows: python .ci/measure.py [NAME...], each into data/results/NAME.json.
 
 The names are scenes, startup, flickr8k, photos, faults, bench; scenes-MODEL for each of the models rnn, lstm, gru, attention,
-transformer and encoder (a Transformer with one), and flickr8k-MODEL for lstm, gru, attention and transformer. What is measured on photographs needs those of Flickr8k, their captions and split lists, in
+encoded-attention, transformer and encoder (a Transformer with one), and flickr8k-MODEL for lstm, gru, attention and transformer. What is measured on photographs needs those of Flickr8k, their captions and split lists, in
 ../shared/flickr8k or in the folder that the environment variable RNN_CAPTIONING_FLICKR8K names. flickr8k and
 flickr8k-transformer also write the captioners that ship. Where RNN_CAPTIONING_RUNS names a folder, data sets and runs
 are kept there, and a run that was interrupted is taken up again."""
@@ -108,10 +108,11 @@ def flickr8k(folder):
                 likelihood_seconds=round(ends[RECIPE['epochs'] - 1] - began), peak_megabytes=round(megabytes), curve=losses, parameters=int(sum(w.size for w in model.params.values())),
                 model_megabytes=round(shipped.stat().st_size / 1e6, 1), scores=rows, examples=chosen)
 
-KINDS = dict(rnn={}, lstm=dict(cell='lstm'), gru=dict(cell='gru'), attention=dict(model='attention'), transformer=dict(model='transformer'), encoder=dict(model='transformer'))
+KINDS = dict(rnn={}, lstm=dict(cell='lstm'), gru=dict(cell='gru'), attention=dict(model='attention'), transformer=dict(model='transformer'), encoder=dict(model='transformer')) | {'encoded-attention': dict(model='encoded-attention')}
 ON_SCENES = dict(rnn={}, lstm={}, gru={}, attention=dict(hidden_dim=128, wordvec_dim=64, model_options=dict(attention_dim=64), learning_rate=4e-3, epochs=8, reward_epochs=0),
                  transformer=dict(hidden_dim=96, model_options=dict(heads=4), learning_rate=4e-3, epochs=12, reward_epochs=0),
                  encoder=dict(hidden_dim=96, model_options=dict(heads=4, encoder_layers=1), learning_rate=4e-3, epochs=12, reward_epochs=0))
+ON_SCENES['encoded-attention'] = ON_SCENES['attention'] | dict(epochs=12)
 ON_PHOTOS = dict(lstm={}, gru={}, attention=dict(hidden_dim=320, dropout=.4, inner_dropout=.3, label_smoothing=.1, average=.998, epochs=10),
                  transformer=dict(hidden_dim=None, wordvec_dim=None, learning_rate=5e-4, label_smoothing=.1, dropout=.4, inner_dropout=.3, average=.998, epochs=14, reward_epochs=3, reward_learning_rate=5e-5))
 
@@ -144,7 +145,7 @@ def model_scenes(kind, folder):
         scores, _, each = evaluate(solver.model, solver.data, 'test', beam_size=beam)
         new = [each['truth'][i] for i in range(scores['images'] // 3)]      # the first third of the test scenes has new combinations
         rows.append(dict(rounded(scores), truth_new_combinations=round(statistics.mean(new), 4)))
-    return described(solver.model, seconds, settings, rows)
+    return dict(described(solver.model, seconds, settings, rows), curve=curve(kept(folder)/f'scenes-{kind}'/'checkpoint.h5'))
 
 def model_flickr8k(kind, folder):
     from rnn_captioning.checkpoint import save_checkpoint

@@ -19,8 +19,8 @@ from .temporal_affine import affine_backward, affine_forward
 # %% auto #0
 __all__ = ['RECURRENT', 'softmax', 'additive_attention_forward', 'additive_attention_backward', 'attention_packed_forward',
            'glance_backward', 'sum_over_steps', 'blame_values', 'attention_packed_backward', 'attention_params',
-           'places_forward', 'places_backward', 'doubly_stochastic_penalty', 'AttentionCaptioner', 'Places', 'glance',
-           'attend', 'draw_attention']
+           'values_forward', 'values_backward', 'places_forward', 'places_backward', 'doubly_stochastic_penalty',
+           'AttentionCaptioner', 'Places', 'glance', 'attend', 'draw_attention']
 
 # %% ../nbs/19_attention.ipynb #c119ac3a
 def softmax(
@@ -190,20 +190,38 @@ def attention_params(
     return p
 
 # %% ../nbs/19_attention.ipynb #ac71484f
-def places_forward(
+def values_forward(
     p:dict, # the parameters
     grid:np.ndarray, # normalised features, (N, L, D)
     dropout=lambda x: (x, None), # (x) -> x with some numbers dropped, and what it was multiplied by
-)->tuple: # (h0, c0, keys, values), and the cache
-    "First state and cell (N, H), keys (N, L, A) and values (N, L, H) of a batch of pictures."
+)->tuple: # (N, L, H), and the cache
+    "What each place of a picture has to say."
     N, L, D = grid.shape
     values, projected = affine_forward(grid.reshape(N * L, D), p['W_proj'], p['b_proj'])
-    values, kept = dropout(np.maximum(values, 0, out=values))
-    keys, keyed = affine_forward(values, p['W_key'], p['b_key'])                                           # (15)
-    values = values.reshape(N, L, values.shape[1])
+    values, kept = dropout(np.maximum(values, 0, out=values))                                              # (15)
+    return values.reshape(N, L, values.shape[1]), (projected[0], values, kept)
+
+def values_backward(
+    dvalues:np.ndarray, # upstream gradient, (N, L, H); overwritten
+    cache:tuple, # from `values_forward`
+)->dict: # the gradients of its parameters, by name
+    "The gradients of what makes values of a grid."
+    grid, values, kept = cache
+    dvalues = dvalues.reshape(values.shape)
+    if kept is not None: dvalues *= kept
+    dvalues *= values > 0                                                                                  # (17)
+    return dict(W_proj=grid.T @ dvalues, b_proj=dvalues.sum(axis=0))      # nobody asks for the gradient of the features
+
+def places_forward(
+    p:dict, # the parameters
+    values:np.ndarray, # (N, L, H)
+)->tuple: # (h0, c0, keys, values), and the cache
+    "First state and cell (N, H), keys (N, L, A) and values (N, L, H) of a batch of pictures."
+    N, L, H = values.shape
+    keys, keyed = affine_forward(values.reshape(N * L, H), p['W_key'], p['b_key'])                         # (15)
     first, began = affine_forward(values.mean(axis=1), p['W_init'], p['b_init'])
     h0, c0 = np.split(np.tanh(first, out=first), 2, axis=1)                                                # (16)
-    return (h0, c0, keys.reshape(N, L, keys.shape[1]), values), (projected, kept, keyed, began, first)
+    return (h0, c0, keys.reshape(N, L, keys.shape[1]), values), (keyed, began, first)
 
 def places_backward(
     dh0:np.ndarray, # (N, H)
@@ -211,16 +229,14 @@ def places_backward(
     dkeys:np.ndarray, # (N, L, A)
     dvalues:np.ndarray, # from the contexts, (N, L, H); overwritten
     cache:tuple, # from `places_forward`
-)->dict: # the gradients of its parameters, by name
-    "The gradients of what makes states, keys and values of a grid."
-    (((grid, _), kept, keyed, began, first), g, (N, L, H)) = cache, {}, dvalues.shape
+)->tuple: # the whole gradient of the values, and those of the parameters, by name
+    "The gradients of what makes states and keys of values."
+    ((keyed, began, first), g, (N, L, H)) = cache, {}, dvalues.shape
     dmean, g['W_init'], g['b_init'] = affine_backward(np.hstack([dh0, dc0]) * (1 - first * first), began)
-    dvalues += (dmean / L)[:, None]
     through_keys, g['W_key'], g['b_key'] = affine_backward(dkeys.reshape(N * L, dkeys.shape[2]), keyed)
-    through_keys += dvalues.reshape(N * L, H)
-    if kept is not None: through_keys *= kept
-    through_keys *= keyed[0] > 0                                                                           # (17)
-    return g | dict(W_proj=grid.T @ through_keys, b_proj=through_keys.sum(axis=0))      # nobody asks for the gradient of the features
+    dvalues += (dmean / L)[:, None]
+    dvalues += through_keys.reshape(N, L, H)                                                               # (17)
+    return dvalues, g
 
 # %% ../nbs/19_attention.ipynb #7721dcb3
 def doubly_stochastic_penalty(
@@ -263,10 +279,17 @@ class AttentionCaptioner(Captioner):
         if recurrent_scale is not None: params['Wh'] = orthogonal(params['Wh'], recurrent_scale)
         params['b'][hidden_dim:2*hidden_dim] = forget_bias
         self.params = {name: value.astype(dtype) for name, value in params.items()}
+    def values(self, grids, dropout=lambda x: (x, None)):
+        "What each place has to say, (N, L, H), from grids (N, L, D); and the cache."
+        return values_forward(self.params, grids, dropout)
+    def values_backward(self, dvalues, cache):
+        "The gradients of the parameters behind the values, by name."
+        return values_backward(dvalues, cache)
     def forward(self, features, words, sizes, rng=None):
         "Scores (P, V) of the words that follow packed ones, given grids (N, L, D) in their order; and the caches."
         p, dropout, (grids, which) = self.params, lambda x: drop(x, self.inner_dropout, rng), distinct(features)
-        looked_at, placed = places_forward(p, drop(grids, self.dropout, rng)[0], dropout)
+        values, seen = self.values(drop(grids, self.dropout, rng)[0], dropout)
+        looked_at, placed = places_forward(p, values)
         if which is not None: looked_at = [a[which] for a in looked_at]      # several captions of one picture
         x, embedded = word_embedding_forward(words, p['W_embed'])
         x, kept_x = dropout(x)
@@ -275,17 +298,18 @@ class AttentionCaptioner(Captioner):
         scores, scored = affine_forward(h, p['W_vocab'], p['b_vocab'])
         dweights = None
         if self.share is not None: self.penalty, dweights = doubly_stochastic_penalty(weights, sizes, self.share)
-        return scores, ((placed, which, len(grids)), embedded, kept_x, recurred, dweights, kept_h, scored)
+        return scores, ((seen, placed, which, len(grids)), embedded, kept_x, recurred, dweights, kept_h, scored)
     def backward(self, dscores, caches):
         "The gradients by name, from that of the scores."
-        (placed, which, M), embedded, kept_x, recurred, dweights, kept_h, scored = caches
+        (seen, placed, which, M), embedded, kept_x, recurred, dweights, kept_h, scored = caches
         dh, dW_vocab, db_vocab = affine_backward(dscores, scored)
         if kept_h is not None: dh *= kept_h
         dx, *blame = attention_packed_backward(dh, dweights, recurred)
         looked_at, rest = blame[:4], blame[4:]
         if which is not None: looked_at = [add_repeats(a, which, M) for a in looked_at]
         if kept_x is not None: dx *= kept_x
-        return dict(W_embed=word_embedding_backward(dx, embedded), W_vocab=dW_vocab, b_vocab=db_vocab) | dict(zip(RECURRENT, rest)) | places_backward(*looked_at, placed)
+        dvalues, g = places_backward(*looked_at, placed)
+        return g | dict(W_embed=word_embedding_backward(dx, embedded), W_vocab=dW_vocab, b_vocab=db_vocab) | dict(zip(RECURRENT, rest)) | self.values_backward(dvalues, seen)
     def loss(self, features, captions, rng=None, backward=True, weight=None, smoothing=0.):
         "The loss of `Captioner.loss`, and with `doubly` the penalty; each caption's share of both times its weight."
         if not self.doubly: return super().loss(features, captions, rng, backward, weight, smoothing)
@@ -326,7 +350,7 @@ def _start(self:AttentionCaptioner,
 )->dict: # the state: arrays with a row for each caption, and the places
     "The state before the first word."
     grids, which = distinct(self.features(features))
-    (h0, c0, keys, values), _ = places_forward(self.params, grids)
+    (h0, c0, keys, values), _ = places_forward(self.params, self.values(grids)[0])
     picture = np.arange(len(keys)) if which is None else which
     return dict(h=h0[picture], c=c0[picture], weights=np.zeros_like(keys[picture, :, 0]), picture=picture, places=Places(keys, values))
 

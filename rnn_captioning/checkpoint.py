@@ -8,6 +8,7 @@ import hashlib, json, math
 import numpy as np, h5py
 from .attention import AttentionCaptioner
 from .data import check_match
+from .encoded_attention import EncodedAttentionCaptioner
 from .files import CHECKPOINT, VERSION, InputError, atomic_path, attribute, expect, open_hdf5, read, reading, to_bytes, to_texts, write_attributes
 from .model import CaptioningRNN
 from .reward import CIDER
@@ -23,6 +24,7 @@ __all__ = ['MODELS', 'CLASSES', 'OBJECTIVES', 'SOLVER_NUMBERS', 'SOLVER_WEIGHTS'
 MODELS = {      # a further captioner is a further row
     'rnn': CaptioningRNN,
     'attention': AttentionCaptioner,
+    'encoded-attention': EncodedAttentionCaptioner,
     'transformer': TransformerCaptioner,
 }
 CLASSES = {model.__name__: model for model in MODELS.values()}

@@ -121,7 +121,7 @@ def _by_name(pairs):
 @main.command('train', epilog='Example, for photographs: rnn-captioning train mine.h5 --model transformer --epochs 14 --learning-rate 5e-4 --label-smoothing 0.1 --dropout 0.4 --inner-dropout 0.3 --average 0.998 --reward-epochs 3 --reward-learning-rate 5e-5 --out mine')
 @click.argument('data', required=False, type=click.Path())
 @click.option('--out', default='captioner', help='Folder for checkpoint.h5, loss.png and captions.png.')
-@click.option('--model', default='rnn', help='Kind of captioner: rnn, attention or transformer. The last two look at places, and need a data set with a grid.')
+@click.option('--model', default='rnn', help='Kind of captioner: rnn, attention, encoded-attention or transformer. All but the first look at places, and need a data set with a grid.')
 @click.option('--cell', help='Kind of recurrence: rnn, lstm or gru.  [default: rnn]')
 @click.option('--epochs', default=6, help='Passes over the captions.')
 @click.option('--batch-size', default=100, help='Captions a step.')

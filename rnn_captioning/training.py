@@ -44,7 +44,7 @@ def digest(
 
 # %% ../nbs/24_training.ipynb #4e53e02e
 DEFAULTS = {'rnn': dict(wordvec_dim=256, hidden_dim=512, cell_type='rnn', recurrent_scale=.9, forget_bias=1.)}
-SCHEDULE = {'transformer': 'warm cosine'}
+SCHEDULE = {'transformer': 'warm cosine', 'encoded-attention': 'warm cosine'}
 
 def model_options(
     run:dict, # the arguments of `train` by name

@@ -14,11 +14,11 @@ from .transformer_layers import (ACTIVATIONS, attention_forward, cross_attention
                                                layer_norm_forward, residual_backward, residual_forward, self_attention_backward, self_attention_forward, sinusoids, split_heads, table_of)
 
 # %% auto #0
-__all__ = ['SELF', 'CROSS', 'FFN', 'transformer_params', 'layers_of', 'decoder_layer_forward', 'decoder_layer_backward',
-           'encoder_layer_forward', 'encoder_layer_backward', 'memory_forward', 'memory_backward', 'embed_forward',
-           'embed_backward', 'score_forward', 'score_backward', 'transformer_forward', 'transformer_backward',
-           'self_attention_step', 'cross_attention_step', 'decoder_layer_step', 'Memory', 'transformer_start',
-           'transformer_step', 'TransformerCaptioner']
+__all__ = ['SELF', 'CROSS', 'FFN', 'transformer_params', 'encoder_params', 'layers_of', 'decoder_layer_forward',
+           'decoder_layer_backward', 'encoder_layer_forward', 'encoder_layer_backward', 'memory_forward',
+           'memory_backward', 'embed_forward', 'embed_backward', 'score_forward', 'score_backward',
+           'transformer_forward', 'transformer_backward', 'self_attention_step', 'cross_attention_step',
+           'decoder_layer_step', 'Memory', 'transformer_start', 'transformer_step', 'TransformerCaptioner']
 
 # %% ../nbs/26_transformer.ipynb #c534c74a
 def transformer_params(
@@ -32,9 +32,7 @@ def transformer_params(
     encoder_layers:int=0, # layers in which the places look at one another
 )->dict: # arrays by name, float64
     "Draw the parameters of a Transformer captioner."
-    randn = np.random.randn if rng is None else lambda *shape: rng.standard_normal(shape)
-    affine = lambda W, b, rows, columns, scale=1.: {W: randn(rows, columns) * scale / np.sqrt(rows), b: np.zeros(columns)}
-    norm = lambda gain, bias: {gain: np.ones(D), bias: np.zeros(D)}
+    randn, affine, norm = _drawn(D, rng)
     p = dict(W_embed=randn(V, D) / np.sqrt(D)) | affine('W_proj', 'b_proj', input_dim, D) | norm('memory_gain', 'memory_bias')
     for i in range(layers):
         small = 1 / np.sqrt(2 * layers)      # of what is added to x
@@ -43,12 +41,28 @@ def transformer_params(
         layer |= norm('gain3', 'bias3') | affine('W1', 'b1', D, F) | affine('W2', 'b2', F, D, small)
         p |= {f'layer{i}_{name}': w for name, w in layer.items()}
     p |= norm('final_gain', 'final_bias') | (dict(b_vocab=np.zeros(V)) if tied else affine('W_vocab', 'b_vocab', D, V))
-    for i in range(encoder_layers):
-        small = 1 / np.sqrt(2 * encoder_layers)
+    return p | encoder_params(D, encoder_layers, F, rng)
+
+def encoder_params(
+    D:int, # width of a row
+    layers:int, # how many
+    F:int, # width inside the feed-forward layers
+    rng=None, # a NumPy `Generator`; None: the global one of `np.random.seed`
+)->dict: # arrays by name, float64
+    "Draw the parameters of an encoder; none for no layers."
+    (_, affine, norm), p = _drawn(D, rng), {}
+    for i in range(layers):
+        small = 1 / np.sqrt(2 * layers)
         layer = norm('gain1', 'bias1') | affine('Wqkv', 'bqkv', D, 3*D) | affine('Wo', 'bo', D, D, small)
         layer |= norm('gain2', 'bias2') | affine('W1', 'b1', D, F) | affine('W2', 'b2', F, D, small)
         p |= {f'encoder{i}_{name}': w for name, w in layer.items()}
-    return p | (norm('encoder_gain', 'encoder_bias') if encoder_layers else {})
+    return p | (norm('encoder_gain', 'encoder_bias') if layers else {})
+
+def _drawn(D, rng):
+    "How numbers, an affine layer, and the gain and bias of a norm begin."
+    randn = np.random.randn if rng is None else lambda *shape: rng.standard_normal(shape)
+    affine = lambda W, b, rows, columns, scale=1.: {W: randn(rows, columns) * scale / np.sqrt(rows), b: np.zeros(columns)}
+    return randn, affine, lambda gain, bias: {gain: np.ones(D), bias: np.zeros(D)}
 
 def layers_of(
     p:dict, # parameters by name

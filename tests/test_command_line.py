@@ -91,13 +91,13 @@ def test_train_on_less(tiny, tmp_path, change, split):
     assert is_png(tmp_path/'out'/'captions.png') and is_png(tmp_path/'out'/'loss.png')
     assert said.startswith(f'{split}-0000') and 'true' not in said
 
-@pytest.mark.parametrize('kind, options', [('attention', ['--wordvec-dim=8', '--model-option=attention_dim=4']), ('transformer', ['--model-option=heads=2', '--model-option=layers=1'])])
+@pytest.mark.parametrize('kind, options', [('attention', ['--wordvec-dim=8', '--model-option=attention_dim=4']), ('transformer', ['--model-option=heads=2', '--model-option=layers=1']), ('encoded-attention', ['--wordvec-dim=8', '--model-option=attention_dim=4', '--model-option=heads=2'])])
 def test_train_that_looks_at_places(tiny, tmp_path, kind, options):
     works('train', tiny/'data.h5', '--model', kind, '--hidden-dim=8', *options, '--out', tmp_path/'out', '--epochs=1', '--reward-epochs=1', '--batch-size=20', '--label-smoothing=0.1')
     assert is_png(tmp_path/'out'/'captions.png') and is_png(tmp_path/'out'/'loss.png')
     scores = json.loads(works('evaluate', tmp_path/'out'/'checkpoint.h5', tiny/'data.h5', '--split', 'test', '--beam-size', 2, '--json'))
     assert 0 <= scores['truth'] <= 1 and scores['beam_size'] == 2
-    assert kind in works('info', tmp_path/'out'/'checkpoint.h5').lower()
+    assert kind.replace('-', '') in works('info', tmp_path/'out'/'checkpoint.h5').lower()
     without = edited(tiny/'data.h5', tmp_path/'flat.h5', lambda f: [f.__delitem__(f'{s}/{key}') for s in ('train', 'val', 'test') for key in ('grid', 'grid_scale')])
     fails('evaluate', tmp_path/'out'/'checkpoint.h5', without, says=['flat.h5', 'has no grid', 'prepare --grid'])
 
@@ -239,7 +239,7 @@ def test_resume_where_the_data_is_gone(tiny, tmp_path):
     case('dropout nan', '--dropout=nan', ['dropout is nan', 'less than 1']),
     case('seed negative', '--seed=-1', ['seed is -1', 'expected at least 0']),
     case('cell unknown', '--cell=brain', ["'brain'", 'expected rnn']),
-    case("model unknown", "--model=brain", ["model is 'brain'", "expected rnn or attention or transformer"]),
+    case("model unknown", "--model=brain", ["model is 'brain'", "expected rnn or attention or encoded-attention or transformer"]),
     case("model option without value", "--model-option=layers", ["--model-option layers", "NAME=VALUE"]),
     case("model option unknown", "--model-option=layers=2", ["layers is 2", "'rnn' has none", "recurrent_scale"]),
     case("model option text", "--model-option=forget_bias=much", ["forget_bias is 'much'", "0.0"]),

@@ -5,6 +5,7 @@ from rnn_captioning.attention import AttentionCaptioner, additive_attention_back
 from rnn_captioning.data import SPECIAL, add_repeats, caption_texts, decode_captions, epoch_order, gather
 from rnn_captioning.decoding import Rules, best_word, by_lot, beam_search, decode, largest, likely, log_sum_exp, repeats, word_by_word
 from rnn_captioning.embedding import word_embedding_backward, word_embedding_forward
+from rnn_captioning.encoded_attention import EncodedAttentionCaptioner
 from rnn_captioning.files import InputError, printable, to_bytes, to_texts
 from rnn_captioning.gru import gru_backward, gru_forward, gru_packed_backward, gru_packed_forward, gru_step_backward, gru_step_forward
 from rnn_captioning.lstm import lstm_backward, lstm_forward, lstm_packed_backward, lstm_packed_forward, lstm_step_backward, lstm_step_forward, sigmoid, squash
@@ -466,6 +467,7 @@ WORDS = {w: i for i, w in enumerate([*SPECIAL, 'a', 'b', 'c'])}
 MAKE = {
     **{cell: lambda dtype, cell=cell: CaptioningRNN(WORDS, 3, 4, 5, cell, dtype, np.random.default_rng(0)) for cell in CELLS},
     'attention': lambda dtype: AttentionCaptioner(WORDS, 3, 4, 5, 2, dtype, np.random.default_rng(0), doubly=.5),
+    'encoded-attention': lambda dtype: EncodedAttentionCaptioner(WORDS, 3, 4, 6, 2, heads=2, dtype=dtype, rng=np.random.default_rng(0)),
     'transformer': lambda dtype: TransformerCaptioner(WORDS, 3, 6, 1, 2, encoder_layers=1, dtype=dtype, rng=np.random.default_rng(0)),
 }
 
