@@ -111,6 +111,8 @@ MENDS = [      # what smalldocs writes, and what a reader of the screen or the k
     (r'<nav class="page-navigation"', r'<nav aria-label="Previous and next" class="page-navigation"'),
     (r'(class="quarto-page-breadcrumbs" aria-label=)"breadcrumb"', r'\1"Sections and pages"'),
     (r'<a class="quarto-color-scheme-toggle nav-link" href=""', r'<a class="quarto-color-scheme-toggle nav-link" href="#" role="button" aria-label="Toggle dark mode"'),
+    (r'<thead>\s*<tr>\s*(?:<th[^>]*></th>\s*)+</tr>\s*</thead>', ''),
+    (r'<th([^>]*)></th>', r'<td\1></td>'),
     (r'<button title="Copy to Clipboard"', r'<button type="button" aria-label="Copy" title="Copy to Clipboard"'),
 ]
 
@@ -164,7 +166,7 @@ def lighten(pages, site):
 
 def with_smalldocs(site):
     run = subprocess.run([Path(sys.executable).with_name('smalldocs'), 'render', '--quiet', WORK], stderr=subprocess.PIPE, text=True)
-    lines = [l for l in run.stderr.splitlines() if not re.search(r'output-file is not read|html-math-method is ignored', l)]
+    lines = [l for l in run.stderr.splitlines() if not re.search(r'output-file is not read|(html-math-method|grid) is ignored', l)]
     if lines: print('\n'.join(lines), file=sys.stderr)
     if run.returncode: sys.exit(run.returncode)
     for sheet in site.rglob('*.css'): sheet.write_text(WEB_FONT.sub('', sheet.read_text()))
