@@ -10,6 +10,8 @@ from fontTools import subset
 from nbdev import doclinks
 from nbdev.quarto import refresh_quarto_yml
 from nbdev.serve import proc_nbs
+import korean
+from interactive import add_interactive, as_markdown
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK, OUT, TOOLS = ROOT/'_proc', ROOT/'_docs', ROOT/'.ci'/'node_modules'
@@ -34,11 +36,18 @@ def prepare():
     config = yaml.safe_load((WORK/'nbdev.yml').read_text())
     for path in WORK.glob('*.ipynb'):
         plain_signatures(path)
+        as_markdown(path)
+    korean.add_pages(WORK, site_url(), doclinks.NbdevLookup().linkify)
+    for path in WORK.glob('*.ipynb'):
         if path.stem != 'index': chapter_links(path, config['website'])
-    for source, page in TOPS.items(): shutil.copy(ROOT/source, WORK/page)
+    for source, page in TOPS.items(): (WORK/page).write_text(re.sub(r'\]\(nbs/', '](', (ROOT/source).read_text()))
     config['website']['page-footer'] = footer(config['website'])
     (WORK/'nbdev.yml').write_text(yaml.safe_dump(config, sort_keys=False))
     return WORK/config['project']['output-dir']
+
+def site_url(): return yaml.safe_load((WORK/'nbdev.yml').read_text())['website']['site-url']
+
+def site_url(): return yaml.safe_load((WORK/'nbdev.yml').read_text())['website']['site-url']
 
 def plain_signatures(path):
     "nbdev turns names in backticks into links even in the comments of a signature, where a page shows them as they are."
@@ -68,14 +77,16 @@ def footer(website):
 
 def page_name(page): return re.sub(r'^\d+[a-zA-Z0-9]*_', '', page)
 
+def up(page, site): return '../' * len(page.relative_to(site).parent.parts)
+
 def rename(pages, site):
     "Give every page the name that nbdev gives it, and lead the links there."
-    url = yaml.safe_load((WORK/'nbdev.yml').read_text())['website']['site-url']
+    url = site_url()
     names = {p.name: page_name(p.name) for p in pages}
     old = re.compile(r'\b(' + '|'.join(n for n in names if n != names[n]) + r')\b')
     for path in [*pages, site/'search.json', site/'sitemap.xml']:
         text = old.sub(lambda m: names[m[1]], path.read_text())
-        if path in pages: text = text.replace(f'href="{url}/', 'href="')
+        if path in pages: text = text.replace(f'href="{url}/', f'href="{up(path, site)}')
         path.unlink()
         path.with_name(page_name(path.name)).write_text(text)
     return [p.with_name(names[p.name]) for p in pages]
@@ -97,7 +108,7 @@ def write_maths(pages, site):
     made = iter(json.loads(made.stdout))
     for page, text in texts.items():
         text = MATHS.sub(lambda m: f'<span class="math {m[1]}">{next(made)}</span>', text)
-        links = iter(['<link rel="stylesheet" href="site_libs/katex/katex.min.css">'])
+        links = iter([f'<link rel="stylesheet" href="{up(page, site)}site_libs/katex/katex.min.css">'])
         page.write_text(CDN.sub(lambda m: next(links, ''), text))
     shutil.copytree(folder/'fonts', site/'site_libs'/'katex'/'fonts', ignore=shutil.ignore_patterns('*.ttf', '*.woff'))
     css = (folder/'katex.min.css').read_text()
@@ -170,7 +181,7 @@ def with_smalldocs(site):
     if lines: print('\n'.join(lines), file=sys.stderr)
     if run.returncode: sys.exit(run.returncode)
     for sheet in site.rglob('*.css'): sheet.write_text(WEB_FONT.sub('', sheet.read_text()))
-    pages = rename(sorted(site.glob('*.html')), site)
+    pages = rename(sorted([*site.glob('*.html'), *site.glob('ko/*.html')]), site)
     write_maths(pages, site)
     mend(pages)
     lighten(pages, site)
@@ -179,9 +190,11 @@ def main():
     site = prepare()
     if shutil.which('quarto'): subprocess.run(['quarto', 'render', '--no-cache'], cwd=WORK, check=True)
     else: with_smalldocs(site)
+    add_interactive(site)
     shutil.rmtree(OUT, ignore_errors=True)
     shutil.move(site, OUT)
     shutil.rmtree(WORK)
-    print(f'{len(list(OUT.glob("*.html")))} pages in {OUT.name}/')
+    pages = len(list(OUT.glob('*.html'))), len(list(OUT.glob('ko/*.html')))
+    print(f'{pages[0]} pages in {OUT.name}/, {pages[1]} in {OUT.name}/ko/')
 
 if __name__ == '__main__': main()

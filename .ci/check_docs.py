@@ -57,12 +57,29 @@ def page_problems(page, soup, anchors):
         for address in in_css(style.text): yield from resource_problems(page.parent, address)
     for a in soup.find_all('a', href=True): yield from link_problems(page, a['href'], anchors)
 
+def leads(soup, lang):
+    "Where the switch at the top of a page leads for a language."
+    return [a['href'] for a in soup.select('.languages a[href]') if a.get('lang') == a.get('hreflang') == lang]
+
+def language_problems(soups):
+    "The counterpart of a page lies in ko/ under the same name: the two lead to each other, and have the same anchors."
+    for page in sorted({p.stem for p in (ROOT/'nbs'/'ko').glob('*.md')} - {'README'}):
+        name = page_name(f'{page}.ipynb')
+        en, ko = soups.get(DOCS/name), soups.get(DOCS/'ko'/name)
+        if not en or not ko:
+            yield f'ko/{name} or {name} was not built'
+            continue
+        if ko.html.get('lang') != 'ko': yield f'ko/{name}: the language is {ko.html.get("lang")}'
+        if leads(en, 'ko') != [f'ko/{name}'] or leads(ko, 'en') != [f'../{name}']: yield f'{name} and ko/{name} do not lead to each other'
+        anchors = [{t['id'] for t in soup.select('main section[id], main h2[id], main h3[id]')} for soup in (en, ko)]
+        if anchors[0] != anchors[1]: yield f'ko/{name}: anchors differ: {anchors[0] ^ anchors[1]}'
+
 def main():
     global SITE
     SITE = yaml.safe_load((ROOT/'nbs'/'nbdev.yml').read_text())['website']['site-url']
     soups = {p: BeautifulSoup(p.read_text(encoding='utf-8'), 'html.parser') for p in sorted(DOCS.rglob('*.html'))}
     anchors = {p.resolve(): {t.get('id') or t.get('name') for t in soup.find_all(True)} for p, soup in soups.items()}
-    found = [*sidebar_problems(), *missing_pages()]
+    found = [*sidebar_problems(), *missing_pages(), *language_problems(soups)]
     for page, soup in soups.items(): found += [f'{page.relative_to(DOCS)}: {problem}' for problem in page_problems(page, soup, anchors)]
     for sheet in sorted(DOCS.rglob('*.css')):
         addresses = in_css(sheet.read_text(encoding='utf-8'))

@@ -15,7 +15,7 @@ _MODULES = dict(
     lstm='sigmoid lstm_step_forward lstm_step_backward lstm_forward lstm_backward LSTM', gru='gru_step_forward gru_step_backward gru_forward gru_backward GRU',
     attention='additive_attention_forward additive_attention_backward AttentionCaptioner attend draw_attention',
     transformer_layers='layer_norm_forward layer_norm_backward self_attention_forward self_attention_backward cross_attention_forward cross_attention_backward sinusoids',
-    transformer='TransformerCaptioner', model='CaptioningRNN Captioner CELLS', optim='sgd sgd_momentum rmsprop adam', solver='CaptioningSolver', decoding='decode beam_search',
+    transformer='TransformerCaptioner', encoded_attention='EncodedAttentionCaptioner', model='CaptioningRNN Captioner CELLS', optim='sgd sgd_momentum rmsprop adam', solver='CaptioningSolver', decoding='decode beam_search',
     files='InputError', data='load_coco_data sample_coco_minibatch decode_captions open_data write_data', scenes='make_scenes is_true',
     encoder='load_encoder', caption='load PhotoCaptioner', metrics='evaluate score_captions',
     checkpoint='save_checkpoint load_checkpoint load_solver', training='train Interrupted', command_line='info',

@@ -169,7 +169,8 @@ def spoil_link(f, rng):
         f.create_group(key)
 
 def spoil_array(f, rng):
-    keys = [key for key in _entries(f) if isinstance(f[key], h5py.Dataset)]
+    keys = [key for key in _entries(f) if isinstance(f[key], h5py.Dataset) and f[key].size * f[key].dtype.itemsize < 2**26]      # a change before this one may have made it huge
+    if not keys: return
     key = one_of(rng, keys)
     value = f[key][()]
     how = rng.integers(10)

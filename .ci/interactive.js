@@ -1,0 +1,67 @@
+// Draw every interactive figure of a page, as wide as its column and in the colours of the page.
+(() => {
+  "use strict";
+  const FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif";
+  const NARROW = 560;      // pixels: from here down, views that stand side by side stand one below the other
+
+  const dark = () => [document.documentElement, document.body].some((e) => e.classList.contains("quarto-dark"));
+
+  const theme = () => {
+    const [ink, soft, grid] = dark() ? ["#f0f0f0", "#cfcfcf", "#505050"] : ["#222222", "#444444", "#dddddd"];
+    const guide = { labelColor: soft, titleColor: ink, labelFontSize: 12, titleFontSize: 12, titleFontWeight: "normal" };
+    return {
+      background: null, font: FONT, aria: false, padding: 2,
+      axis: { ...guide, gridColor: grid, domainColor: soft, tickColor: soft }, legend: guide,
+      header: { labelColor: ink, titleColor: ink }, title: { color: ink, fontSize: 13, fontWeight: "normal", anchor: "start" },
+      view: { stroke: null }, text: { color: ink, fontSize: 12 }, rule: { color: soft },
+    };
+  };
+
+  // A view fills the width that is left to it; with a width of its own, it takes that at most, and a square stays one.
+  const widen = (view, room) => {
+    const width = Math.max(Math.min(view.width || room, room), 120);
+    if (view.width && view.width === view.height) view.height = width;
+    view.width = width;
+  };
+  const fit = (spec, room) => {
+    if (spec.concat) {
+      const n = room < NARROW ? 1 : spec.concat.length;
+      spec.columns = n;
+      const margins = 75;      // axes and titles, which are not a part of a view's width here
+      const share = spec.concat.map((view) => (view.width || 1));
+      const all = share.reduce((a, b) => a + b, 0);
+      spec.concat.forEach((view, i) => {
+        const square = view.width === view.height;
+        view.width = Math.floor((n === 1 ? room : (room - 20) * share[i] / all) - margins);
+        if (square) view.height = view.width = Math.min(view.width, view.height);
+      });
+    } else {
+      widen(spec, room);
+      spec.autosize = { type: "fit", contains: "padding" };
+    }
+  };
+
+  const figures = [...document.querySelectorAll("figure.interactive")].map((figure) => ({
+    spec: figure.querySelector("script.vega-lite").textContent,
+    drawing: figure.querySelector(".drawing"), controls: figure.querySelector(".controls"), view: null, width: 0, last: Promise.resolve(),
+  }));
+
+  const draw = async (figure) => {
+    const spec = JSON.parse(figure.spec), old = figure.view;
+    figure.width = figure.drawing.clientWidth;
+    fit(spec, figure.width);
+    for (const param of spec.params || []) if (old && param.bind) param.value = old.signal(param.name);      // where the reader has put it
+    if (old) old.finalize();
+    figure.controls.replaceChildren();
+    const options = { mode: "vega-lite", renderer: "svg", actions: false, defaultStyle: false, bind: figure.controls, config: theme() };
+    figure.view = (await vegaEmbed(figure.drawing, spec, options)).view;
+  };
+  const redraw = (figure) => { figure.last = figure.last.then(() => draw(figure)); };
+
+  figures.forEach(redraw);
+  let was = dark();
+  const toggled = new MutationObserver(() => { if (dark() !== was) { was = dark(); figures.forEach(redraw); } });
+  for (const e of [document.documentElement, document.body]) toggled.observe(e, { attributes: true, attributeFilter: ["class"] });
+  const resized = new ResizeObserver(() => figures.forEach((f) => { if (f.width && f.drawing.clientWidth !== f.width) redraw(f); }));
+  figures.forEach((f) => resized.observe(f.drawing));
+})();
