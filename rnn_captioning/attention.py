@@ -320,17 +320,17 @@ class AttentionCaptioner(Captioner):
 
 # %% ../nbs/19_attention.ipynb #d0f41044
 class Places:
-    "What is looked at: keys (n, L, A) and values (n, L, D) of n pictures, one object for all rows of a state."
-    def __init__(self, keys, values): self.keys, self.values = keys, values
+    "What is looked at: arrays with an entry for each picture, one object for all rows of a state, whichever are taken."
+    def __init__(self, *arrays): self.arrays = arrays
     def __getitem__(self, rows): return self
     def group(self,
         picture:np.ndarray, # which picture each row belongs to, (rows,)
-    )->tuple: # the places of those pictures alone; `picture` for them; keys and values, each of which serves equally many rows in turn
+    )->tuple: # the places of those pictures alone; `picture` for them; and the arrays, each entry of which serves the next rows, the same number for all
         "Line places up with the rows that look at them, copying as little as possible."
         left, picture = np.unique(picture, return_inverse=True)
-        places = self if len(left) == len(self.keys) else Places(self.keys[left], self.values[left])
-        together = len(picture) % len(left) == 0 and (picture.reshape(len(left), -1) == np.arange(len(left))[:, None]).all()
-        return places, picture, *((places.keys, places.values) if together else (places.keys[picture], places.values[picture]))
+        places = self if len(left) == len(self.arrays[0]) else Places(*(a[left] for a in self.arrays))
+        in_turn = np.array_equal(picture, np.repeat(np.arange(len(left)), len(picture) // max(len(left), 1)))
+        return places, picture, *(places.arrays if in_turn else (a[picture] for a in places.arrays))
 
 def glance(
     keys:np.ndarray, # (n, L, A)

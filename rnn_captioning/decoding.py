@@ -75,7 +75,7 @@ def next_scores(
 # %% ../nbs/09_decoding.ipynb #bceb2a7c
 def take(
     state, # an array, or a tuple, list or dict of states
-    rows:np.ndarray, # which rows, in which order, repeats allowed
+    rows:np.ndarray, # which rows, in which order, repeats allowed; ints, any shape
 ): # the same, with those rows
     "The rows of a captioner's state."
     if isinstance(state, dict): return {key: take(value, rows) for key, value in state.items()}

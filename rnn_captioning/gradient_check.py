@@ -12,7 +12,7 @@ __all__ = ['rel_error', 'eval_numerical_gradient', 'eval_numerical_gradient_arra
 
 # %% ../nbs/00_gradient_check.ipynb #0b2beebf
 def rel_error(
-    x:np.ndarray, # one array
+    x:np.ndarray, # one array, any shape
     y:np.ndarray, # another, of the same shape
 )->float: # the largest relative error
     "The largest `|x - y| / max(1e-8, |x| + |y|)` over all elements. Source: CS231n."
@@ -21,7 +21,7 @@ def rel_error(
 # %% ../nbs/00_gradient_check.ipynb #3e5916a9
 def eval_numerical_gradient(
     f, # function of one array that returns a number
-    x:np.ndarray, # where to differentiate; changed in place and restored
+    x:np.ndarray, # where to differentiate, any shape; changed in place and restored
     verbose:bool=True, # print each index with its slope
     h:float=1e-5, # step
 )->np.ndarray: # the shape of `x`
@@ -39,7 +39,7 @@ def eval_numerical_gradient(
 # %% ../nbs/00_gradient_check.ipynb #923074a3
 def eval_numerical_gradient_array(
     f, # function of one array that returns an array
-    x:np.ndarray, # where to differentiate; changed in place and restored
+    x:np.ndarray, # where to differentiate, any shape; changed in place and restored
     df:np.ndarray, # upstream gradient, the shape of `f(x)`
     h:float=1e-5, # step
 )->np.ndarray: # the shape of `x`
@@ -56,7 +56,7 @@ def eval_numerical_gradient_array(
 # %% ../nbs/00_gradient_check.ipynb #0fa122c0
 def grad_check_sparse(
     f, # function of one array that returns a number
-    x:np.ndarray, # where to differentiate; changed in place and restored
+    x:np.ndarray, # where to differentiate, any shape; changed in place and restored
     analytic_grad:np.ndarray, # the gradient to check, the shape of `x`
     num_checks:int=10, # how many elements
     h:float=1e-5, # step

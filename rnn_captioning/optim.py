@@ -30,9 +30,9 @@ def _ready(w, config, out, defaults, memory=()):
 # %% ../nbs/07_optim.ipynb #9ba94fc3
 def sgd(
     w:np.ndarray, # parameter, any shape
-    dw:np.ndarray, # its gradient
+    dw:np.ndarray, # its gradient, the shape of w
     config:dict=None, # learning_rate 1e-2
-    out:np.ndarray=None, # where to write the result; None: a new array
+    out:np.ndarray=None, # where to write the result, the shape of w; None: a new array
 )->tuple: # the new parameter, config
     "Plain gradient descent: w - learning_rate * dw."
     config, out = _ready(w, config, out, dict(learning_rate=1e-2))
@@ -45,9 +45,9 @@ def sgd(
 # %% ../nbs/07_optim.ipynb #13dffc28
 def sgd_momentum(
     w:np.ndarray, # parameter, any shape
-    dw:np.ndarray, # its gradient
+    dw:np.ndarray, # its gradient, the shape of w
     config:dict=None, # learning_rate 1e-2, momentum 0.9, velocity
-    out:np.ndarray=None, # where to write the result; None: a new array
+    out:np.ndarray=None, # where to write the result, the shape of w; None: a new array
 )->tuple: # the new parameter, config
     "Gradient descent with a velocity: v = momentum * v - learning_rate * dw; w + v."
     config, out = _ready(w, config, out, dict(learning_rate=1e-2, momentum=.9), ['velocity'])
@@ -61,9 +61,9 @@ def sgd_momentum(
 # %% ../nbs/07_optim.ipynb #d477ad3a
 def rmsprop(
     w:np.ndarray, # parameter, any shape
-    dw:np.ndarray, # its gradient
+    dw:np.ndarray, # its gradient, the shape of w
     config:dict=None, # learning_rate 1e-2, decay_rate 0.99, epsilon 1e-8, cache
-    out:np.ndarray=None, # where to write the result; None: a new array
+    out:np.ndarray=None, # where to write the result, the shape of w; None: a new array
 )->tuple: # the new parameter, config
     "Divide the gradient by the root of its running mean square. Source: Tieleman and Hinton 2012."
     config, out = _ready(w, config, out, dict(learning_rate=1e-2, decay_rate=.99, epsilon=1e-8), ['cache'])
@@ -79,9 +79,9 @@ def rmsprop(
 # %% ../nbs/07_optim.ipynb #9f45c567
 def adam(
     w:np.ndarray, # parameter, any shape
-    dw:np.ndarray, # its gradient
+    dw:np.ndarray, # its gradient, the shape of w
     config:dict=None, # learning_rate 1e-3, beta1 0.9, beta2 0.999, epsilon 1e-8, m, v, t
-    out:np.ndarray=None, # where to write the result; None: a new array
+    out:np.ndarray=None, # where to write the result, the shape of w; None: a new array
 )->tuple: # the new parameter, config
     "Momentum and RMSProp together, corrected for their start at zero. Source: Kingma and Ba 2015."
     config, out = _ready(w, config, out, dict(learning_rate=1e-3, beta1=.9, beta2=.999, epsilon=1e-8, t=0), ['m', 'v'])

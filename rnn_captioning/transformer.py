@@ -5,6 +5,7 @@
 # %% ../nbs/26_transformer.ipynb #16965efa
 from __future__ import annotations
 import numpy as np
+from .attention import Places
 from .data import distinct
 from .embedding import word_embedding_backward, word_embedding_forward
 from .files import expect
@@ -18,7 +19,7 @@ __all__ = ['SELF', 'CROSS', 'FFN', 'transformer_params', 'encoder_params', 'laye
            'decoder_layer_backward', 'encoder_layer_forward', 'encoder_layer_backward', 'memory_forward',
            'memory_backward', 'embed_forward', 'embed_backward', 'score_forward', 'score_backward',
            'transformer_forward', 'transformer_backward', 'self_attention_step', 'cross_attention_step',
-           'decoder_layer_step', 'Memory', 'transformer_start', 'transformer_step', 'TransformerCaptioner']
+           'decoder_layer_step', 'transformer_start', 'transformer_step', 'TransformerCaptioner']
 
 # %% ../nbs/26_transformer.ipynb #c534c74a
 def transformer_params(
@@ -289,20 +290,6 @@ def decoder_layer_step(
     x, _ = residual_forward(x, p['gain3'], p['bias3'], lambda x: ffn_forward(x, *weights(FFN), activation))
     return x, past, looked
 
-# %% ../nbs/26_transformer.ipynb #ad2fba7d
-class Memory:
-    "The keys and values of pictures: one object for all rows of a state, whichever are taken."
-    def __init__(self, layers): self.layers = layers      # one array (pictures, L, 2D) for each layer
-    def __getitem__(self, rows): return self
-    def group(self,
-        picture:np.ndarray, # which picture each row belongs to, (rows,)
-    )->tuple: # the memory without the pictures that no row belongs to; the new `picture`; an array for each layer, each entry of which serves the next rows, the same number for all
-        "Line up pictures and rows, copying as little as possible."
-        left, picture = np.unique(picture, return_inverse=True)
-        memory = self if len(left) == len(self.layers[0]) else Memory([kv[left] for kv in self.layers])
-        in_turn = np.array_equal(picture, np.repeat(np.arange(len(left)), len(picture) // max(len(left), 1)))
-        return memory, picture, memory.layers if in_turn else [kv[picture] for kv in memory.layers]
-
 # %% ../nbs/26_transformer.ipynb #ab3cc6f4
 def transformer_start(
     p:dict, # parameters by name
@@ -317,7 +304,7 @@ def transformer_start(
     layers = [affine_forward(memory.reshape(pictures * L, D), layer['Wkv'], layer['bkv'])[0].reshape(pictures, L, 2*D) for layer in layers_of(p)]
     picture = np.arange(pictures) if which is None else which
     past = [np.zeros_like(memory, shape=(len(picture), 0, 2*D)) for _ in layers]
-    return dict(past=past, weights=np.zeros_like(memory, shape=(len(picture), heads, L)), picture=picture, memory=Memory(layers))
+    return dict(past=past, weights=np.zeros_like(memory, shape=(len(picture), heads, L)), picture=picture, memory=Places(*layers))
 
 def transformer_step(
     p:dict, # parameters by name
@@ -327,7 +314,7 @@ def transformer_step(
     words:np.ndarray, # the words just said, (rows,)
 )->tuple: # scores of what follows (rows, V), and the next state, with where the last layer looked
     "Take captions one word further."
-    memory, picture, places = state['memory'].group(state['picture'])
+    memory, picture, *places = state['memory'].group(state['picture'])
     x, _ = embed_forward(words, sinusoids([state['past'][0].shape[1]], p['W_embed'].shape[1]), p['W_embed'])
     past = []
     for layer, before, kv in zip(layers_of(p), state['past'], places):
