@@ -3,7 +3,7 @@ PYTHON ?= .venv/bin/python
 GENERATE = $(PYTHON) -c 'from nbdev.doclinks import nbdev_export; nbdev_export()' && $(PYTHON) .ci/make_readme.py
 NOTEBOOKS ?= nbs/*.ipynb
 
-.PHONY: test coverage mutants docs korean export run check fuzz measure clean
+.PHONY: test coverage mutants docs pages korean export run check fuzz measure clean
 test:     ## every test, notebooks included
 	$(PYTHON) -m pytest
 coverage: ## which lines of the modules the tests run: fails under 95%
@@ -16,6 +16,8 @@ mutants:  ## whether the checks notice each of 2,000 small mistakes in the layer
 docs:     ## the site, into _docs/, and its links checked
 	$(PYTHON) .ci/build_docs.py
 	$(PYTHON) .ci/check_docs.py
+pages:    ## the site in Chromium: errors, what sticks out, contrast and the rest of axe-core's rules, weight
+	node .ci/check_pages.mjs $(PAGES)
 korean:   ## which blocks of the Korean pages are missing, stale or different
 	$(PYTHON) .ci/korean.py status
 export:   ## the modules and the README, from the notebooks

@@ -4,7 +4,9 @@ nbdev prepares the notebooks; with Quarto on the path, Quarto renders them. With
 _quarto.yml, and KaTeX writes the formulas into the pages, which then load nothing from the network."""
 import html, json, os, re, shutil, subprocess, sys
 from pathlib import Path
+from urllib.parse import quote
 import yaml
+from fontTools import subset
 from nbdev import doclinks
 from nbdev.quarto import refresh_quarto_yml
 from nbdev.serve import proc_nbs
@@ -13,7 +15,7 @@ from interactive import add_interactive, as_markdown
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK, OUT, TOOLS = ROOT/'_proc', ROOT/'_docs', ROOT/'.ci'/'node_modules'
-KATEX = '0.16.11'
+TOPS = {'CHANGELOG.md': 'changelog.qmd', 'CONTRIBUTING.md': 'contributing.qmd'}       # files of the repository that are pages too
 MATHS = re.compile(r'<span class="math (inline|display)">\\[(\[](.*?)\\[)\]]</span>', re.S)
 CDN = re.compile(r'<link [^>]*cdn[^>]*katex[^>]*>|<script [^>]*cdn[^>]*katex[^>]*></script>')
 WEB_FONT = re.compile(r'@import url\(["\']?https?:[^)]*\);?')
@@ -31,11 +33,19 @@ def prepare():
     refresh_quarto_yml()
     doclinks._build_modidx()
     proc_nbs(n_workers=2)
+    config = yaml.safe_load((WORK/'nbdev.yml').read_text())
     for path in WORK.glob('*.ipynb'):
         plain_signatures(path)
         as_markdown(path)
     korean.add_pages(WORK, site_url(), doclinks.NbdevLookup().linkify)
-    return WORK/yaml.safe_load((WORK/'nbdev.yml').read_text())['project']['output-dir']
+    for path in WORK.glob('*.ipynb'):
+        if path.stem != 'index': chapter_links(path, config['website'])
+    for source, page in TOPS.items(): (WORK/page).write_text(re.sub(r'\]\(nbs/', '](', (ROOT/source).read_text()))
+    config['website']['page-footer'] = footer(config['website'])
+    (WORK/'nbdev.yml').write_text(yaml.safe_dump(config, sort_keys=False))
+    return WORK/config['project']['output-dir']
+
+def site_url(): return yaml.safe_load((WORK/'nbdev.yml').read_text())['website']['site-url']
 
 def site_url(): return yaml.safe_load((WORK/'nbdev.yml').read_text())['website']['site-url']
 
@@ -47,6 +57,23 @@ def plain_signatures(path):
         parts[1::2] = [re.sub(r'\[(`[^`]+`)\]\([^)]+\)', r'\1', code) for code in parts[1::2]]
         out['data']['text/markdown'] = '```'.join(parts)
     path.write_text(json.dumps(nb))
+
+def in_repository(website, path): return f"{website['repo-url']}/blob/{website['repo-branch']}/{path}"
+
+def chapter_links(path, website):
+    "Below the title of a chapter, a line of links: where it can be run, and its source."
+    nb = json.loads(path.read_text())
+    on_binder = website['repo-url'].replace('https://github.com/', 'https://mybinder.org/v2/gh/') + f"/{website['repo-branch']}?labpath={quote(f'nbs/{path.name}')}"
+    links = [('Run it on Binder', on_binder), ('Source of this page', in_repository(website, f'nbs/{path.name}'))]
+    text = '::: {.chapter-links}\n\n' + ' '.join(f'[{text}]({url})' for text, url in links) + '\n\n:::'
+    title = next(i for i, cell in enumerate(nb['cells']) if ''.join(cell['source']).strip())
+    nb['cells'].insert(title + 1, dict(cell_type='markdown', id='chapter-links', metadata={}, source=text))
+    path.write_text(json.dumps(nb))
+
+def footer(website):
+    pages = [(text, page) for text, page in (('Changelog', 'changelog.qmd'), ('Contributing', 'contributing.qmd'))]
+    files = [('Cite', in_repository(website, 'CITATION.cff')), ('Licence', in_repository(website, 'LICENSE')), ('Source', website['repo-url'])]
+    return {'left': website['title'], 'right': [dict(text=text, href=href) for text, href in pages + files]}
 
 def page_name(page): return re.sub(r'^\d+[a-zA-Z0-9]*_', '', page)
 
@@ -66,10 +93,10 @@ def rename(pages, site):
 
 def katex():
     "The folder of KaTeX, installed by npm where it is not there yet."
-    folder = TOOLS/'katex'
-    if not folder.exists() or json.loads((folder/'package.json').read_text())['version'] != KATEX:
+    folder, wanted = TOOLS/'katex', json.loads((TOOLS.parent/'package.json').read_text())['dependencies']['katex']
+    if not folder.exists() or json.loads((folder/'package.json').read_text())['version'] != wanted:
         if not shutil.which('npm'): sys.exit('docs: install Quarto, or else Node.js with npm, which brings KaTeX for the formulas')
-        subprocess.run(['npm', 'install', '--silent', '--no-save', '--no-package-lock', '--prefix', TOOLS.parent, f'katex@{KATEX}'], check=True)
+        subprocess.run(['npm', 'ci', '--silent', '--no-audit', '--no-fund', '--prefix', TOOLS.parent], check=True)
     return folder/'dist'
 
 def write_maths(pages, site):
@@ -87,13 +114,77 @@ def write_maths(pages, site):
     css = (folder/'katex.min.css').read_text()
     (site/'site_libs'/'katex'/'katex.min.css').write_text(re.sub(r',url\([^)]*\.(woff|ttf)\) format\("\w+"\)', '', css))
 
+MENDS = [      # what smalldocs writes, and what a reader of the screen or the keyboard needs in its place
+    (r'<a (class="sidebar-item-(?:text|toggle)[^>]*?) role="navigation"([^>]*)>(.*?)</a>', r'<button type="button" \1\2>\3</button>'),
+    (r'<nav class="navbar ', r'<nav aria-label="Site" class="navbar '),
+    (r'<nav id="quarto-sidebar"', r'<nav aria-label="Chapters" id="quarto-sidebar"'),
+    (r'<nav class="quarto-secondary-nav"', r'<nav aria-label="Where this page is" class="quarto-secondary-nav"'),
+    (r'<nav class="page-navigation"', r'<nav aria-label="Previous and next" class="page-navigation"'),
+    (r'(class="quarto-page-breadcrumbs" aria-label=)"breadcrumb"', r'\1"Sections and pages"'),
+    (r'<a class="quarto-color-scheme-toggle nav-link" href=""', r'<a class="quarto-color-scheme-toggle nav-link" href="#" role="button" aria-label="Toggle dark mode"'),
+    (r'<thead>\s*<tr>\s*(?:<th[^>]*></th>\s*)+</tr>\s*</thead>', ''),
+    (r'<th([^>]*)></th>', r'<td\1></td>'),
+    (r'<button title="Copy to Clipboard"', r'<button type="button" aria-label="Copy" title="Copy to Clipboard"'),
+]
+
+def in_order(text):
+    "Headings that skip a level move up to the next one: nbdev writes a function's name as a third level, wherever it stands."
+    level = 1
+    def one(m):
+        nonlocal level
+        level = min(int(m[1]), level + 1)
+        return f'<h{level}{m[2]}</h{level}>'
+    head, start, body = text.partition('<main')
+    return head + start + re.sub(r'<h([1-6])\b(.*?)</h\1>', one, body, flags=re.S)
+
+def mend(pages):
+    for page in pages:
+        text = page.read_text()
+        for found, better in MENDS: text = re.sub(found, better, text, flags=re.S)
+        page.write_text(in_order(text))
+
+def used_rules(css, words):
+    "The rules of a style sheet whose selectors name only classes that are among the words; others can match nothing."
+    kept, at = [], 0
+    while (brace := css.find('{', at)) >= 0:
+        depth, end = 1, brace + 1
+        while depth: depth, end = depth + {'{': 1, '}': -1}.get(css[end], 0), end + 1
+        head, body, at = css[at:brace].split(';')[-1], css[brace+1:end-1], end
+        if head.startswith(('@media', '@supports', '@container', '@layer')): body = used_rules(body, words)
+        elif not head.startswith('@'):
+            selectors = re.split(r',(?![^()]*\))', head)
+            head = ','.join(s for s in selectors if set(re.findall(r'\.(-?[a-zA-Z_][\w-]*)', s)) <= words)
+        if head and body: kept.append(f'{head}{{{body}}}')
+    return ''.join(kept)
+
+def lighten(pages, site):
+    "Leave out the rules and the icons that no page uses: most of Bootstrap, which every page would load."
+    libs = site/'site_libs'
+    texts = [p.read_text() for p in [*pages, *libs.rglob('*.js')]]
+    words = set(re.findall(r'[\w-]+', ' '.join(texts)))
+    for sheet in libs.glob('themes/*.css'): sheet.write_text(used_rules(sheet.read_text(), words))
+    icons = libs/'bootstrap-icons'
+    sheet, font = icons/'bootstrap-icons.min.css', icons/'fonts'/'bootstrap-icons.woff'
+    rules = dict(re.findall(r'\.(bi-[\w-]+)::before\{content:"\\([0-9a-f]+)"\}', sheet.read_text()))
+    rules = {name: code for name, code in rules.items() if name in words}
+    codes = {int(c, 16) for c in [*rules.values(), *re.findall(r'content: *"\\(f[0-9a-f]{3})"', (libs/'smalldocs.css').read_text())]}
+    subset.main([str(font), f'--unicodes={",".join(f"{c:x}" for c in codes)}', '--flavor=woff', f'--output-file={font}.small'])
+    Path(f'{font}.small').replace(font)
+    (icons/'fonts'/'bootstrap-icons.woff2').unlink()
+    common = re.search(r'\.bi::before,[^{]*(\{[^}]*\})', sheet.read_text())[1]
+    face = '@font-face{font-display:block;font-family:"bootstrap-icons";src:url("fonts/bootstrap-icons.woff") format("woff")}'
+    sheet.write_text(face + '.bi::before' + common + ''.join(f'.{name}::before{{content:"\\{code}"}}' for name, code in rules.items()))
+
 def with_smalldocs(site):
     run = subprocess.run([Path(sys.executable).with_name('smalldocs'), 'render', '--quiet', WORK], stderr=subprocess.PIPE, text=True)
-    lines = [l for l in run.stderr.splitlines() if not re.search(r'output-file is not read|html-math-method is ignored', l)]
+    lines = [l for l in run.stderr.splitlines() if not re.search(r'output-file is not read|(html-math-method|grid) is ignored', l)]
     if lines: print('\n'.join(lines), file=sys.stderr)
     if run.returncode: sys.exit(run.returncode)
     for sheet in site.rglob('*.css'): sheet.write_text(WEB_FONT.sub('', sheet.read_text()))
-    write_maths(rename(sorted([*site.glob('*.html'), *site.glob('ko/*.html')]), site), site)
+    pages = rename(sorted([*site.glob('*.html'), *site.glob('ko/*.html')]), site)
+    write_maths(pages, site)
+    mend(pages)
+    lighten(pages, site)
 
 def main():
     site = prepare()

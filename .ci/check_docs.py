@@ -18,9 +18,9 @@ def page_name(notebook): return re.sub(r'^\d+[a-zA-Z0-9]*_', '', notebook).repla
 def in_css(text): return [a or b for a, b in IN_CSS.findall(text)]
 
 def listed(entries):
-    "The notebooks in a sidebar's contents, sections included."
+    "The notebooks in a sidebar's contents, sections included. The build makes the other pages itself."
     for entry in entries:
-        if isinstance(entry, str): yield entry
+        if isinstance(entry, str): yield from [entry] if entry.endswith('.ipynb') else []
         else: yield from ([entry['href']] if 'href' in entry else []) + list(listed(entry.get('contents', [])))
 
 def sidebar_problems():

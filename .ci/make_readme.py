@@ -1,4 +1,4 @@
-"Make README.md from nbs/index.ipynb: the same cells, without the hidden ones, with links that work in the repository."
+"Make README.md from nbs/index.ipynb: the same cells, without the hidden ones and the boxes of the page, with links that work in the repository."
 import re
 from pathlib import Path
 import nbformat
@@ -18,6 +18,7 @@ def as_markdown(cell):
 def main():
     nb = nbformat.read(ROOT/'nbs'/'index.ipynb', 4)
     text = '\n\n'.join(filter(None, map(as_markdown, nb.cells)))
+    text = re.sub(r'^:::.*\n+', '', text, flags=re.M).rstrip(':\n')
     text = re.sub(r'\]\((?=images/|\w+\.ipynb)', '](nbs/', text)
     made = '<!-- Made from nbs/index.ipynb by .ci/make_readme.py: edit that. -->\n\n'
     (ROOT/'README.md').write_text(made + text + '\n', encoding='utf-8')

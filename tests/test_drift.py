@@ -12,7 +12,7 @@ def fresh(tmp_path_factory):
     "A copy of what `make export` reads, with its results made anew."
     copy = tmp_path_factory.mktemp('fresh')/'checkout'
     for folder in ('nbs', '.ci', 'rnn_captioning'):
-        shutil.copytree(ROOT/folder, copy/folder, ignore=shutil.ignore_patterns('.venv', '__pycache__', 'node_modules'))
+        shutil.copytree(ROOT/folder, copy/folder, ignore=shutil.ignore_patterns('.venv', '__pycache__', 'node_modules', 'screenshots'))
     for module in (copy/'rnn_captioning').glob('*.py'): module.unlink()
     shutil.copy(ROOT/'settings.ini', copy)
     for command in (['-c', EXPORT], [copy/'.ci'/'make_readme.py']): subprocess.run([sys.executable, *command], cwd=copy, check=True)

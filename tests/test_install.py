@@ -19,7 +19,7 @@ def installed(tmp_path_factory):
         if find_spec(name) is None: pytest.skip(f'{name} is not installed')
     folder = tmp_path_factory.mktemp('far away')
     source = folder/'source'
-    ignored = shutil.ignore_patterns('.git', '.venv', '__pycache__', 'build', '*.egg-info', '_docs', '_proc', 'node_modules', 'captioner')
+    ignored = shutil.ignore_patterns('.git', '.venv', '__pycache__', 'build', '*.egg-info', '_docs', '_proc', 'node_modules', 'screenshots', 'captioner')
     shutil.copytree(ROOT, source, ignore=ignored)
     call(sys.executable, '-m', 'pip', 'wheel', source, '--no-deps', '--no-build-isolation', '--wheel-dir', folder)
     shutil.rmtree(source)

@@ -1,0 +1,131 @@
+// Open every page of _docs/ in Chromium, at two widths and in both colour schemes. Fail on an error in the console, a request that
+// fails or leaves the machine, a page wider than its window, a violation of axe-core's rules, or a page that is too heavy.
+import { execFileSync } from 'node:child_process'
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { createServer } from 'node:http'
+import { delimiter, dirname, extname, join, normalize } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+
+const HERE = dirname(fileURLToPath(import.meta.url)), DOCS = join(HERE, '..', '_docs'), SHOTS = join(HERE, 'screenshots'), MODULES = join(HERE, 'node_modules')
+const WIDTHS = [400, 1600], SCHEMES = ['light', 'dark'], AT_ONCE = 2
+const kB = 1000, HEAVIEST = 2000 * kB, HEAVIEST_HOME = 500 * kB
+const PACKED = '@sparticuz/chromium@143.0.4'        // a Chromium in an npm package, for where none is installed
+const TYPES = { '.html': 'text/html', '.css': 'text/css', '.js': 'text/javascript', '.json': 'application/json', '.svg': 'image/svg+xml', '.png': 'image/png', '.gif': 'image/gif', '.woff': 'font/woff', '.woff2': 'font/woff2', '.xml': 'text/xml' }
+
+function npm(...args) { execFileSync('npm', [...args, '--silent', '--no-audit', '--no-fund', '--prefix', HERE], { stdio: ['ignore', 'inherit', 'inherit'] }) }
+
+function installTools() {
+  const wanted = JSON.parse(readFileSync(join(HERE, 'package.json'))).dependencies
+  const there = name => existsSync(join(MODULES, name)) && JSON.parse(readFileSync(join(MODULES, name, 'package.json'))).version === wanted[name]
+  if (!Object.keys(wanted).every(there)) npm('ci')
+}
+
+async function findChromium() {
+  const names = ['chromium', 'chromium-browser', 'google-chrome']
+  const places = names.flatMap(name => process.env.PATH.split(delimiter).map(folder => join(folder, name)))
+  const found = process.env.CHROMIUM || places.find(existsSync)
+  if (found) return { executablePath: found, args: [] }
+  try {
+    npm('install', '--no-save', PACKED)
+    const packed = (await import(pathToFileURL(join(MODULES, '@sparticuz', 'chromium', 'build', 'esm', 'index.js')))).default
+    return { executablePath: await packed.executablePath(), args: packed.args }
+  } catch (error) {
+    console.log(`pages: skipped, no browser opened them: none of ${names.join(', ')} is on the PATH, and ${PACKED} does not install or unpack (${String(error).split('\n')[0]})`)
+    process.exit(0)
+  }
+}
+
+function serve() {
+  const server = createServer((request, response) => {
+    let path = join(DOCS, normalize(decodeURIComponent(new URL(request.url, 'http://localhost').pathname)))
+    if (existsSync(path) && statSync(path).isDirectory()) path = join(path, 'index.html')
+    const body = existsSync(path) ? readFileSync(path) : null
+    if (body) response.writeHead(200, { 'content-type': TYPES[extname(path)] ?? 'application/octet-stream', 'content-length': body.length, 'cache-control': 'max-age=600' })
+    else response.writeHead(404)
+    response.end(body)
+  })
+  return new Promise(done => server.listen(0, '127.0.0.1', () => done(server)))
+}
+
+// In the page: what sticks out of the window, leaving out what lies in a box that scrolls or clips.
+function overflow() {
+  const root = document.documentElement, wide = root.clientWidth
+  if (root.scrollWidth <= wide) return []
+  const held = e => { for (let p = e.parentElement; p && p !== document.body; p = p.parentElement) if (getComputedStyle(p).overflowX !== 'visible') return true }
+  const out = [...document.body.querySelectorAll('*')].filter(e => e.getBoundingClientRect().right > wide + 1 && !held(e))
+  return [`${root.scrollWidth} px wide in a window of ${wide}: ` + out.slice(0, 3).map(e => e.outerHTML.slice(0, 90).replace(/\s+/g, ' ')).join(' ... ')]
+}
+
+async function axe() {
+  // The painted half of a formula, thousands of elements in the colour of the text around it, which readers of the screen skip.
+  document.querySelectorAll('.katex-html').forEach(e => e.remove())
+  const { violations } = await window.axe.run(document, { resultTypes: ['violations'], iframes: false })
+  const why = node => [...node.any, ...node.all, ...node.none].map(check => check.message)[0]
+  return violations.map(v => `${v.id} (${v.nodes.length}): ` + v.nodes.slice(0, 3).map(n => `${n.html.slice(0, 140).replace(/\s+/g, ' ')} at ${n.target}: ${why(n)}`).join(' ... '))
+}
+
+async function look(browser, origin, name, axeSource) {
+  const found = [], problem = (where, what) => found.push(`${name} (${where}): ${what}`)
+  const page = await browser.newPage()
+  let bytes = 0, timing = null, scheme = SCHEMES[0]
+  page.on('console', message => { if (message.type() === 'error') problem(scheme, `console: ${message.text()} ${message.location()?.url ?? ''}`) })
+  page.on('pageerror', error => problem(scheme, `error: ${error.message}`))
+  page.on('requestfailed', request => problem(scheme, `${request.url()} failed: ${request.failure()?.errorText}`))
+  page.on('response', response => {
+    if (response.status() >= 400) problem(scheme, `${response.url()} answers ${response.status()}`)
+    if (scheme === SCHEMES[0]) bytes += Number(response.headers()['content-length'] ?? 0)
+  })
+  try {
+    await page.emulateMediaFeatures([{ name: 'prefers-reduced-motion', value: 'reduce' }, { name: 'prefers-color-scheme', value: scheme }])
+    for (scheme of SCHEMES) {
+      await page.setViewport({ width: WIDTHS[0], height: 900 })
+      await page.emulateMediaFeatures([{ name: 'prefers-reduced-motion', value: 'reduce' }, { name: 'prefers-color-scheme', value: scheme }])
+      await page.goto(`${origin}/${name}`, { waitUntil: 'load' })
+      await page.evaluate(() => document.fonts.ready.then(() => new Promise(done => setTimeout(done, 100))))
+      timing ??= await page.evaluate(() => { const n = performance.getEntriesByType('navigation')[0]; return { interactive: Math.round(n.domInteractive), loaded: Math.round(n.loadEventEnd) } })
+      for (const width of WIDTHS) {
+        await page.setViewport({ width, height: 900 })
+        const height = Math.min(await page.evaluate(() => document.documentElement.scrollHeight), 5000)
+        await page.screenshot({ path: join(SHOTS, `${name.replace('.html', '')}-${scheme}-${width}.jpg`), type: 'jpeg', quality: 50, clip: { x: 0, y: 0, width, height }, captureBeyondViewport: true })
+        await page.evaluate(() => document.querySelectorAll('details').forEach(d => { d.open = true }))
+        for (const what of await page.evaluate(overflow)) problem(`${scheme}, ${width} px`, what)
+      }
+      await page.evaluate(axeSource)
+      for (const what of await page.evaluate(axe)) problem(scheme, what)
+    }
+    const limit = name === 'index.html' ? HEAVIEST_HOME : HEAVIEST
+    if (bytes > limit) problem('weight', `${Math.round(bytes / kB)} kB with all it loads, over ${limit / kB} kB`)
+  } catch (error) { problem(scheme, `could not be looked at: ${error.message}`) }
+  await page.close()
+  return { name, found, bytes, timing }
+}
+
+async function main() {
+  installTools()
+  const chromium = await findChromium()
+  const puppeteer = (await import(pathToFileURL(join(MODULES, 'puppeteer-core', 'lib', 'esm', 'puppeteer', 'puppeteer-core.js')))).default
+  const axeSource = readFileSync(join(MODULES, 'axe-core', 'axe.min.js'), 'utf8')
+  const only = process.argv.slice(2)
+  const names = readdirSync(DOCS, { recursive: true }).filter(n => n.endsWith('.html') && (!only.length || only.includes(n))).sort()
+  rmSync(SHOTS, { recursive: true, force: true })
+  names.forEach(name => mkdirSync(dirname(join(SHOTS, name)), { recursive: true }))
+  const server = await serve(), origin = `http://127.0.0.1:${server.address().port}`
+  const launch = () => puppeteer.launch({ protocolTimeout: 60_000, ...chromium, headless: true, args: [...chromium.args, '--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync',
+    '--hide-scrollbars', '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1'] })
+  const began = Date.now(), looked = []
+  const browsers = await Promise.all(Array.from({ length: Math.min(AT_ONCE, names.length) }, launch))        // a browser each: of two tabs in one, the hidden one is not painted
+  const home = names.indexOf('index.html')
+  if (home >= 0) looked.push(await look(browsers[0], origin, ...names.splice(home, 1), axeSource))       // alone, so that its timing is its own
+  const worker = async browser => { while (names.length) looked.push(await look(browser, origin, names.shift(), axeSource)) }
+  await Promise.all(browsers.map(worker))
+  await Promise.all(browsers.map(browser => browser.close()))
+  server.close()
+  const found = looked.flatMap(page => page.found), heaviest = looked.reduce((a, b) => a.bytes > b.bytes ? a : b)
+  if (found.length) console.log(found.sort().join('\n'))
+  const index = looked.find(page => page.name === 'index.html')
+  if (index) console.log(`home: ${Math.round(index.bytes / kB)} kB with all it loads, interactive after ${index.timing?.interactive} ms, loaded after ${index.timing?.loaded} ms`)
+  console.log(`${looked.length} pages at ${WIDTHS.join(' and ')} px, ${SCHEMES.join(' and ')}, in ${Math.round((Date.now() - began) / 1000)} s: ${found.length || 'no'} problems; the heaviest is ${heaviest.name}, ${Math.round(heaviest.bytes / kB)} kB`)
+  process.exit(found.length ? 1 : 0)
+}
+
+await main()
