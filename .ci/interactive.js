@@ -55,6 +55,8 @@
     figure.controls.replaceChildren();
     const options = { mode: "vega-lite", renderer: "svg", actions: false, defaultStyle: false, bind: figure.controls, config: theme() };
     figure.view = (await vegaEmbed(figure.drawing, spec, options)).view;
+    // the drawing as a whole is described; that each of its marks is one says nothing
+    for (const e of figure.drawing.querySelectorAll("svg [role]")) for (const name of ["role", "aria-roledescription", "aria-label"]) e.removeAttribute(name);
   };
   const redraw = (figure) => { figure.last = figure.last.then(() => draw(figure)); };
 
