@@ -17,24 +17,17 @@
     };
   };
 
-  // A view fills the width that is left to it; with a width of its own, it takes that at most, and a square stays one.
+  // A view fills the room that it is given; a square stays one, and grows to its own size at most.
   const widen = (view, room) => {
-    const width = Math.max(Math.min(view.width || room, room), 120);
-    if (view.width && view.width === view.height) view.height = width;
-    view.width = width;
+    if (view.width && view.width === view.height) view.height = room = Math.min(room, view.width);
+    view.width = Math.max(room, 100);
   };
   const fit = (spec, room) => {
     if (spec.concat) {
-      const n = room < NARROW ? 1 : spec.concat.length;
-      spec.columns = n;
-      const margins = 75;      // axes and titles, which are not a part of a view's width here
-      const share = spec.concat.map((view) => (view.width || 1));
-      const all = share.reduce((a, b) => a + b, 0);
-      spec.concat.forEach((view, i) => {
-        const square = view.width === view.height;
-        view.width = Math.floor((n === 1 ? room : (room - 20) * share[i] / all) - margins);
-        if (square) view.height = view.width = Math.min(view.width, view.height);
-      });
+      const n = spec.columns = room < NARROW ? 1 : Math.min(spec.columns || spec.concat.length, spec.concat.length);
+      const margins = 75;      // axes and titles, which are no part of a view's width here
+      const whole = spec.concat.slice(0, n).reduce((sum, view) => sum + view.width, 0);
+      for (const view of spec.concat) widen(view, Math.floor(n === 1 ? room : (room - 20) * view.width / whole) - margins);
     } else {
       widen(spec, room);
       spec.autosize = { type: "fit", contains: "padding" };
