@@ -24,11 +24,11 @@ async function findChromium() {
   const names = ['chromium', 'chromium-browser', 'google-chrome']
   const places = names.flatMap(name => process.env.PATH.split(delimiter).map(folder => join(folder, name)))
   const found = process.env.CHROMIUM || places.find(existsSync)
-  if (found) return { executablePath: found, args: [] }
+  if (found) return { executablePath: found, args: [], headless: true }
   try {
     npm('install', '--no-save', PACKED)
     const packed = (await import(pathToFileURL(join(MODULES, '@sparticuz', 'chromium', 'build', 'esm', 'index.js')))).default
-    return { executablePath: await packed.executablePath(), args: packed.args }
+    return { executablePath: await packed.executablePath(), args: packed.args, headless: 'shell' }
   } catch (error) {
     console.log(`pages: skipped, no browser opened them: none of ${names.join(', ')} is on the PATH, and ${PACKED} does not install or unpack (${String(error).split('\n')[0]})`)
     process.exit(0)
@@ -97,6 +97,7 @@ async function look(browser, origin, name, axeSource) {
     if (bytes > limit) problem('weight', `${Math.round(bytes / kB)} kB with all it loads, over ${limit / kB} kB`)
   } catch (error) { problem(scheme, `could not be looked at: ${error.message}`) }
   await page.close()
+  if (found.length) console.log(found.join('\n'))
   return { name, found, bytes, timing }
 }
 
@@ -110,7 +111,7 @@ async function main() {
   rmSync(SHOTS, { recursive: true, force: true })
   names.forEach(name => mkdirSync(dirname(join(SHOTS, name)), { recursive: true }))
   const server = await serve(), origin = `http://127.0.0.1:${server.address().port}`
-  const launch = () => puppeteer.launch({ protocolTimeout: 60_000, ...chromium, headless: true, args: [...chromium.args, '--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync',
+  const launch = () => puppeteer.launch({ protocolTimeout: 60_000, ...chromium, args: [...chromium.args, '--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync',
     '--hide-scrollbars', '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1'] })
   const began = Date.now(), looked = []
   const browsers = await Promise.all(Array.from({ length: Math.min(AT_ONCE, names.length) }, launch))        // a browser each: of two tabs in one, the hidden one is not painted
@@ -121,7 +122,6 @@ async function main() {
   await Promise.all(browsers.map(browser => browser.close()))
   server.close()
   const found = looked.flatMap(page => page.found), heaviest = looked.reduce((a, b) => a.bytes > b.bytes ? a : b)
-  if (found.length) console.log(found.sort().join('\n'))
   const index = looked.find(page => page.name === 'index.html')
   if (index) console.log(`home: ${Math.round(index.bytes / kB)} kB with all it loads, interactive after ${index.timing?.interactive} ms, loaded after ${index.timing?.loaded} ms`)
   console.log(`${looked.length} pages at ${WIDTHS.join(' and ')} px, ${SCHEMES.join(' and ')}, in ${Math.round((Date.now() - began) / 1000)} s: ${found.length || 'no'} problems; the heaviest is ${heaviest.name}, ${Math.round(heaviest.bytes / kB)} kB`)
