@@ -38,7 +38,7 @@ def prepare():
         plain_signatures(path)
         as_markdown(path)
     korean.add_pages(WORK, site_url(), doclinks.NbdevLookup().linkify)
-    for path in WORK.glob('*.ipynb'):
+    for path in [*WORK.glob('*.ipynb'), *WORK.glob('ko/*.ipynb')]:
         if path.stem != 'index': chapter_links(path, config['website'])
     for source, page in TOPS.items(): (WORK/page).write_text(re.sub(r'\]\(nbs/', '](', (ROOT/source).read_text()))
     config['website']['page-footer'] = footer(config['website'])
@@ -64,10 +64,13 @@ def chapter_links(path, website):
     "Below the title of a chapter, a line of links: where it can be run, and its source."
     nb = json.loads(path.read_text())
     on_binder = website['repo-url'].replace('https://github.com/', 'https://mybinder.org/v2/gh/') + f"/{website['repo-branch']}?labpath={quote(f'nbs/{path.name}')}"
-    links = [('Run it on Binder', on_binder), ('Source of this page', in_repository(website, f'nbs/{path.name}'))]
+    source = in_repository(website, f'nbs/{path.name}')
+    links = [('Run it on Binder', on_binder), ('Source of this page', source)]
+    if path.parent.name == 'ko': links = [('Binder에서 실행하기', on_binder), ('노트북', source), ('번역', in_repository(website, f'nbs/ko/{path.stem}.md'))]
     text = '::: {.chapter-links}\n\n' + ' '.join(f'[{text}]({url})' for text, url in links) + '\n\n:::'
-    title = next(i for i, cell in enumerate(nb['cells']) if ''.join(cell['source']).strip())
-    nb['cells'].insert(title + 1, dict(cell_type='markdown', id='chapter-links', metadata={}, source=text))
+    above = next(i for i, cell in enumerate(nb['cells']) if ''.join(cell['source']).strip())
+    above += nb['cells'][above + 1].get('id') == 'languages'         # the switch stands between the title and the links
+    nb['cells'].insert(above + 1, dict(cell_type='markdown', id='chapter-links', metadata={}, source=text))
     path.write_text(json.dumps(nb))
 
 def footer(website):

@@ -28,8 +28,9 @@ const changes = async (page, figure, control) => {
   return false;
 };
 
-const labelled = (control) => control.evaluate((e) => [...e.labels].some((label) => label.textContent.trim()));
-const tooWide = (page) => page.$$eval(`${FIGURE} .drawing`, (all) => all.map((e) => e.scrollWidth - e.clientWidth > 1 || e.querySelector("svg").getBoundingClientRect().width < 100));
+const labelled = (control) => control.evaluate((e) => [...e.labels].some((label) => label.querySelector(".vega-bind-name")?.textContent.trim()));      // not its value alone
+const tooWide = (page) => page.$$eval(`${FIGURE} .drawing`, (all) => all.map((e) => e.scrollWidth - e.clientWidth > 1 || +e.querySelector("svg").getAttribute("width") > e.clientWidth + 1
+  || e.querySelector("svg").getBoundingClientRect().width < Math.min(300, .8 * e.clientWidth)));      // a drawing that was scaled down has letters too small
 
 export const checkPage = async (browser, address) => {
   const problems = [], page = await browser.newPage();

@@ -125,7 +125,7 @@ def read_captions(
 
 # %% ../nbs/11_prepare.ipynb #c9f95644
 def read_features(
-    path, # HDF5 with `features` (pictures, D) and `image_names` (pictures,)
+    path, # HDF5 with `features` (pictures, D) or (pictures, places, D), and `image_names` (pictures,)
 )->tuple: # names, features as an array, and how they were made
     "The features of a file, the name of each row's image, and the attribute `encoder`."
     existing_file(path, 'an HDF5 file of features')
@@ -319,7 +319,7 @@ def _warn_of_missing(missing, captions, where, strict):
 # %% ../nbs/11_prepare.ipynb #9dea7802
 def prepare(
     captions, # a file for `read_captions`
-    features, # a file for `read_features`; None: see `images`
+    features, # a file for `read_features`; of features of places, their mean is stored beside them; None: see `images`
     out, # the data set to write
     splits:dict=None, # {split: list file}; None: as the captions file says, or 80, 10 and 10 percent at random
     min_count:int=5, # a word needs this many occurrences in the training captions
@@ -339,7 +339,7 @@ def prepare(
     if features is None: names, arrays, made_by, left_out = _encoded(images, list(texts), parts, encoder, grid, mirror, strict, progress)
     else:
         names, rows, made_by = read_features(features)
-        arrays = dict(features=rows)
+        with reading(features): arrays = dict(features=rows) if rows.ndim == 2 else dict(zip(('features', 'grid', 'grid_scale'), (rows.mean(axis=1), *to_bytes_grid(rows))))
     row_of = {name: i for i, name in enumerate(names)}
     there = [image for image in texts if image in row_of]
     expect(there, f'{captions}: none of its {len(texts)} images is in {where}: compare {next(iter(texts))!r} with {next(iter(names), "")!r}')

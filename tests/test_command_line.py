@@ -337,6 +337,18 @@ def album(tmp_path):
 
 LISTS = [part for split in ('train', 'val', 'test') for part in ('--split', f'{split}={split}.txt')]
 
+def test_prepare_features_of_places(album, monkeypatch):
+    monkeypatch.chdir(album)
+    places = np.random.default_rng(0).random((10, 3, 4)).astype('f4')
+    def prepare(features):
+        with h5py.File('places.h5', 'w') as f: f['features'], f['image_names'] = features, np.array([n.encode() for n in NAMES])
+        return 'prepare', '--captions', 'c.csv', '--features', 'places.h5', *LISTS, '--min-count', 1, '--out', 'out.h5'
+    works(*prepare(places))
+    data = open_data('out.h5')
+    assert np.allclose(data['val_features'], places[6:8].mean(axis=1)) and np.abs(data['val_grid'][:] * data['val_grid_scale'][:][:, None, None] - places[6:8]).max() < 1 / 255
+    works('train', 'out.h5', '--model', 'attention', '--hidden-dim=4', '--wordvec-dim=4', '--out', 'out', '--epochs=1', '--reward-epochs=0', '--batch-size=4')
+    fails(*prepare(-places), says=['places.h5', 'expected none below 0'])
+
 @pytest.mark.parametrize('captions, a_picture, words', [('tok.txt', 2, 'a dog runs past house 0'), ('c.csv', 1, 'a dog a big one')])
 def test_prepare_then_all_the_rest(album, monkeypatch, no_java, captions, a_picture, words):
     pytest.importorskip('pycocoevalcap')
