@@ -53,7 +53,7 @@
     const options = { mode: "vega-lite", renderer: "svg", actions: false, defaultStyle: false, bind: figure.controls, config: theme() };
     figure.view = (await vegaEmbed(canvas, spec, options)).view;
     // the drawing as a whole is described; that each of its marks is one says nothing
-    for (const e of figure.drawing.querySelectorAll("svg [role]")) for (const name of ["role", "aria-roledescription", "aria-label"]) e.removeAttribute(name);
+    for (const e of canvas.querySelectorAll("svg [role]")) for (const name of ["role", "aria-roledescription", "aria-label"]) e.removeAttribute(name);
     const over = Math.ceil(canvas.firstElementChild.getAttribute("width") - figure.width);
     if (spec.concat && over > 0 && figure.margins < 200) {
       figure.margins += over;
