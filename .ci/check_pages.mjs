@@ -5,6 +5,7 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync } fr
 import { createServer } from 'node:http'
 import { delimiter, dirname, extname, join, normalize } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
+import { checkInteractive } from './check_interactive.mjs'
 
 const HERE = dirname(fileURLToPath(import.meta.url)), DOCS = join(HERE, '..', '_docs'), SHOTS = join(HERE, 'screenshots'), MODULES = join(HERE, 'node_modules')
 const WIDTHS = [400, 1600], SCHEMES = ['light', 'dark'], AT_ONCE = 2
@@ -67,7 +68,7 @@ async function axe() {
 async function look(browser, origin, name, axeSource) {
   const found = [], problem = (where, what) => found.push(`${name} (${where}): ${what}`)
   const page = await browser.newPage()
-  let bytes = 0, timing = null, scheme = SCHEMES[0]
+  let bytes = 0, timing = null, late = '', scheme = SCHEMES[0]
   page.on('console', message => { if (message.type() === 'error') problem(scheme, `console: ${message.text()} ${message.location()?.url ?? ''}`) })
   page.on('pageerror', error => problem(scheme, `error: ${error.message}`))
   page.on('requestfailed', request => problem(scheme, `${request.url()} failed: ${request.failure()?.errorText}`))
@@ -95,10 +96,13 @@ async function look(browser, origin, name, axeSource) {
     }
     const limit = name === 'index.html' ? HEAVIEST_HOME : HEAVIEST
     if (bytes > limit) problem('weight', `${Math.round(bytes / kB)} kB with all it loads, over ${limit / kB} kB`)
-  } catch (error) { problem(scheme, `could not be looked at: ${error.message}`) }
+  } catch (error) {
+    late = error.message
+    problem(scheme, `could not be looked at: ${late}`)
+  }
   await page.close()
   if (found.length) console.log(found.join('\n'))
-  return { name, found, bytes, timing }
+  return { name, found, bytes, timing, late }
 }
 
 async function main() {
@@ -114,14 +118,25 @@ async function main() {
   const launch = () => puppeteer.launch({ protocolTimeout: 60_000, ...chromium, args: [...chromium.args, '--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync',
     '--hide-scrollbars', '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1'] })
   const began = Date.now(), looked = []
-  const browsers = await Promise.all(Array.from({ length: Math.min(AT_ONCE, names.length) }, launch))        // a browser each: of two tabs in one, the hidden one is not painted
+  const browsers = []
+  try { for (let i = 0; i < Math.min(AT_ONCE, names.length); i++) browsers.push(await launch()) }
+  catch (error) {
+    console.log(`pages: skipped, no browser opened them: ${chromium.executablePath} does not start (${String(error).split('\n')[0]})`)
+    process.exit(0)
+  }      // a browser each: of two tabs in one, the hidden one is not painted
+  const twice = async (...page) => {        // on a busy machine a page may take longer than the browser waits
+    const first = await look(...page)
+    return first.late ? look(...page) : first
+  }
   const home = names.indexOf('index.html')
-  if (home >= 0) looked.push(await look(browsers[0], origin, ...names.splice(home, 1), axeSource))       // alone, so that its timing is its own
-  const worker = async browser => { while (names.length) looked.push(await look(browser, origin, names.shift(), axeSource)) }
+  if (home >= 0) looked.push(await twice(browsers[0], origin, ...names.splice(home, 1), axeSource))       // alone, so that its timing is its own
+  const worker = async browser => { while (names.length) looked.push(await twice(browser, origin, names.shift(), axeSource)) }
   await Promise.all(browsers.map(worker))
+  const figures = only.length ? {} : await checkInteractive(browsers[0], DOCS, `${origin}/`)
+  for (const [name, found] of Object.entries(figures)) for (const what of found) console.log(`${name}: ${what}`)
   await Promise.all(browsers.map(browser => browser.close()))
   server.close()
-  const found = looked.flatMap(page => page.found), heaviest = looked.reduce((a, b) => a.bytes > b.bytes ? a : b)
+  const found = [...looked.flatMap(page => page.found), ...Object.values(figures).flat()], heaviest = looked.reduce((a, b) => a.bytes > b.bytes ? a : b)
   const index = looked.find(page => page.name === 'index.html')
   if (index) console.log(`home: ${Math.round(index.bytes / kB)} kB with all it loads, interactive after ${index.timing?.interactive} ms, loaded after ${index.timing?.loaded} ms`)
   console.log(`${looked.length} pages at ${WIDTHS.join(' and ')} px, ${SCHEMES.join(' and ')}, in ${Math.round((Date.now() - began) / 1000)} s: ${found.length || 'no'} problems; the heaviest is ${heaviest.name}, ${Math.round(heaviest.bytes / kB)} kB`)
