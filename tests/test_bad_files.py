@@ -217,7 +217,7 @@ WHOLE = [
     case('deep groups', lambda f: f.create_group('/'.join('a' * 99)), ['groups more than 8 deep']),
     case('promises of many', lambda f: [f.create_dataset(f'more/{i}', (2**22,), 'f4') for i in range(9)], ['all that it promises']),
     case('one array by many names', lambda f: [f.__setitem__(f'more/{i}', f.require_dataset('big', (2**22,), 'f4')) for i in range(9)], ['all that it promises']),
-    case('attribute of texts', attribute_of_texts, ["attribute 'encoder'", 'expected a text or a number']),
+    case('attribute of texts', attribute_of_texts, ["attribute 'encoder'", 'expected a text of fixed length or a number']),
     case('named type', lambda f: f.__setitem__('type', np.dtype('f4')), ["no data set 'type'"]),
 ]
 
