@@ -157,9 +157,10 @@ def _read_history(group, name):
     expect(history.ndim == 1 and history.dtype.kind == 'f', f'{name} has shape {history.shape} and dtype {history.dtype}: expected a list of numbers')
     return history.tolist()
 
-def _read_config(group, w):
+def _read_config(group, w, rule):
     "What an update rule remembers of one parameter: numbers, and arrays of the parameter's shape."
-    config = {name: read_weights(group, name, w.shape, w.dtype) if item.shape else item[()].item() for name, item in group.items()}
+    _, usual = rule(np.zeros(1), np.zeros(1), {})      # which is which
+    config = {name: read_weights(group, name, w.shape, w.dtype) if np.ndim(usual.get(name, item)) else item[()].item() for name, item in group.items()}
     check_rule(config, group.name)
     return config
 
@@ -185,7 +186,7 @@ def load_solver(
         for kind in SOLVER_WEIGHTS:
             if kind in group: setattr(solver, kind, {name: read_weights(group[kind], name, w.shape, w.dtype) for name, w in model.params.items()})
         for name, w in model.params.items():
-            solver.optim_configs[name] = _read_config(group[f'optim/{name}'], w)
+            solver.optim_configs[name] = _read_config(group[f'optim/{name}'], w, solver.update_rule)
             if 'params' in group: model.params[name] = read_weights(group['params'], name, w.shape, w.dtype)
     return solver
 

@@ -342,10 +342,14 @@ def main():
             return print('valid')
     for kind in [options.kind] if options.kind else KINDS:
         began = time.time()
-        def progress(number, failures): print(f'\r{kind}: {number} of {options.count}, {len(failures)} failures, {time.time() - began:.0f} s', end='', file=sys.stderr, flush=True)
+        said = 0
+        def progress(number, failures):
+            nonlocal said
+            for case, answer in failures[said:]: print(f'--kind {kind} --seed {options.seed} --only {case}: {answer}', flush=True)
+            said = len(failures)
+            print(f'\r{kind}: {number} of {options.count}, {len(failures)} failures, {time.time() - began:.0f} s', end='', file=sys.stderr, flush=True)
         valid, refused, failures = fuzz(kind, options.count, options.seed, progress=progress)
         print(file=sys.stderr)
-        for number, answer in failures: print(f'--kind {kind} --seed {options.seed} --only {number}: {answer}')
         print(f'{kind}: {options.count} files, {valid} valid, {refused} refused, {len(failures)} failures, {time.time() - began:.0f} s')
         bad += len(failures)
     sys.exit(bool(bad))
