@@ -109,10 +109,10 @@ def flickr8k(folder):
                 model_megabytes=round(shipped.stat().st_size / 1e6, 1), scores=rows, examples=chosen)
 
 KINDS = dict(rnn={}, lstm=dict(cell='lstm'), gru=dict(cell='gru'), attention=dict(model='attention'), transformer=dict(model='transformer'), encoder=dict(model='transformer')) | {'encoded-attention': dict(model='encoded-attention')}
-ON_SCENES = dict(rnn={}, lstm={}, gru={}, attention=dict(hidden_dim=128, wordvec_dim=64, model_options=dict(attention_dim=64), learning_rate=4e-3, epochs=8, reward_epochs=0),
+ON_SCENES = dict(rnn={}, lstm={}, gru={}, attention=dict(hidden_dim=128, wordvec_dim=64, model_options=dict(attention_dim=64), learning_rate=4e-3, epochs=12, reward_epochs=0),
                  transformer=dict(hidden_dim=96, model_options=dict(heads=4), learning_rate=4e-3, epochs=12, reward_epochs=0),
                  encoder=dict(hidden_dim=96, model_options=dict(heads=4, encoder_layers=1), learning_rate=4e-3, epochs=12, reward_epochs=0))
-ON_SCENES['encoded-attention'] = ON_SCENES['attention'] | dict(epochs=12)
+ON_SCENES['encoded-attention'] = ON_SCENES['attention']
 ON_PHOTOS = dict(lstm={}, gru={}, attention=dict(hidden_dim=320, dropout=.4, inner_dropout=.3, label_smoothing=.1, average=.998, epochs=10),
                  transformer=dict(hidden_dim=None, wordvec_dim=None, learning_rate=5e-4, label_smoothing=.1, dropout=.4, inner_dropout=.3, average=.998, epochs=14, reward_epochs=3, reward_learning_rate=5e-5))
 
