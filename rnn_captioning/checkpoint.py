@@ -12,7 +12,7 @@ from .encoded_attention import EncodedAttentionCaptioner
 from .files import CHECKPOINT, VERSION, InputError, atomic_path, attribute, expect, open_hdf5, read, reading, to_bytes, to_texts, write_attributes
 from .model import CaptioningRNN
 from .reward import CIDER
-from .solver import LIKELIHOOD, CaptioningSolver
+from .solver import LIKELIHOOD, CaptioningSolver, check_rule
 from .transformer import TransformerCaptioner
 
 # %% auto #0
@@ -159,7 +159,9 @@ def _read_history(group, name):
 
 def _read_config(group, w):
     "What an update rule remembers of one parameter: numbers, and arrays of the parameter's shape."
-    return {name: read_weights(group, name, w.shape, w.dtype) if item.shape else item[()].item() for name, item in group.items()}
+    config = {name: read_weights(group, name, w.shape, w.dtype) if item.shape else item[()].item() for name, item in group.items()}
+    check_rule(config, group.name)
+    return config
 
 # %% ../nbs/14_checkpoint.ipynb #6a22745d
 def load_solver(

@@ -24,6 +24,7 @@ def say(
 class OneLine(click.Group):
     "A group of commands in which a user's mistake is one line on standard error and exit status 2, and so is a warning, without the exit."
     def main(self, *args, **kwargs):
+        "Run a command, and end the process with its exit status."
         from rnn_captioning.files import InputError
         showwarning, warnings.showwarning = warnings.showwarning, lambda message, *_, **__: say(f'warning: {message}', err=True)
         try: sys.exit(super().main(*args, **{**kwargs, 'standalone_mode': False}))

@@ -243,6 +243,7 @@ class CaptionData(Mapping):
     def __len__(self): return len(self.arrays)
     def __contains__(self, key): return key in self.arrays
     def close(self):
+        "Close the file, where the features are not in memory."
         if self.file: self.file.close()
 
 # %% ../nbs/10_data.ipynb #63a26791

@@ -24,8 +24,11 @@ def _ready(w, config, out, defaults, memory=()):
     config = {} if config is None else config
     for key, value in defaults.items(): config.setdefault(key, value)
     for key in memory:
-        if key not in config: config[key] = np.zeros_like(w)
-    return config, np.empty_like(w) if out is None else out
+        if key not in config: config[key] = np.zeros_like(w, order='C')
+    if out is None: out = np.empty_like(w, order='C')
+    for a in (out, *(config[key] for key in memory)):      # of any other, a stretch is a copy
+        if not a.flags.c_contiguous: raise ValueError(f'an array of shape {a.shape} that is to be changed does not lie in one piece: expected one that does, as numpy.ascontiguousarray makes it')
+    return config, out
 
 # %% ../nbs/07_optim.ipynb #9ba94fc3
 def sgd(

@@ -54,7 +54,9 @@ def render(
 HELD_OUT = {('small', 'red', 'star'), ('large', 'green', 'circle'), ('small', 'blue', 'triangle'),
             ('large', 'yellow', 'square'), ('small', 'purple', 'circle'), ('large', 'orange', 'triangle')}
 
-def is_held_out(o): return (o['size'], o['colour'], o['shape']) in HELD_OUT
+def is_held_out(o):
+    "Whether an object has a combination that no training scene has."
+    return (o['size'], o['colour'], o['shape']) in HELD_OUT
 
 def random_object(rs, cell, like=None):
     "An object in one of the nine cells; `like` another in shape and colour, if given."
@@ -82,9 +84,16 @@ RELATIONS = {'above': ('row', -1), 'below': ('row', 1), 'to the left of': ('colu
 PLACES = {'at the top': (0, None), 'at the bottom': (2, None), 'on the left': (None, 0), 'on the right': (None, 2), 'in the center': (1, 1),
           'in the top left corner': (0, 0), 'in the top right corner': (0, 2), 'in the bottom left corner': (2, 0), 'in the bottom right corner': (2, 2)}
 
-def fits(o, thing): return all(thing.get(key) in (None, o[key]) for key in ('size', 'colour', 'shape'))
-def stands(o, place): return all(wanted in (None, found) for wanted, found in zip(PLACES[place], (o['row'], o['column'])))
+def fits(o, thing):
+    "Whether an object is what a caption calls it."
+    return all(thing.get(key) in (None, o[key]) for key in ('size', 'colour', 'shape'))
+
+def stands(o, place):
+    "Whether an object is in a place of `PLACES`."
+    return all(wanted in (None, found) for wanted, found in zip(PLACES[place], (o['row'], o['column'])))
+
 def relates(a, relation, b):
+    "Whether one object lies to another as a relation of `RELATIONS` says."
     axis, sign = RELATIONS[relation]
     return a is not b and (a[axis] - b[axis]) * sign > 0
 

@@ -15,9 +15,9 @@ from .files import expect
 from .threads import keep_memory, sharded_loss, threaded_update
 
 # %% auto #0
-__all__ = ['SCHEDULES', 'OPTIONS', 'LIKELIHOOD', 'clip_gradients', 'validation_loss', 'CaptioningSolver', 'next_batch',
-           'step_rng', 'Objective', 'average_rate', 'averaged', 'diverged', 'train_step', 'end_epoch', 'validate',
-           'epochs_since_best', 'progress_bar']
+__all__ = ['SCHEDULES', 'OPTIONS', 'DECAYS', 'LIKELIHOOD', 'clip_gradients', 'check_rule', 'validation_loss', 'CaptioningSolver',
+           'next_batch', 'step_rng', 'Objective', 'average_rate', 'averaged', 'diverged', 'train_step', 'end_epoch',
+           'validate', 'epochs_since_best', 'progress_bar']
 
 # %% ../nbs/07_solver.ipynb #6ce48bfd
 def clip_gradients(
@@ -41,11 +41,27 @@ SCHEDULES = {
 OPTIONS = dict(update_rule='sgd', optim_config={}, lr_decay=1.0, batch_size=100, num_epochs=10, print_every=10, verbose=True,   # the course's
                seed=None, clip_norm=None, lr_schedule=None, validate=False, patience=None, objective=None, progress=False, callbacks=(), each_step=(), threads=1, label_smoothing=0., average=0.)   # ours
 
+DECAYS = 'momentum', 'decay_rate', 'beta1', 'beta2'
+
+def check_rule(
+    config:dict, # of an update rule: numbers by name; arrays are passed over
+    where:str='optim_config', # for the message
+):
+    "Raise an `InputError` where a number of an update rule cannot be meant."
+    for name, value in config.items():
+        if np.ndim(value): continue
+        least = -np.inf if name == 'learning_rate' else 0
+        try: fits = not isinstance(value, (bool, str)) and least <= float(value) < (1 if name in DECAYS else 2**53 if name == 't' else np.inf) and (name != 't' or float(value).is_integer())
+        except (TypeError, OverflowError): fits = False
+        expect(fits and np.isfinite(float(value)), f'{where}: {name} is {value!r}: expected a {"whole" if name == "t" else "finite"} number' + (' of at least 0' if least == 0 else '') + (' and less than 1' if name in DECAYS else ''))
+
 def _checked(options):
     unknown = sorted(set(options) - set(OPTIONS))
     expect(not unknown, f'unknown option {", ".join(unknown)}: expected some of {", ".join(OPTIONS)}')
     o = {**OPTIONS, **options}
     expect(o['update_rule'] in optim.RULES, f'update_rule is {o["update_rule"]!r}: expected {", ".join(optim.RULES)}')
+    expect(isinstance(o['optim_config'], dict), f'optim_config is {o["optim_config"]!r}: expected numbers by name')
+    check_rule(o['optim_config'])
     for name in ('batch_size', 'print_every', 'threads'): expect(o[name] >= 1, f'{name} is {o[name]}: expected at least 1')
     expect(0 <= o['label_smoothing'] < 1, f'label_smoothing is {o["label_smoothing"]}: expected at least 0 and less than 1')
     expect(0 <= o['average'] < 1, f'average is {o["average"]}: expected at least 0 and less than 1')

@@ -1,8 +1,9 @@
 "What tests/mutate.py found that no chapter says about the layers, and that a reader would not miss."
 import contextlib, io
 from unittest.mock import patch
-import numpy as np
+import numpy as np, pytest
 from rnn_captioning import temporal_affine
+from rnn_captioning.optim import RULES
 from rnn_captioning.temporal_affine import softmax_loss_in_place, temporal_softmax_loss
 from rnn_captioning.transformer import cross_attention_step, encoder_layer_forward, layers_of, memory_forward, transformer_forward, transformer_params, transformer_start, transformer_step
 from rnn_captioning.transformer_layers import layer_norm_forward, sinusoids
@@ -46,3 +47,9 @@ def test_steps_of_one_layer():
         out, state = transformer_step(p, 2, 'gelu', state, now)
         scores.append(out)
     assert np.allclose(np.concatenate(scores), transformer_forward(p, 2, 'gelu', grid, words, [2, 2])[0])
+
+@pytest.mark.parametrize('rule', RULES.values())
+def test_update_rules_and_the_order_of_arrays(rule):
+    w, dw = np.arange(12.).reshape(3, 4), np.linspace(-1, 1, 12).reshape(3, 4)
+    assert np.array_equal(rule(w.T, dw.T)[0], rule(w, dw)[0].T)
+    with pytest.raises(ValueError, match='in one piece'): rule(w, dw, out=np.zeros((4, 3)).T)
