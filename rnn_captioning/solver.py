@@ -51,7 +51,7 @@ def check_rule(
     for name, value in config.items():
         if np.ndim(value): continue
         least = -np.inf if name == 'learning_rate' else 0
-        try: fits = not isinstance(value, (bool, str)) and least <= float(value) < (1 if name in DECAYS else 2**53 if name == 't' else np.inf) and (name != 't' or float(value).is_integer())
+        try: fits = not isinstance(value, (bool, str, bytes)) and least <= float(value) < (1 if name in DECAYS else 2**53 if name == 't' else np.inf) and (name != 't' or float(value).is_integer())
         except (TypeError, OverflowError): fits = False
         expect(fits and np.isfinite(float(value)), f'{where}: {name} is {value!r}: expected a {"whole" if name == "t" else "finite"} number' + (' of at least 0' if least == 0 else '') + (' and less than 1' if name in DECAYS else ''))
 

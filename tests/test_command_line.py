@@ -145,7 +145,7 @@ def test_asked_to_stop(tiny, tmp_path, asked):
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         while process.poll() is None and not (tmp_path/'checkpoint.1.h5').exists(): time.sleep(.01)
         process.send_signal(asked)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=300)
     assert process.returncode == 130 and not out and 'Traceback' not in err, err
     step = int(re.fullmatch(rf'stopped after step ([\d,]+) of [\d,]+ for likelihood, and saved; to go on: rnn-captioning train --out {tmp_path} --resume', err.splitlines()[-1])[1].replace(',', ''))
     assert sorted(p.name for p in tmp_path.iterdir()) == ['checkpoint.1.h5', 'checkpoint.h5'] and load_step(tmp_path/'checkpoint.h5') == step

@@ -16,6 +16,7 @@ def through_module(cells):
     module = module_of('\n'.join(cell.source for cell in cells))
     if module in (None, '__main__'): return
     package = 'rnn_captioning' if module == '__init__' else f'rnn_captioning.{module}'
+    cells[:] = [cell for cell in cells if not re.search(r'^#\|\s*code-summary:.*Answer', cell.source, re.M)]      # some replace what the notebook defines
     for cell in cells:
         if re.search(r'^#\|\s*export', cell.source, re.M) and (found := list(names(cell.source))): cell.source = f'from {package} import {", ".join(found)}'
 
