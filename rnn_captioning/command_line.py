@@ -25,9 +25,13 @@ class OneLine(click.Group):
     "A group of commands in which a user's mistake is one line on standard error and exit status 2, and so is a warning, without the exit."
     def main(self, *args, **kwargs):
         "Run a command, and end the process with its exit status."
-        from rnn_captioning.files import InputError
         showwarning, warnings.showwarning = warnings.showwarning, lambda message, *_, **__: say(f'warning: {message}', err=True)
-        try: sys.exit(super().main(*args, **{**kwargs, 'standalone_mode': False}))
+        try:
+            from rnn_captioning.files import InputError
+            sys.exit(super().main(*args, **{**kwargs, 'standalone_mode': False}))
+        except KeyboardInterrupt:       # before there is anything to save
+            click.echo('stopped', err=True)
+            sys.exit(130)
         except click.exceptions.NoArgsIsHelpError as e: e.show()
         except click.Abort as e:
             say(str(e.__cause__ or '') or 'stopped', err=True)
@@ -106,7 +110,7 @@ def _report(solver, out, count=8):
     rows = range(0, len(captions), max(len(captions) // count, 1))[:count]
     picked = lambda values: [values[i] for i in rows]
     plot_captions(_pictures(data, split, rows), picked(captions), [(group or ['(none)'])[0] for group in picked(references)], picked(marks), Path(out)/'captions.png')
-    for i in rows: say(f'{names[i]:<24}{ {None: "", True: "true   ", False: "false  "}[marks[i]] }{captions[i]}')
+    for i in rows: say(f'{names[i]:<24} { {None: "", True: "true   ", False: "false  "}[marks[i]] }{captions[i]}')
     if facts is not None: say(f'{sum(marks) / len(marks):.1%} of {len(captions)} {split} captions are true of their picture')
 
 # %% ../nbs/15_command_line.ipynb #11b3b30e
@@ -168,7 +172,9 @@ def train_command(out, **options):
 def caption_command(photos, model, encoder, as_json, temperature, top_p, **decoding):
     "Caption photographs."
     from rnn_captioning.caption import load
-    if temperature is not None or top_p is not None: decoding |= dict(beam_size=1, temperature=temperature, top_p=top_p)
+    drawn = temperature is not None or top_p is not None
+    if drawn and click.get_current_context().get_parameter_source('beam_size') is click.core.ParameterSource.COMMANDLINE: raise click.UsageError('--beam-size finds the likeliest captions, --temperature and --top-p draw them by lot: expected one or the other')
+    if drawn: decoding |= dict(beam_size=1, temperature=temperature, top_p=top_p)
     captioner, found, failed = load(model, encoder), [], 0
     for number, result in enumerate(captioner.stream(photos, progress=as_json, **decoding)):
         if not number: say(f'captioner: {captioner.name}', err=True)
@@ -282,7 +288,7 @@ def info(
             if 'solver' in f: found |= dict(epoch=int(attribute(f['solver'], 'epoch')), step=int(attribute(f['solver'], 'step')), best_val_loss=_finite(attribute(f['solver'], 'best_val_loss')))
             return found
     data = open_data(path, in_memory=False)
-    for s in data.splits: found[s] = dict(images=len(data[f'{s}_features']), captions=len(data[f'{s}_captions']), features=list(data[f'{s}_features'].shape[1:]))
+    for s in data.splits: found[s] = dict(images=len(data[f'{s}_features']), captions=len(data[f'{s}_captions']), features=list(data[f'{s}_features'].shape[1:])) | (dict(grid=list(data[f'{s}_grid'].shape[1:])) if f'{s}_grid' in data else {})
     data.close()
     return found
 

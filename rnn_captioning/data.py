@@ -333,7 +333,7 @@ def as_read(
     if getattr(model, 'reads', 'features') != 'grid' or isinstance(data[f'{splits[0]}_features'], Grid): return data
     arrays = {key: value for key, value in data.items() if not key.endswith('_mirrored')}
     for split in splits:
-        expect(f'{split}_grid' in data, f'{getattr(data, "path", "the data")}: split {split!r} has no grid, and this captioner looks at places: expected a data set made with a grid (prepare --grid)')
+        expect(f'{split}_grid' in data, f'{getattr(data, "path", "the data")}: split {split!r} has no grid, and this captioner looks at places: expected a data set made with a grid (prepare --grid, or features of places)')
         for name, key in (('features', 'grid'), ('mirrored', 'mirrored_grid')):
             if f'{split}_{key}' in data: arrays[f'{split}_{name}'] = Grid(data[f'{split}_{key}'], data[f'{split}_{key}_scale'])
     if not isinstance(data, CaptionData): return arrays

@@ -4,7 +4,7 @@
 
 # %% ../nbs/24_training.ipynb #80e17401
 from __future__ import annotations
-import hashlib, inspect, os, signal, threading, time, warnings
+import hashlib, inspect, os, shlex, signal, threading, time, warnings
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 import numpy as np
@@ -119,7 +119,7 @@ def from_time_to_time(
         if not asked and time.monotonic() - last[0] < 60 * minutes: return
         save(solver)
         last[0] = time.monotonic()
-        if asked: raise Interrupted(f'stopped after step {solver.step:,} of {solver.steps:,} for {solver.objective.name}, and saved; to go on: rnn-captioning train --out {out} --resume')
+        if asked: raise Interrupted(f'stopped after step {solver.step:,} of {solver.steps:,} for {solver.objective.name}, and saved; to go on: rnn-captioning train --out {shlex.quote(str(out))} --resume')
     return after_step
 
 # %% ../nbs/24_training.ipynb #d3752a75
@@ -193,13 +193,18 @@ def train(
     expect(isinstance(keep, int) and keep >= 0, f'keep is {keep!r}: expected at least 0, a whole number')
     path, threads, model_options = Path(out)/'checkpoint.h5', cores() if threads is None else threads, model_options or {}
     run = {name: value for name, value in locals().items() if name not in ('data', 'out', 'resume', 'checkpoint_minutes', 'keep', 'progress', 'callbacks', 'path')}
+    asked = []
     with ExitStack() as held:
+        held.enter_context(signals(asked))      # from here on: reading a large data set takes time as well
         if resume and Path(out).is_dir(): held.enter_context(sole_user(out))
         found = intact(path) if resume else path
         if resume: run = told(found, run)
         with reading(found) if resume else nullcontext(): check_settings(run)
-        data, asked = opened(data, run, found), []
-        save = lambda s, keep=keep: save_checkpoint(path, s.model, s, data.encoder, run=run, keep=keep)
+        data = opened(data, run, found)
+        aside = []
+        def save(s, keep=keep):
+            while aside: os.replace(path, aside.pop())
+            save_checkpoint(path, s.model, s, data.encoder, run=run, keep=keep)
         options = dict(progress=progress, callbacks=[save, *callbacks], each_step=[from_time_to_time(save, asked, checkpoint_minutes, out)])
         captioner = load_checkpoint(found, intact=False) if resume else new_captioner(data, run)
         solver = load_solver(found, captioner, data, **options, verbose=False) if resume else new_solver(captioner, data, run, LIKELIHOOD, **options)
@@ -208,7 +213,9 @@ def train(
         if not resume: held.enter_context(sole_user(out))
         if found != path and path.exists(): os.replace(path, path.with_name('checkpoint.damaged.h5'))
         for half in Path(out).glob(f'.{path.name}.*'): half.unlink()      # of runs that were killed while they wrote
-        held.enter_context(signals(asked))
+        if not resume and path.exists():
+            aside.append(path.with_name('checkpoint.before.h5'))
+            warnings.warn(f'{out}: holds a captioner already, which will be kept as {aside[0].name}; to go on with it instead, resume it')
         solver.train()
         if run['reward_epochs'] and solver.objective is LIKELIHOOD and not solver.stop:
             first, solver = solver, new_solver(captioner, data, run, CIDER, **options)

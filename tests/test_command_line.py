@@ -99,7 +99,7 @@ def test_train_that_looks_at_places(tiny, tmp_path, kind, options):
     assert 0 <= scores['truth'] <= 1 and scores['beam_size'] == 2
     assert kind.replace('-', '') in works('info', tmp_path/'out'/'checkpoint.h5').lower()
     without = edited(tiny/'data.h5', tmp_path/'flat.h5', lambda f: [f.__delitem__(f'{s}/{key}') for s in ('train', 'val', 'test') for key in ('grid', 'grid_scale')])
-    fails('evaluate', tmp_path/'out'/'checkpoint.h5', without, says=['flat.h5', 'has no grid', 'prepare --grid'])
+    fails('evaluate', tmp_path/'out'/'checkpoint.h5', without, says=['flat.h5', 'has no grid', '(prepare --grid, or features of places)'])
 
 def contents(path):
     "Everything in an HDF5 file, as bytes."
@@ -271,6 +271,15 @@ def test_train_out(tiny, monkeypatch, tmp_path, out, says):
 def test_train_on_no_name(tmp_path): fails('train', '', '--out', tmp_path/'out', *OPTIONS, '--batch-size=30000', says=['data set is empty'])
 
 @pytest.mark.filterwarnings('ignore::RuntimeWarning')
+def test_a_captioner_that_is_there_is_kept(tiny, tmp_path):
+    out = shutil.copytree(tiny/'out', tmp_path/'my run')
+    before = (out/'checkpoint.h5').read_bytes()
+    done = run('train', tiny/'data.h5', '--out', out, *OPTIONS, '--seed=5')
+    assert done.exit_code == 0 and 'holds a captioner already' in done.stderr and (out/'checkpoint.before.h5').read_bytes() == before != (out/'checkpoint.h5').read_bytes()
+
+def test_a_beam_does_not_draw_by_lot(tmp_path):
+    fails('caption', tmp_path/'photo.jpg', '--beam-size=3', '--temperature=1', says=['--beam-size', '--temperature', 'one or the other'])
+
 def test_divergence_ends_the_run(tiny, tmp_path):
     shutil.copytree(tiny/'out', tmp_path/'out')
     done = run('train', tiny/'data.h5', '--out', tmp_path/'out', *OPTIONS, '--learning-rate=1e38')
@@ -414,7 +423,7 @@ def test_prepare_looks_before_it_encodes(album, monkeypatch, options, says):
 def test_info_on_both(tiny):
     assert strict(works('info', tiny/'data.h5', '--json')) == info(tiny/'data.h5')
     found = info(tiny/'data.h5')
-    assert found['format'] == 'rnn_captioning data' and found['train'] == dict(images=12, captions=60, features=[33]) and found['test']['images'] == 9
+    assert found['format'] == 'rnn_captioning data' and found['train'] == dict(images=12, captions=60, features=[33], grid=[3, 11]) and found['test']['images'] == 9
     found = strict(works('info', tiny/'out'/'checkpoint.h5', '--json'))
     assert found['format'] == 'rnn_captioning checkpoint' and found['hidden_dim'] == 4 and found['epoch'] == 1 and found['vocabulary'] == info(tiny/'data.h5')['vocabulary']
     for path in (tiny/'data.h5', tiny/'out'/'checkpoint.h5'):
