@@ -50,13 +50,9 @@ REASONS = {
         attention.additive_attention_backward: (values @ dcontext[:, :, None])[:, :, 0] -> (values @ dcontext[:, :, None])[:, :, -1]
         transformer.self_attention_step: join_heads(looked)[:, 0] -> join_heads(looked)[:, -1]""",
     'only the shape or the type is asked for, and those of the other are the same': """
-        optim._blocks: flat[0] -> flat[1]
         optim._blocks: flat[0] -> flat[-1]
-        optim._blocks: arrays[0] -> arrays[1]
         optim._blocks: arrays[0] -> arrays[-1]
-        optim._blocks: flat[0] -> flat[1] #2
         optim._blocks: flat[0] -> flat[-1] #2
-        optim._blocks: part[0] -> part[1]
         optim._blocks: part[0] -> part[-1]
         attention._start: keys[picture, :, 0] -> keys[picture, :, 1]
         attention._start: keys[picture, :, 0] -> keys[picture, :, -1]

@@ -4,6 +4,7 @@ from unittest.mock import patch
 import numpy as np, pytest
 from rnn_captioning import temporal_affine
 from rnn_captioning.optim import RULES
+from rnn_captioning.sequence import rnn_backward, rnn_forward
 from rnn_captioning.temporal_affine import softmax_loss_in_place, temporal_softmax_loss
 from rnn_captioning.transformer import cross_attention_step, encoder_layer_forward, layers_of, memory_forward, transformer_forward, transformer_params, transformer_start, transformer_step
 from rnn_captioning.transformer_layers import layer_norm_forward, sinusoids
@@ -53,3 +54,8 @@ def test_update_rules_and_the_order_of_arrays():
     for rule in RULES.values():
         assert np.array_equal(rule(w.T, dw.T)[0], rule(w, dw)[0].T)
         with pytest.raises(ValueError, match='in one piece'): rule(w, dw, out=np.zeros((4, 3)).T)
+
+def test_a_batch_without_captions():
+    h, cache = rnn_forward(np.zeros((0, 3, 4)), np.zeros((0, 5)), np.ones((4, 5)), np.ones((5, 5)), np.ones(5))
+    dx, dh0, dWx, dWh, db = rnn_backward(np.zeros((0, 3, 5)), cache)
+    assert h.shape == (0, 3, 5) and dx.shape == (0, 3, 4) and dh0.shape == (0, 5) and not dWx.any() and not dWh.any() and not db.any()
