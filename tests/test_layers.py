@@ -3,6 +3,8 @@ import contextlib, io
 from unittest.mock import patch
 import numpy as np, pytest
 from rnn_captioning import temporal_affine
+from rnn_captioning.gru import gru_backward, gru_forward
+from rnn_captioning.lstm import lstm_backward, lstm_forward
 from rnn_captioning.optim import RULES
 from rnn_captioning.sequence import rnn_backward, rnn_forward
 from rnn_captioning.temporal_affine import softmax_loss_in_place, temporal_softmax_loss
@@ -56,6 +58,7 @@ def test_update_rules_and_the_order_of_arrays():
         with pytest.raises(ValueError, match='in one piece'): rule(w, dw, out=np.zeros((4, 3)).T)
 
 def test_a_batch_without_captions():
-    h, cache = rnn_forward(np.zeros((0, 3, 4)), np.zeros((0, 5)), np.ones((4, 5)), np.ones((5, 5)), np.ones(5))
-    dx, dh0, dWx, dWh, db = rnn_backward(np.zeros((0, 3, 5)), cache)
-    assert h.shape == (0, 3, 5) and dx.shape == (0, 3, 4) and dh0.shape == (0, 5) and not dWx.any() and not dWh.any() and not db.any()
+    for gates, forward, backward in ((1, rnn_forward, rnn_backward), (4, lstm_forward, lstm_backward), (3, gru_forward, gru_backward)):
+        h, cache = forward(np.zeros((0, 3, 4)), np.zeros((0, 5)), np.ones((4, gates * 5)), np.ones((5, gates * 5)), np.ones(gates * 5))
+        dx, dh0, dWx, dWh, db = backward(np.zeros((0, 3, 5)), cache)
+        assert h.shape == (0, 3, 5) and dx.shape == (0, 3, 4) and dh0.shape == (0, 5) and not dWx.any() and not dWh.any() and not db.any()
