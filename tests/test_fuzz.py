@@ -1,5 +1,5 @@
 "A small part of what `python tests/fuzz.py` does: some damaged files of each kind."
-import os, resource
+import mmap, os, resource
 import numpy as np, pytest
 import fuzz
 from rnn_captioning.files import InputError
@@ -22,18 +22,22 @@ def test_damage_is_repeated(files, tmp_path):
         once = [fuzz.spoil(kind, files, n, 0, tmp_path).read_bytes() for n in range(20)]
         assert once == [fuzz.spoil(kind, files, n, 0, tmp_path).read_bytes() for n in range(20)] and len(set(once)) > 10
 
+def fill(megabytes):
+    "Fill so much of new memory: what `bytearray` takes may lie in memory that was filled before and freed."
+    np.frombuffer(mmap.mmap(-1, megabytes * 2**20), np.uint8).fill(1)
+
 def counts_memory():
     "Whether what a forked process fills counts for it alone: not every system starts the count anew."
     if not (pid := os.fork()):
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        bytearray(100 * 2**20)
+        fill(100)
         os._exit(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before > 64 * 2**10)
     return bool(os.waitpid(pid, 0)[1])
 
 @pytest.mark.parametrize('use, says', [
     (lambda *_: {}['x'], 'KeyError'),
     (lambda *_: np.zeros(10**10), 'MemoryError'),
-    (lambda *_: bytearray(100 * 2**20), 'filled'),
+    (lambda *_: fill(100), 'filled'),
     (lambda *_: os.kill(os.getpid(), 9), 'ended the process (status 9)'),
     (lambda *_: [None for _ in iter(int, 1)], 'more than 2 s'),
     (lambda path, _: (_ for _ in ()).throw(InputError('no name')), 'does not name the file'),
