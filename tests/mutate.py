@@ -25,7 +25,6 @@ CHECKS = {
     'attention': ['19_attention'],
     'transformer_layers': ['25_transformer_layers'],
     'transformer': ['26_transformer'],
-    'encoded_attention': ['27_encoded_attention'],
 }
 
 # Of these modules, the functions that are layers; of the others, all.
@@ -33,7 +32,6 @@ FUNCTIONS = {
     'model': ['pack_captions', 'caption_forward', 'caption_backward', 'drop', 'Captioner.loss', 'CaptioningRNN.forward', 'CaptioningRNN.backward', 'CaptioningRNN.start', 'CaptioningRNN.step'],
     'attention': ['softmax', 'additive_*', 'attention_packed_*', 'glance*', 'sum_over_steps', 'blame_values', 'values_*', 'places_*', 'doubly_*', 'AttentionCaptioner.forward', 'AttentionCaptioner.backward', 'AttentionCaptioner.loss', '_start', '_step'],
     'transformer': ['*_forward', '*_backward', '*_step', 'transformer_start', 'layers_of'],
-    'encoded_attention': ['*.values', '*.values_backward'],
 }
 
 # What no check can notice, by the reason.
