@@ -3,9 +3,11 @@ PYTHON ?= .venv/bin/python
 GENERATE = $(PYTHON) -c 'from nbdev.doclinks import nbdev_export; nbdev_export()' && $(PYTHON) .ci/make_readme.py
 NOTEBOOKS ?= nbs/*.ipynb
 
-.PHONY: test coverage mutants docs pages korean export run check fuzz measure clean
+.PHONY: test everywhere coverage mutants docs pages korean export run check fuzz measure clean
 test:     ## every test, notebooks included
 	$(PYTHON) -m pytest
+everywhere: ## every test, with the kernels that NumPy uses on other processors, and with one thread and two
+	$(PYTHON) .ci/everywhere.py $(TESTS)
 coverage: ## which lines of the modules the tests run: fails under 95%
 	$(PYTHON) -m coverage erase
 	$(PYTHON) -m coverage run -m pytest

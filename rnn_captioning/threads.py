@@ -6,38 +6,69 @@
 from __future__ import annotations
 import ctypes
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
 # %% auto #0
-__all__ = ['MOST', 'LEAST', 'SMALL', 'M_TRIM_THRESHOLD', 'M_TOP_PAD', 'M_MMAP_MAX', 'cores', 'in_threads', 'shards',
-           'sharded_loss', 'stretches', 'add_up', 'threaded_update', 'keep_memory']
+__all__ = ['MOST', 'LEAST', 'SMALL', 'M_TRIM_THRESHOLD', 'M_TOP_PAD', 'M_MMAP_MAX', 'one_blas_thread', 'cores', 'in_threads',
+           'shards', 'sharded_loss', 'stretches', 'add_up', 'threaded_update', 'keep_memory']
 
 # %% ../nbs/06_threads.ipynb #57f7535d
 MOST = 8      # each thread holds gradients of its own: more of them cost memory and the time to add them up
 
+@cache
+def _blas():
+    return ThreadpoolController().select(user_api='blas')
+
+def _blas_cores():
+    return min((library['num_threads'] for library in _blas().info()), default=MOST)
+
+_counting = threading.Lock()
+_users, _usual, _limit = 0, MOST, None      # blocks that are open; BLAS's cores before; what lifts the limit
+
+@contextmanager
+def one_blas_thread():
+    "Within the block, BLAS uses one core. Blocks may be nested, and be open in several threads."
+    global _users, _usual, _limit
+    with _counting:
+        if not _users:
+            _usual, _limit = _blas_cores(), _blas().limit(limits=1)
+        _users += 1
+    try:
+        yield
+    finally:
+        with _counting:
+            _users -= 1
+            if not _users:
+                _limit.restore_original_limits()
+
 def cores()->int:
-    "How many threads can work at once, at most `MOST`."
+    "How many threads can work at once: as many as this process, and BLAS in it, may use, at most `MOST`."
     usable = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
-    return min(usable, MOST)
+    with _counting:
+        return max(1, min(usable, MOST, _usual if _users else _blas_cores()))
 
 # %% ../nbs/06_threads.ipynb #427f4081
 @cache
-def _pool(threads, process): return ThreadPoolExecutor(threads, thread_name_prefix='rnn_captioning')
-
-@cache
-def _blas(): return ThreadpoolController().select(user_api='blas')
+def _pool(threads, process):
+    return ThreadPoolExecutor(threads, thread_name_prefix='rnn_captioning')
 
 def in_threads(
     f, # (item) -> result
-    items, # as many as there are threads to use
+    items, # what to call it for
+    threads:int=None, # how many calls at a time; None: all
 )->list: # the results in the order of the items
     "Call a function for several items at once, BLAS using one core for each."
     items = list(items)
-    if len(items) < 2: return [f(item) for item in items]
-    with _blas().limit(limits=1): return list(_pool(len(items), os.getpid()).map(f, items))      # threads do not outlive a fork: a child needs its own
+    with one_blas_thread():
+        if len(items) < 2 or threads == 1:
+            return [f(item) for item in items]
+        pool = _pool(min(threads or len(items), len(items)), os.getpid())      # threads do not outlive a fork: a child needs its own
+        return list(pool.map(f, items))
 
 # %% ../nbs/06_threads.ipynb #cc31a895
 LEAST = 8      # captions in a shard: products with fewer rows than that spend their time fetching the weights
