@@ -379,7 +379,7 @@ def time_disk(folder, steps=100, size=(128, 512, 256, 1004, 4096), rounds=4, **c
     with foreign_hdf5(path) as f:
         data = from_disk(f)
         steps = steps or len(data['train_captions']) // size[0]
-        alone = subprocess.run([sys.executable, '-c', _ALONE, str(path), json.dumps(size), str(min(steps, 100))], check=True, capture_output=True, text=True)
+        alone = subprocess.run([sys.executable, '-c', _ALONE, str(path), json.dumps(size), str(min(steps, 100))], check=True, capture_output=True, encoding='utf-8')
         disk, memory = epoch_step(data, size), epoch_step({**data, 'train_features': f['features'][:]}, size)
         found = interleaved(dict(disk=disk, memory=memory), rounds, each=steps // rounds, average=statistics.fmean)
         pictures = len(f['features'])
@@ -436,7 +436,7 @@ def time_growth(folder, rounds=3, growth=GROWTH)->dict: # for each quantity: its
 
 def _alone(what, value, folder):
     "Megabytes that a process takes for training, beside what its imports take."
-    done = subprocess.run([sys.executable, '-c', _GROWN, what, str(value), str(folder)], check=True, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, '-c', _GROWN, what, str(value), str(folder)], check=True, capture_output=True, encoding='utf-8')
     return round(float(done.stdout), 1)
 
 _GROWN = """
