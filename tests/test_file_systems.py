@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 import pytest
 
-from rnn_captioning import files
+from rnn_captioning import fetch, files
 from rnn_captioning.data import load_coco_data
 from rnn_captioning.files import InputError, atomic_path, raises, sole_user
 from rnn_captioning.scenes import make_scenes
@@ -323,3 +323,13 @@ def test_nothing_depends_on_the_locale(data, tmp_path):
                 'train', data, '--out', tmp_path/'out', *SMALL)
     ours = [line for line in done.stderr.splitlines() if 'EncodingWarning' in line and 'rnn_captioning' in line]
     assert done.returncode == 0 and not ours, done.stderr
+
+
+# the shell
+
+@pytest.mark.parametrize('system, expected', [('posix', "'by hand'"), ('nt', '"by hand"')])
+def test_commands_are_printed_for_the_shell_of_the_system(monkeypatch, system, expected):
+    "cmd.exe knows no single quotes."
+    monkeypatch.setattr(fetch.os, 'name', system)
+    assert fetch.next_step('coco', 'by hand') == f'rnn-captioning train {expected}'
+    assert fetch.next_step('coco', 'here') == 'rnn-captioning train here'
