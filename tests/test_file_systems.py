@@ -106,10 +106,11 @@ def test_litter_that_cannot_be_removed(tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-    monkeypatch.setattr(files.os, 'replace', refuse)
-    monkeypatch.setattr(Path, 'unlink', refuse)
-    with raises('a: cannot be written', 'Read-only file system', 'untouched'), atomic_path(tmp_path/'a') as beside:
-        beside.write_text('new', encoding='utf-8')
+    with monkeypatch.context() as change:
+        change.setattr(files.os, 'replace', refuse)
+        change.setattr(Path, 'unlink', refuse)
+        with raises('a: cannot be written', 'Read-only file system', 'untouched'), atomic_path(tmp_path/'a') as beside:
+            beside.write_text('new', encoding='utf-8')
 
 
 def test_rename_waits_for_scanners(tmp_path, monkeypatch):
@@ -330,6 +331,7 @@ def test_nothing_depends_on_the_locale(data, tmp_path):
 @pytest.mark.parametrize('system, expected', [('posix', "'by hand'"), ('nt', '"by hand"')])
 def test_commands_are_printed_for_the_shell_of_the_system(monkeypatch, system, expected):
     "cmd.exe knows no single quotes."
-    monkeypatch.setattr(fetch.os, 'name', system)
-    assert fetch.next_step('coco', 'by hand') == f'rnn-captioning train {expected}'
-    assert fetch.next_step('coco', 'here') == 'rnn-captioning train here'
+    with monkeypatch.context() as change:
+        change.setattr(fetch.os, 'name', system)
+        found = [fetch.next_step('coco', folder) for folder in ('by hand', 'here')]
+    assert found == [f'rnn-captioning train {expected}', 'rnn-captioning train here']
