@@ -33,36 +33,36 @@ def prepare():
     refresh_quarto_yml()
     doclinks._build_modidx()
     proc_nbs(n_workers=2)
-    config = yaml.safe_load((WORK/'nbdev.yml').read_text())
+    config = yaml.safe_load((WORK/'nbdev.yml').read_text(encoding='utf-8'))
     for path in WORK.glob('*.ipynb'):
         plain_signatures(path)
         as_markdown(path)
     korean.add_pages(WORK, site_url(), doclinks.NbdevLookup().linkify)
     for path in [*WORK.glob('*.ipynb'), *WORK.glob('ko/*.ipynb')]:
         if path.stem != 'index': chapter_links(path, config['website'])
-    for source, page in TOPS.items(): (WORK/page).write_text(re.sub(r'\]\(nbs/', '](', (ROOT/source).read_text()))
+    for source, page in TOPS.items(): (WORK/page).write_text(re.sub(r'\]\(nbs/', '](', (ROOT/source).read_text(encoding='utf-8')), encoding='utf-8')
     config['website']['page-footer'] = footer(config['website'])
-    (WORK/'nbdev.yml').write_text(yaml.safe_dump(config, sort_keys=False))
+    (WORK/'nbdev.yml').write_text(yaml.safe_dump(config, sort_keys=False), encoding='utf-8')
     return WORK/config['project']['output-dir']
 
-def site_url(): return yaml.safe_load((WORK/'nbdev.yml').read_text())['website']['site-url']
+def site_url(): return yaml.safe_load((WORK/'nbdev.yml').read_text(encoding='utf-8'))['website']['site-url']
 
-def site_url(): return yaml.safe_load((WORK/'nbdev.yml').read_text())['website']['site-url']
+def site_url(): return yaml.safe_load((WORK/'nbdev.yml').read_text(encoding='utf-8'))['website']['site-url']
 
 def plain_signatures(path):
     "nbdev turns names in backticks into links even in the comments of a signature, where a page shows them as they are."
-    nb = json.loads(path.read_text())
+    nb = json.loads(path.read_text(encoding='utf-8'))
     for out in (o for cell in nb['cells'] for o in cell.get('outputs', []) if 'text/markdown' in o.get('data', {})):
         parts = ''.join(out['data']['text/markdown']).split('```')
         parts[1::2] = [re.sub(r'\[(`[^`]+`)\]\([^)]+\)', r'\1', code) for code in parts[1::2]]
         out['data']['text/markdown'] = '```'.join(parts)
-    path.write_text(json.dumps(nb))
+    path.write_text(json.dumps(nb), encoding='utf-8')
 
 def in_repository(website, path): return f"{website['repo-url']}/blob/{website['repo-branch']}/{path}"
 
 def chapter_links(path, website):
     "Below the title of a chapter, a line of links: where it can be run, and its source."
-    nb = json.loads(path.read_text())
+    nb = json.loads(path.read_text(encoding='utf-8'))
     on_binder = website['repo-url'].replace('https://github.com/', 'https://mybinder.org/v2/gh/') + f"/{website['repo-branch']}?labpath={quote(f'nbs/{path.name}')}"
     source = in_repository(website, f'nbs/{path.name}')
     links = [('Run it on Binder', on_binder), ('Source of this page', source)]
@@ -71,7 +71,7 @@ def chapter_links(path, website):
     above = next(i for i, cell in enumerate(nb['cells']) if ''.join(cell['source']).strip())
     above += nb['cells'][above + 1].get('id') == 'languages'         # the switch stands between the title and the links
     nb['cells'].insert(above + 1, dict(cell_type='markdown', id='chapter-links', metadata={}, source=text))
-    path.write_text(json.dumps(nb))
+    path.write_text(json.dumps(nb), encoding='utf-8')
 
 def footer(website):
     pages = [(text, page) for text, page in (('Changelog', 'changelog.qmd'), ('Contributing', 'contributing.qmd'))]
@@ -88,16 +88,16 @@ def rename(pages, site):
     names = {p.name: page_name(p.name) for p in pages}
     old = re.compile(r'\b(' + '|'.join(n for n in names if n != names[n]) + r')\b')
     for path in [*pages, site/'search.json', site/'sitemap.xml']:
-        text = old.sub(lambda m: names[m[1]], path.read_text())
+        text = old.sub(lambda m: names[m[1]], path.read_text(encoding='utf-8'))
         if path in pages: text = text.replace(f'href="{url}/', f'href="{up(path, site)}')
         path.unlink()
-        path.with_name(page_name(path.name)).write_text(text)
+        path.with_name(page_name(path.name)).write_text(text, encoding='utf-8')
     return [p.with_name(names[p.name]) for p in pages]
 
 def katex():
     "The folder of KaTeX, installed by npm where it is not there yet."
-    folder, wanted = TOOLS/'katex', json.loads((TOOLS.parent/'package.json').read_text())['dependencies']['katex']
-    if not folder.exists() or json.loads((folder/'package.json').read_text())['version'] != wanted:
+    folder, wanted = TOOLS/'katex', json.loads((TOOLS.parent/'package.json').read_text(encoding='utf-8'))['dependencies']['katex']
+    if not folder.exists() or json.loads((folder/'package.json').read_text(encoding='utf-8'))['version'] != wanted:
         if not shutil.which('npm'): sys.exit('docs: install Quarto, or else Node.js with npm, which brings KaTeX for the formulas')
         subprocess.run(['npm', 'ci', '--silent', '--no-audit', '--no-fund', '--prefix', TOOLS.parent], check=True)
     return folder/'dist'
@@ -105,17 +105,17 @@ def katex():
 def write_maths(pages, site):
     "Replace the TeX in the pages by what KaTeX makes of it; a formula that it cannot read ends the build."
     folder = katex()
-    texts = {p: p.read_text() for p in pages}
+    texts = {p: p.read_text(encoding='utf-8') for p in pages}
     found = [(html.unescape(tex), kind == 'display') for text in texts.values() for kind, tex in MATHS.findall(text)]
-    made = subprocess.run(['node', '-e', RENDER, folder/'katex.js'], input=json.dumps(found), stdout=subprocess.PIPE, text=True, check=True)
+    made = subprocess.run(['node', '-e', RENDER, folder/'katex.js'], input=json.dumps(found), stdout=subprocess.PIPE, encoding='utf-8', check=True)
     made = iter(json.loads(made.stdout))
     for page, text in texts.items():
         text = MATHS.sub(lambda m: f'<span class="math {m[1]}">{next(made)}</span>', text)
         links = iter([f'<link rel="stylesheet" href="{up(page, site)}site_libs/katex/katex.min.css">'])
-        page.write_text(CDN.sub(lambda m: next(links, ''), text))
+        page.write_text(CDN.sub(lambda m: next(links, ''), text), encoding='utf-8')
     shutil.copytree(folder/'fonts', site/'site_libs'/'katex'/'fonts', ignore=shutil.ignore_patterns('*.ttf', '*.woff'))
-    css = (folder/'katex.min.css').read_text()
-    (site/'site_libs'/'katex'/'katex.min.css').write_text(re.sub(r',url\([^)]*\.(woff|ttf)\) format\("\w+"\)', '', css))
+    css = (folder/'katex.min.css').read_text(encoding='utf-8')
+    (site/'site_libs'/'katex'/'katex.min.css').write_text(re.sub(r',url\([^)]*\.(woff|ttf)\) format\("\w+"\)', '', css), encoding='utf-8')
 
 MENDS = [      # what smalldocs writes, and what a reader of the screen or the keyboard needs in its place
     (r'<a (class="sidebar-item-(?:text|toggle)[^>]*?) role="navigation"([^>]*)>(.*?)</a>', r'<button type="button" \1\2>\3</button>'),
@@ -142,9 +142,9 @@ def in_order(text):
 
 def mend(pages):
     for page in pages:
-        text = page.read_text()
+        text = page.read_text(encoding='utf-8')
         for found, better in MENDS: text = re.sub(found, better, text, flags=re.S)
-        page.write_text(in_order(text))
+        page.write_text(in_order(text), encoding='utf-8')
 
 def used_rules(css, words):
     "The rules of a style sheet whose selectors name only classes that are among the words; others can match nothing."
@@ -163,27 +163,27 @@ def used_rules(css, words):
 def lighten(pages, site):
     "Leave out the rules and the icons that no page uses: most of Bootstrap, which every page would load."
     libs = site/'site_libs'
-    texts = [p.read_text() for p in [*pages, *libs.rglob('*.js')]]
+    texts = [p.read_text(encoding='utf-8') for p in [*pages, *libs.rglob('*.js')]]
     words = set(re.findall(r'[\w-]+', ' '.join(texts)))
-    for sheet in libs.glob('themes/*.css'): sheet.write_text(used_rules(sheet.read_text(), words))
+    for sheet in libs.glob('themes/*.css'): sheet.write_text(used_rules(sheet.read_text(encoding='utf-8'), words), encoding='utf-8')
     icons = libs/'bootstrap-icons'
     sheet, font = icons/'bootstrap-icons.min.css', icons/'fonts'/'bootstrap-icons.woff'
-    rules = dict(re.findall(r'\.(bi-[\w-]+)::before\{content:"\\([0-9a-f]+)"\}', sheet.read_text()))
+    rules = dict(re.findall(r'\.(bi-[\w-]+)::before\{content:"\\([0-9a-f]+)"\}', sheet.read_text(encoding='utf-8')))
     rules = {name: code for name, code in rules.items() if name in words}
-    codes = {int(c, 16) for c in [*rules.values(), *re.findall(r'content: *"\\(f[0-9a-f]{3})"', (libs/'smalldocs.css').read_text())]}
+    codes = {int(c, 16) for c in [*rules.values(), *re.findall(r'content: *"\\(f[0-9a-f]{3})"', (libs/'smalldocs.css').read_text(encoding='utf-8'))]}
     subset.main([str(font), f'--unicodes={",".join(f"{c:x}" for c in codes)}', '--flavor=woff', f'--output-file={font}.small'])
     Path(f'{font}.small').replace(font)
     (icons/'fonts'/'bootstrap-icons.woff2').unlink()
-    common = re.search(r'\.bi::before,[^{]*(\{[^}]*\})', sheet.read_text())[1]
+    common = re.search(r'\.bi::before,[^{]*(\{[^}]*\})', sheet.read_text(encoding='utf-8'))[1]
     face = '@font-face{font-display:block;font-family:"bootstrap-icons";src:url("fonts/bootstrap-icons.woff") format("woff")}'
-    sheet.write_text(face + '.bi::before' + common + ''.join(f'.{name}::before{{content:"\\{code}"}}' for name, code in rules.items()))
+    sheet.write_text(face + '.bi::before' + common + ''.join(f'.{name}::before{{content:"\\{code}"}}' for name, code in rules.items()), encoding='utf-8')
 
 def with_smalldocs(site):
-    run = subprocess.run([Path(sys.executable).with_name('smalldocs'), 'render', '--quiet', WORK], stderr=subprocess.PIPE, text=True)
+    run = subprocess.run([Path(sys.executable).with_name('smalldocs'), 'render', '--quiet', WORK], stderr=subprocess.PIPE, encoding='utf-8')
     lines = [l for l in run.stderr.splitlines() if not re.search(r'output-file is not read|(html-math-method|grid) is ignored', l)]
     if lines: print('\n'.join(lines), file=sys.stderr)
     if run.returncode: sys.exit(run.returncode)
-    for sheet in site.rglob('*.css'): sheet.write_text(WEB_FONT.sub('', sheet.read_text()))
+    for sheet in site.rglob('*.css'): sheet.write_text(WEB_FONT.sub('', sheet.read_text(encoding='utf-8')), encoding='utf-8')
     pages = rename(sorted([*site.glob('*.html'), *site.glob('ko/*.html')]), site)
     write_maths(pages, site)
     mend(pages)

@@ -24,7 +24,7 @@ def listed(entries):
         else: yield from ([entry['href']] if 'href' in entry else []) + list(listed(entry.get('contents', [])))
 
 def sidebar_problems():
-    sidebar = yaml.safe_load((ROOT/'_quarto.yml').read_text())['website']['sidebar']
+    sidebar = yaml.safe_load((ROOT/'_quarto.yml').read_text(encoding='utf-8'))['website']['sidebar']
     counts, there = Counter(listed(sidebar['contents'])), {p.name for p in (ROOT/'nbs').glob('*.ipynb')}
     yield from (f'_quarto.yml lists {name} {n} times' for name, n in counts.items() if n > 1)
     yield from (f'_quarto.yml lists {name}, which is not there' for name in sorted(set(counts) - there))
@@ -76,7 +76,7 @@ def language_problems(soups):
 
 def main():
     global SITE
-    SITE = yaml.safe_load((ROOT/'nbs'/'nbdev.yml').read_text())['website']['site-url']
+    SITE = yaml.safe_load((ROOT/'nbs'/'nbdev.yml').read_text(encoding='utf-8'))['website']['site-url']
     soups = {p: BeautifulSoup(p.read_text(encoding='utf-8'), 'html.parser') for p in sorted(DOCS.rglob('*.html'))}
     anchors = {p.resolve(): {t.get('id') or t.get('name') for t in soup.find_all(True)} for p, soup in soups.items()}
     found = [*sidebar_problems(), *missing_pages(), *language_problems(soups)]

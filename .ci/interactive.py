@@ -25,7 +25,7 @@ def library(name):
             subprocess.run(['npm', 'pack', '--silent', f'{name}@{version}'], cwd=tmp, stdout=subprocess.DEVNULL, check=True)
             with tarfile.open(next(Path(tmp).glob('*.tgz'))) as packed:
                 for member in packed:
-                    if member.name in ('package/LICENSE', 'package/package.json', f'package/build/{name}.min.js'): packed.extract(member, tmp)
+                    if member.name in ('package/LICENSE', 'package/package.json', f'package/build/{name}.min.js'): packed.extract(member, tmp, filter='data')
             shutil.rmtree(folder, ignore_errors=True)
             shutil.copytree(Path(tmp)/'package', folder)
     return folder

@@ -68,7 +68,7 @@ def counterparts():
             if isinstance(e, str): yield e
             else: yield from ([e['href']] if 'href' in e else []) + list(listed(e.get('contents', [])))
     there = {p.stem for p in (NBS/'ko').glob('*.md')} - {'README'}
-    contents = yaml.safe_load((ROOT/'_quarto.yml').read_text())['website']['sidebar']['contents']
+    contents = yaml.safe_load((ROOT/'_quarto.yml').read_text(encoding='utf-8'))['website']['sidebar']['contents']
     order = [Path(n).stem for n in listed(contents)]
     return [n for n in order if n in there] + sorted(there - set(order))
 
@@ -236,13 +236,13 @@ def add_pages(work, url, linkify):
         made['cells'][:1] = [front(made['cells'][0], lang='ko', **heading), switch('ko', name)]
         nb['cells'].insert(1, switch('en', name))
         for file, content in ((work/'ko'/path.name, made), (path, nb)): file.write_text(json.dumps(content, ensure_ascii=False), encoding='utf-8')
-    site = yaml.safe_load((ROOT/'_quarto.yml').read_text())
+    site = yaml.safe_load((ROOT/'_quarto.yml').read_text(encoding='utf-8'))
     site['website']['navbar']['left'].append(dict(href='ko/index.ipynb' if 'index' in names else f'ko/{names[0]}.ipynb', text='한국어'))
     site['website']['sidebar']['contents'] += [dict(text='---'), dict(section='한국어', contents=[f'ko/{n}.ipynb' for n in names])]
-    (work/'_site.yml').write_text(yaml.dump(site, allow_unicode=True, sort_keys=False))
-    config = yaml.safe_load((work/'_quarto.yml').read_text())
+    (work/'_site.yml').write_text(yaml.dump(site, allow_unicode=True, sort_keys=False), encoding='utf-8')
+    config = yaml.safe_load((work/'_quarto.yml').read_text(encoding='utf-8'))
     config['metadata-files'] = ['_site.yml' if f == '../_quarto.yml' else f for f in config['metadata-files']]
-    (work/'_quarto.yml').write_text(yaml.dump(config, sort_keys=False))
+    (work/'_quarto.yml').write_text(yaml.dump(config, sort_keys=False), encoding='utf-8')
 
 # ---- the commands
 

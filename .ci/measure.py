@@ -24,7 +24,7 @@ def machine():
 def timed(*arguments):
     "Run a command: seconds, the largest memory of any command so far in megabytes, what it printed."
     began = time.perf_counter()
-    done = subprocess.run([*COMMAND, *map(str, arguments)], stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT.parent)
+    done = subprocess.run([*COMMAND, *map(str, arguments)], stdout=subprocess.PIPE, encoding='utf-8', check=True, cwd=ROOT.parent)
     return round(time.perf_counter() - began, 1), round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024), done.stdout
 
 def curve(checkpoint):
@@ -41,7 +41,7 @@ def scenes(folder):
     seconds, megabytes, said = timed('train', '--out', folder/'scenes')
     data = ROOT/'data'/'scenes.h5'
     scores = json.loads(timed('evaluate', folder/'scenes'/'checkpoint.h5', data, '--split', 'test', '--per-image', folder/'table.csv', '--json')[2])
-    truth = [line.rsplit(',', 1)[1] == 'True' for line in (folder/'table.csv').read_text().splitlines()[1:]]
+    truth = [line.rsplit(',', 1)[1] == 'True' for line in (folder/'table.csv').read_text(encoding='utf-8').splitlines()[1:]]
     new = len(truth) // 3      # the first third of the test scenes has combinations that no training scene has
     return dict(command='rnn-captioning train', seconds=seconds, peak_megabytes=megabytes, scores=rounded(scores),
                 truth_new_combinations=round(statistics.mean(truth[:new]), 4), truth_known_combinations=round(statistics.mean(truth[new:]), 4),
@@ -121,12 +121,12 @@ def timed_run(data, out, **settings):
     from rnn_captioning.training import train
     path, last = out/'seconds.json', [time.process_time()]
     def note(solver):
-        seconds = (json.loads(path.read_text()) if path.exists() else []) + [time.process_time() - last[0]]
-        path.write_text(json.dumps(seconds))
+        seconds = (json.loads(path.read_text(encoding='utf-8')) if path.exists() else []) + [time.process_time() - last[0]]
+        path.write_text(json.dumps(seconds), encoding='utf-8')
         last[0] = time.process_time()
     resume = (out/'checkpoint.h5').exists()
     solver = train(data, out, resume=resume, progress=True, callbacks=[note], **({} if resume else settings))
-    return solver, json.loads(path.read_text())
+    return solver, json.loads(path.read_text(encoding='utf-8'))
 
 def kept(folder):
     runs = Path(os.environ.get('RNN_CAPTIONING_RUNS', folder))

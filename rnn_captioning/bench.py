@@ -16,12 +16,12 @@ import time
 from importlib.metadata import PackageNotFoundError, version
 from itertools import count
 from pathlib import Path
-import h5py
 import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
 from .attention import AttentionCaptioner
 from .data import ReadAhead
 from .decoding import decode
+from .files import foreign_hdf5, new_hdf5
 from .model import CaptioningRNN, pack_captions
 from .optim import adam
 from .transformer import TransformerCaptioner
@@ -357,7 +357,7 @@ def coco_sized(
 ):
     "Write a file with random features and captions of COCO's size, 1.4 GB, a part at a time."
     rng = np.random.default_rng(0)
-    with h5py.File(path, 'w') as f:
+    with new_hdf5(path) as f:
         rows = f.create_dataset('features', (pictures, width), np.float32)
         for i in range(0, pictures, 2000): rows[i:i+2000] = rng.random((min(2000, pictures - i), width), dtype=np.float32)
         f['captions'] = random_batch((captions, 0, 0, 1004, 1))[1].astype(np.int32)
@@ -376,10 +376,10 @@ def time_disk(folder, steps=100, size=(128, 512, 256, 1004, 4096), rounds=4, **c
     "Seconds of a step with features on the disk and in memory, in turns, and the most memory that the first takes; `steps` None: a whole epoch of each."
     path = Path(folder)/'coco.h5'
     coco_sized(path, width=size[4], **counts)
-    with h5py.File(path) as f:
+    with foreign_hdf5(path) as f:
         data = from_disk(f)
         steps = steps or len(data['train_captions']) // size[0]
-        alone = subprocess.run([sys.executable, '-c', _ALONE, str(path), json.dumps(size), str(min(steps, 100))], check=True, capture_output=True, text=True)
+        alone = subprocess.run([sys.executable, '-c', _ALONE, str(path), json.dumps(size), str(min(steps, 100))], check=True, capture_output=True, encoding='utf-8')
         disk, memory = epoch_step(data, size), epoch_step({**data, 'train_features': f['features'][:]}, size)
         found = interleaved(dict(disk=disk, memory=memory), rounds, each=steps // rounds, average=statistics.fmean)
         pictures = len(f['features'])
@@ -391,9 +391,10 @@ def from_disk(f)->dict:
     return dict(train_captions=f['captions'][:], train_image_idxs=f['image_idxs'][:], train_features=f['features'])
 
 _ALONE = """
-import json, sys, h5py
+import json, sys
 from rnn_captioning.bench import epoch_step, from_disk, peak_megabytes
-with h5py.File(sys.argv[1]) as f:
+from rnn_captioning.files import foreign_hdf5
+with foreign_hdf5(sys.argv[1]) as f:
     step = epoch_step(from_disk(f), json.loads(sys.argv[2]))
     for _ in range(int(sys.argv[3])): step()
 print(peak_megabytes())
@@ -402,7 +403,7 @@ print(peak_megabytes())
 def peak_megabytes()->float:
     "The most memory that this process has had; not known on Windows."
     status = Path('/proc/self/status')      # Linux adds to the other figure what the parent had when it started the process
-    if status.exists(): return int(re.search(r'VmHWM:\s*(\d+)', status.read_text())[1]) / 1024
+    if status.exists(): return int(re.search(r'VmHWM:\s*(\d+)', status.read_text(encoding='utf-8'))[1]) / 1024
     try: import resource
     except ImportError: return float('nan')
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if platform.system() != 'Darwin' else 2**20)
@@ -422,7 +423,7 @@ def growth_step(
     if what != 'pictures': return our_step(size, *random_batch(size, columns=2 * s['length'] + 2, mean=s['length']))
     path = Path(folder)/f'{value}.h5'
     if not path.exists(): coco_sized(path, value, 5 * value, 512)
-    return epoch_step(from_disk(h5py.File(path)), size)
+    return epoch_step(from_disk(foreign_hdf5(path)), size)
 
 def time_growth(folder, rounds=3, growth=GROWTH)->dict: # for each quantity: its values; seconds of a step and megabytes, and the exponents of both
     "How the time of a training step and the memory of training grow with each quantity."
@@ -435,7 +436,7 @@ def time_growth(folder, rounds=3, growth=GROWTH)->dict: # for each quantity: its
 
 def _alone(what, value, folder):
     "Megabytes that a process takes for training, beside what its imports take."
-    done = subprocess.run([sys.executable, '-c', _GROWN, what, str(value), str(folder)], check=True, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, '-c', _GROWN, what, str(value), str(folder)], check=True, capture_output=True, encoding='utf-8')
     return round(float(done.stdout), 1)
 
 _GROWN = """
@@ -463,7 +464,7 @@ def versions()->dict:
 
 def _processor():
     info = Path('/proc/cpuinfo')
-    names = [line.split(':')[1].strip() for line in info.read_text().splitlines() if line.startswith('model name')] if info.exists() else []
+    names = [line.split(':')[1].strip() for line in info.read_text(encoding='utf-8').splitlines() if line.startswith('model name')] if info.exists() else []
     return names[0] if names else platform.processor()
 
 def ratios(

@@ -9,7 +9,7 @@ import numpy as np, h5py
 from .attention import AttentionCaptioner
 from .data import check_match
 from .encoded_attention import EncodedAttentionCaptioner
-from .files import CHECKPOINT, VERSION, InputError, atomic_path, attribute, expect, open_hdf5, read, reading, to_bytes, to_texts, write_attributes
+from .files import CHECKPOINT, VERSION, InputError, atomic_path, attribute, expect, new_hdf5, open_hdf5, read, reading, to_bytes, to_texts, write_attributes
 from .model import CaptioningRNN
 from .reward import CIDER
 from .solver import LIKELIHOOD, CaptioningSolver, check_rule
@@ -90,7 +90,7 @@ def save_checkpoint(
     keep:int=0, # how many checkpoints before it shall stay beside it
 ):
     "Write a checkpoint."
-    with atomic_path(path, keep) as beside, h5py.File(beside, 'w') as f:
+    with atomic_path(path, keep) as beside, new_hdf5(beside) as f:
         config = json.dumps({**model.config, 'dtype': np.dtype(model.dtype).name})
         write_attributes(f, format=CHECKPOINT, version=VERSION, encoder=encoder, model=type(model).__name__, config=config, run=json.dumps(run or {}))
         words = sorted(model.word_to_idx, key=model.word_to_idx.get)

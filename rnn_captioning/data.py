@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 import numpy as np, h5py
-from .files import (DATA, VERSION, InputError, atomic_path, attribute, check_captions, check_contents, check_features, distinct_output, expect,
-                                  open_hdf5, read, reading, to_bytes, to_texts, write_attributes)
+from .files import (DATA, VERSION, InputError, atomic_path, attribute, check_captions, check_contents, check_features, distinct_output, expect, foreign_hdf5,
+                                  new_hdf5, open_hdf5, read, reading, to_bytes, to_texts, write_attributes)
 
 # %% auto #0
 __all__ = ['SPECIAL', 'PER_CAPTION', 'GRIDS', 'REQUIRED', 'WIDE', 'LARGE', 'decode_captions', 'caption_texts', 'check_splits',
@@ -117,18 +117,17 @@ def check_vocabulary(
 def _coco_file(folder, name, *keys, more=False, in_memory=True):
     path = Path(folder)/name
     expect(path.is_file(), f'{path}: no such file: expected the folder of the course\'s coco_captioning.zip')
-    try:
-        with reading(path), ExitStack() as closing:
-            f = closing.enter_context(h5py.File(path, 'r'))
-            check_contents(f)
-            found = {k: read(f, k) for k in (*keys, *(set(f) - set(keys) if more else ()))}
-            if in_memory: return {k: np.asarray(v) for k, v in found.items()}
-            closing.pop_all()
-            return found
-    except OSError as e: raise InputError(f'{path}: is not a readable HDF5 file ({str(e).splitlines()[0]})') from e
+    with reading(path), ExitStack() as closing:
+        f = closing.enter_context(foreign_hdf5(path))
+        check_contents(f)
+        found = {k: read(f, k) for k in (*keys, *(set(f) - set(keys) if more else ()))}
+        if in_memory: return {k: np.asarray(v) for k, v in found.items()}
+        closing.pop_all()
+        return found
 
 def _coco_vocabulary(path):
-    try: vocabulary = json.loads(path.read_text())
+    # UTF-8 whatever the locale, also with the mark that Windows puts before it
+    try: vocabulary = json.loads(path.read_text(encoding='utf-8-sig'))
     except (OSError, ValueError) as e: raise InputError(f'{path}: cannot be read as JSON ({e})') from e
     for key, kind in (('idx_to_word', list), ('word_to_idx', dict)): expect(isinstance(vocabulary, dict) and isinstance(vocabulary.get(key), kind), f'{path}: has no {kind.__name__} {key!r}')
     return vocabulary
@@ -149,7 +148,9 @@ def load_coco_data(
     for split in ('train', 'val'):
         path = base/f'{split}2014_urls.txt'
         expect(path.is_file(), f'{path}: no such file')
-        data[f'{split}_urls'] = np.asarray([line.strip() for line in path.read_text().splitlines()])
+        with reading(path):
+            lines = path.read_text(encoding='utf-8-sig').splitlines()
+        data[f'{split}_urls'] = np.asarray([line.strip() for line in lines])
     check_splits(base, {s: {k: data[f'{s}_{k}'] for k in ('captions', 'image_idxs', 'features', 'urls')} for s in ('train', 'val')}, len(data['idx_to_word']), empty_ok=True)
     if max_train is not None:
         rows = np.random.randint(len(data['train_captions']), size=max_train)
@@ -209,7 +210,7 @@ def write_data(
     for name, arrays in splits.items():
         for key in REQUIRED: expect(key in arrays, f'{path}: split {name!r} has no {key!r}')
     check_splits(path, splits, len(vocabulary))
-    with atomic_path(path) as beside, h5py.File(beside, 'w') as f:
+    with atomic_path(path) as beside, new_hdf5(beside) as f:
         write_attributes(f, format=DATA, version=VERSION, encoder=encoder, images=images)
         f['vocabulary'] = to_bytes(vocabulary)
         for name, arrays in splits.items():

@@ -4,16 +4,15 @@
 
 # %% ../nbs/21_fetch.ipynb #1cd72abb
 from __future__ import annotations
-import hashlib, http.client, json, lzma, os, re, shlex, shutil, ssl, stat, time, urllib.error, zipfile, zlib
+import hashlib, http.client, json, lzma, os, re, shlex, shutil, ssl, stat, subprocess, time, urllib.error, zipfile, zlib
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 from typing import Callable, NamedTuple
 from urllib.request import Request, urlopen
 from tqdm import tqdm
 from .data import open_data
-from .files import InputError, expect, output_folder
-try: import fcntl
-except ImportError: fcntl = None      # Windows has no such locks
+from .files import InputError, expect, flush_to_disk, output_folder, replace_file, sole_user
 
 # %% auto #0
 __all__ = ['CHUNK', 'COCO', 'FLICKR8K', 'DATASETS', 'check_file', 'download', 'member_path', 'unpack', 'check_coco',
@@ -29,15 +28,18 @@ class _Part:
     "The beginning of a file, open for appending, and what the server said of the whole."
     def __init__(self, path):
         self.path, self.note = Path(f'{path}.part'), Path(f'{path}.part.json')
+        self.held = ExitStack()
+        busy = f'{path}: another process is downloading it: wait for that one, or stop it'
+        self.held.enter_context(sole_user(self.path.parent, f'.{self.path.name}.lock', busy))
         try:
-            said = json.loads(self.note.read_text())
+            said = json.loads(self.note.read_text(encoding='utf-8'))
             self.validator, self.total = str(said['validator']), None if said['total'] is None else int(said['total'])
         except (OSError, ValueError, KeyError, TypeError): self.validator, self.total = '', None
-        self.file = open(self.path, 'ab')
         try:
-            if fcntl: fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError: raise InputError(f'{path}: another process is downloading it: wait for that one, or stop it') from None
-        except OSError: pass          # a network drive without locks
+            self.file = open(self.path, 'ab')
+        except OSError:
+            self.held.close()
+            raise
         if not self.validator or self.length > (self.total or self.length): self.restart()
     @property
     def length(self): return os.fstat(self.file.fileno()).st_size
@@ -46,11 +48,11 @@ class _Part:
     def restart(self, validator='', total=None):
         self.file.truncate(0)         # first: a note that is older than its part would vouch for another file
         self.validator, self.total = validator, total
-        self.note.write_text(json.dumps(dict(validator=validator, total=total)))
+        self.note.write_text(json.dumps(dict(validator=validator, total=total)), encoding='utf-8')
     def move(self, path):
-        os.fsync(self.file.fileno())
+        flush_to_disk(self.file.fileno())
         self.file.close()
-        os.replace(self.path, path)
+        replace_file(self.path, path)
         self.note.unlink(missing_ok=True)
     def close(self):
         empty = not self.file.closed and not self.length
@@ -58,6 +60,7 @@ class _Part:
         if empty:
             self.path.unlink(missing_ok=True)
             self.note.unlink(missing_ok=True)
+        self.held.close()
 
 # %% ../nbs/21_fetch.ipynb #844bd5cd
 class _Dropped(Exception): "A failure that may pass."
@@ -270,7 +273,7 @@ def unpack(
             _write_all(opened, {aside/place: m for place, m in missing.items() if not _same(aside/place, m)}, folder, progress)
             for place in missing:
                 (folder/place).parent.mkdir(parents=True, exist_ok=True)
-                os.replace(aside/place, folder/place)
+                replace_file(aside/place, folder/place)
     except InputError: raise
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as e: raise InputError(f'{archive}: is not a whole zip archive ({e}); remove it to download it again') from e
     except OSError as e: raise InputError(f'{archive}: cannot be unpacked into {folder} ({e.strerror or e})') from e
@@ -388,4 +391,8 @@ def next_step(
     folder, # where it was fetched to
 )->str: # a command line
     "The command to type when a data set has been fetched."
-    return DATASETS[name].then.format(shlex.quote(str(folder)))
+    return DATASETS[name].then.format(_quoted(folder))
+
+def _quoted(path):
+    "A path as the shell of this system takes it for one word."
+    return subprocess.list2cmdline([str(path)]) if os.name == 'nt' else shlex.quote(str(path))

@@ -4,17 +4,19 @@
 
 # %% ../nbs/08_files.ipynb #3a387b58
 from __future__ import annotations
-import math, os, re, shutil, tempfile, zlib
-from contextlib import contextmanager
+import errno, math, os, re, shutil, tempfile, time, zlib
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 import numpy as np, h5py
+from filelock import FileLock, Timeout
 
 # %% auto #0
 __all__ = ['SMALL', 'RATIO', 'MOST_ITEMS', 'DEEPEST', 'FILTERS', 'DATA', 'CHECKPOINT', 'VERSION', 'printable', 'InputError',
            'expect', 'raises', 'check_features', 'check_captions', 'kind_of', 'existing_file', 'reading', 'earlier',
-           'atomic_path', 'output_folder', 'distinct_output', 'sole_user', 'write_attributes', 'attribute', 'read',
-           'check_contents', 'open_hdf5', 'to_bytes', 'to_texts', 'shipped']
+           'replace_file', 'atomic_path', 'flush_to_disk', 'output_folder', 'distinct_output', 'sole_user',
+           'write_attributes', 'attribute', 'read', 'check_contents', 'foreign_hdf5', 'new_hdf5', 'open_hdf5',
+           'to_bytes', 'to_texts', 'shipped']
 
 # %% ../nbs/08_files.ipynb #51a5105d
 def printable(
@@ -120,16 +122,32 @@ def earlier(
     path = Path(path)
     return path.with_name(f'{path.stem}.{n}{path.suffix}')
 
+# seconds to wait, again and again: Windows refuses to rename a file while a virus scanner looks at it
+_PATIENCE = (.05, .1, .2, .4, .8) if os.name == 'nt' else ()
+
+def replace_file(
+    source, # a file
+    target, # its new name; what is there is replaced
+):
+    "Rename a file in one step; `OSError` where it cannot be."
+    for seconds in _PATIENCE:
+        try:
+            os.replace(source, target)
+            return
+        except PermissionError:
+            time.sleep(seconds)
+    os.replace(source, target)
+
 def _keep_earlier(path, keep):
     "Give what is at `path` a second name, that of the version before, and move older ones up; `path` itself is there all the time."
     if not keep or not path.exists(): return
     for n in range(keep, 1, -1):
-        if earlier(path, n - 1).exists(): os.replace(earlier(path, n - 1), earlier(path, n))
+        if earlier(path, n - 1).exists(): replace_file(earlier(path, n - 1), earlier(path, n))
     second = path.with_name(f'.{path.name}.{os.getpid()}.old')
     second.unlink(missing_ok=True)
     try: os.link(path, second)
     except OSError: shutil.copy2(path, second)       # a file system without links
-    os.replace(second, earlier(path))
+    replace_file(second, earlier(path))
 
 @contextmanager
 def atomic_path(
@@ -140,23 +158,51 @@ def atomic_path(
     path = Path(os.path.realpath(path))      # a link stays a link
     expect(path.is_file() or not path.exists(), f'{path}: is {kind_of(path)}: expected a file, or a place for a new one')
     beside = path.with_name(f'.{path.name}.{os.getpid()}.part')
+    replaced = False
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield beside
-        with open(beside, 'rb+') as f: os.fsync(f.fileno())
+        with open(beside, 'rb+') as f:
+            flush_to_disk(f.fileno())
         _keep_earlier(path, keep)
-        os.replace(beside, path)
+        replace_file(beside, path)
+        replaced = True
         _flush_folder(path.parent)
-    except OSError as e: raise InputError(f'{path}: cannot be written ({_reason(e)}); what was there is untouched') from e
+    except OSError as e:
+        if replaced:
+            message = f'{path}: is written, but the disk does not confirm it ({_reason(e)})'
+        else:
+            message = f'{path}: cannot be written ({_reason(e)}); what was there is untouched'
+        raise InputError(message) from e
     finally:
-        if path.parent.is_dir(): beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+# what fsync answers on network and container mounts that cannot flush, of folders above all
+_CANNOT = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF}
+
+def flush_to_disk(
+    number:int, # of an open file or folder, its descriptor
+):
+    "Wait until what is open is on the disk, where the file system can do that; `OSError` if the disk fails."
+    try:
+        os.fsync(number)
+    except OSError as e:
+        if e.errno not in _CANNOT:
+            raise
 
 def _flush_folder(folder):
     "The new name is on the disk only when the folder is."
-    if not hasattr(os, 'O_DIRECTORY'): return        # Windows flushes names by itself
-    fd = os.open(folder, os.O_RDONLY)
-    try: os.fsync(fd)
-    finally: os.close(fd)
+    if not hasattr(os, 'O_DIRECTORY'):      # Windows flushes names by itself
+        return
+    try:
+        number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except PermissionError:      # a folder that can be written to and not listed
+        return
+    try:
+        flush_to_disk(number)
+    finally:
+        os.close(number)
 
 # %% ../nbs/08_files.ipynb #f7089bca
 def output_folder(
@@ -186,19 +232,27 @@ def distinct_output(
 @contextmanager
 def sole_user(
     folder, # that exists
+    name:str='.lock', # of the lock's file in it, which is removed at the end
+    busy:str=None, # the message where another process holds it
 ):
-    "Hold a folder for this process alone; `InputError` if another holds it already."
-    try: import fcntl
-    except ImportError:          # Windows has no such locks
-        yield
-        return
-    fd = os.open(folder, os.O_RDONLY)
+    "Hold a folder for this process alone; `InputError` if another holds it already. Without effect where there are no locks."
+    place = Path(folder)/name
+    # a file in place of a lock would stay behind when a process is killed, so there is no falling back to it
+    lock = FileLock(place, mode=0o666, thread_local=False, fallback_to_soft=False)
     try:
-        try: fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError: raise InputError(f'{folder}: another process is writing there: expected a folder of its own') from None
-        except OSError: pass     # a file system without locks
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise InputError(busy or f'{folder}: another process is writing there: expected a folder of its own') from None
+    except OSError as e:
+        if e.errno in _CANNOT | {errno.ENOLCK}:
+            place.unlink(missing_ok=True)
+    try:
         yield
-    finally: os.close(fd)
+    finally:
+        if lock.is_locked:
+            with suppress(OSError):      # Windows removes it with the lock
+                place.unlink()
+        lock.release()
 
 # %% ../nbs/08_files.ipynb #1f15e89f
 SMALL, RATIO, MOST_ITEMS, DEEPEST = 2**26, 200, 20_000, 8      # bytes that are always granted; bytes for each byte of the file; entries; folders within folders
@@ -299,14 +353,44 @@ def check_contents(
 # %% ../nbs/08_files.ipynb #a290b3cc
 DATA, CHECKPOINT, VERSION = 'rnn_captioning data', 'rnn_captioning checkpoint', 1
 
+def _hdf5(path, mode):
+    "Open an HDF5 file; without a lock where the file system has none."
+    try:
+        return h5py.File(path, mode)
+    except BlockingIOError as e:
+        raise InputError(f'{path}: another program is writing it: expected a file that is closed') from e
+    except OSError as e:
+        if 'unable to lock file' not in str(e):
+            raise
+        failure = e
+    try:
+        return h5py.File(path, mode, locking=False)
+    except (OSError, ValueError, AttributeError):      # the environment asks for a lock, or HDF5 is of before 1.12.1
+        advice = 'set HDF5_USE_FILE_LOCKING=FALSE in the environment'
+        raise InputError(f'{path}: its file system has no locks ({_reason(failure)}): {advice}') from failure
+
+def foreign_hdf5(
+    path, # the file, which may be of any program
+)->h5py.File: # open for reading; close it, or use it in a `with`
+    "Open an HDF5 file, to be read by `read`; `InputError` if it is missing or is none. Needs no lock."
+    path = existing_file(path, 'an HDF5 file')
+    try:
+        return _hdf5(path, 'r')
+    except OSError as e:
+        raise InputError(f'{path}: is not a readable HDF5 file ({str(e).splitlines()[0]})') from e
+
+def new_hdf5(
+    path, # the file, as `atomic_path` names it
+)->h5py.File: # open for writing; close it, or use it in a `with`
+    "Make an HDF5 file; `OSError` where it cannot be written. Needs no lock."
+    return _hdf5(path, 'w')
+
 def open_hdf5(
     path, # the file
     kind:str=None, # `DATA` or `CHECKPOINT`; None: either
 )->h5py.File: # open for reading; close it, or use it in a `with`
     "Open an HDF5 file of the package; `InputError` if it is missing, unreadable, of another kind, or holds what could do harm."
-    path = existing_file(path, 'an HDF5 file')
-    try: file = h5py.File(path, 'r')
-    except OSError as e: raise InputError(f'{path}: is not a readable HDF5 file ({str(e).splitlines()[0]})') from e
+    file = foreign_hdf5(path)
     try:
         with reading(path):
             found, version = str(attribute(file, 'format', 'an HDF5 file of another program')), attribute(file, 'version', None)

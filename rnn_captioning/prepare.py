@@ -10,7 +10,7 @@ from copy import copy
 from pathlib import Path
 import numpy as np, h5py
 from .data import SPECIAL, write_data
-from .files import InputError, atomic_path, attribute, check_features, distinct_output, existing_file, expect, output_folder, read, reading, to_texts
+from .files import InputError, atomic_path, attribute, check_features, distinct_output, existing_file, expect, foreign_hdf5, output_folder, read, reading, to_texts
 
 # %% auto #0
 __all__ = ['TOKENIZER', 'FORMATS', 'tokenize', 'build_vocabulary', 'encode_captions', 'read_captions', 'read_features', 'locate',
@@ -129,9 +129,7 @@ def read_features(
 )->tuple: # names, features as an array, and how they were made
     "The features of a file, the name of each row's image, and the attribute `encoder`."
     existing_file(path, 'an HDF5 file of features')
-    try: f = h5py.File(path, 'r')
-    except OSError as e: raise InputError(f'{path}: is not a readable HDF5 file ({str(e).splitlines()[0]})') from e
-    with f, reading(path):
+    with foreign_hdf5(path) as f, reading(path):
         table, names = read(f, 'features'), to_texts(read(f, 'image_names', 'SO'))
         features = check_features(np.asarray(table), f'{path}: features')
         encoder = str(attribute(f, 'encoder', None, 'SO') or attribute(table, 'encoder', f'unknown ({Path(path).name})', 'SO'))

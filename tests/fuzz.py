@@ -263,14 +263,14 @@ def outcome(kind, path, files):
 def peak_memory(anew=False):
     "The most memory that this process has filled, in MB: ever, or, where the system can forget it, since it was asked for `anew`."
     if anew:
-        try: Path('/proc/self/clear_refs').write_text('5')
+        try: Path('/proc/self/clear_refs').write_text('5', encoding='utf-8')
         except OSError: pass
-    status = dict(line.split(':') for line in Path('/proc/self/status').read_text().splitlines())
+    status = dict(line.split(':') for line in Path('/proc/self/status').read_text(encoding='utf-8').splitlines())
     return int(status['VmHWM'].split()[0]) / 1024 if 'VmHWM' in status else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 def _child(kind, numbers, seed, files, folder, out):
     "Try cases one after the other, and say of each that it begins and how it ends."
-    with open('/proc/self/statm') as f: limit = int(f.read().split()[0]) * resource.getpagesize() + 4 * MEGABYTES * 2**20
+    with open('/proc/self/statm', encoding='utf-8') as f: limit = int(f.read().split()[0]) * resource.getpagesize() + 4 * MEGABYTES * 2**20
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
@@ -284,7 +284,7 @@ def _child(kind, numbers, seed, files, folder, out):
     os._exit(0)
 
 def _processor_seconds(pid):
-    try: fields = Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()
+    try: fields = Path(f'/proc/{pid}/stat').read_text(encoding='utf-8').rpartition(')')[2].split()
     except OSError: return 0.
     return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
 

@@ -19,7 +19,7 @@ def data_set(folder):
 def start(data, out, resume):
     "A process that trains, with a checkpoint after every step."
     told = dict(out=str(out), checkpoint_minutes=0, **(dict(resume=True) if resume else dict(data=str(data), **SETTINGS)))
-    return subprocess.Popen([sys.executable, '-c', RUN, json.dumps(told)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=ENVIRONMENT)
+    return subprocess.Popen([sys.executable, '-c', RUN, json.dumps(told)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding='utf-8', env=ENVIRONMENT)
 
 def finish(process, where):
     said, _ = process.communicate(timeout=120)
@@ -62,7 +62,7 @@ def resume_often(count, report=lambda text: None):
         except Interrupted: pass
     def seen():
         gc.collect()
-        pages = int(Path('/proc/self/statm').read_text().split()[1])
+        pages = int(Path('/proc/self/statm').read_text(encoding='utf-8').split()[1])
         return dict(files=len(os.listdir('/proc/self/fd')), megabytes=round(pages * resource.getpagesize() / 2**20, 1))
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
@@ -85,6 +85,6 @@ if __name__ == '__main__':
     told = parser.parse_args()
     report = lambda text: print(text, flush=True)
     found = dict(kill_and_compare(told.count, report=report), **resume_often(told.resumes, report=report))
-    if told.json: Path(told.json).write_text(json.dumps(found, indent=1) + '\n')
+    if told.json: Path(told.json).write_text(json.dumps(found, indent=1) + '\n', encoding='utf-8')
     print(found)
     sys.exit(found['equal'] != found['runs'])

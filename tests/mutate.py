@@ -5,7 +5,11 @@
 A mutant is a module with one sign flipped, one term or factor or statement dropped, one transposition or axis changed, one comparison or constant moved.
 It is caught if a code cell of a notebook in `CHECKS`, or a function of tests/test_layers.py, raises or runs out of time. What cannot be caught stands in `REASONS`.
 PyTorch is hidden: a mistake must be noticed where it is not installed too. The exit status is 1 if a mutant survives, or if one in `REASONS` is caught."""
-import argparse, ast, copy, fnmatch, gc, importlib, importlib.machinery, importlib.util, json, os, random, re, resource, select, signal, sys, time, types
+import argparse, ast, copy, fnmatch, gc, importlib, importlib.machinery, importlib.util, json, os, random, re, select, signal, sys, time, types
+try:
+    import resource
+except ImportError:
+    resource = None      # Windows has none, nor what needs it here
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -277,7 +281,7 @@ def forked(job, seconds):
             null = os.open(os.devnull, os.O_RDWR)
             for fd in (0, 1, 2): os.dup2(null, fd)
             resource.setrlimit(resource.RLIMIT_CPU, (int(seconds) + 1, int(seconds) + 2))
-            limit = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize() + 2**32 if os.path.exists('/proc/self/statm') else resource.RLIM_INFINITY
+            limit = int(open('/proc/self/statm', encoding='utf-8').read().split()[0]) * resource.getpagesize() + 2**32 if os.path.exists('/proc/self/statm') else resource.RLIM_INFINITY
             resource.setrlimit(resource.RLIMIT_AS, (limit, limit))      # a mutant may ask for any amount
             signal.signal(signal.SIGPROF, out_of_time)
             os.chdir(ROOT/'nbs')

@@ -47,7 +47,7 @@ def tiny(tmp_path_factory):
     folder = tmp_path_factory.mktemp('tiny')
     make_scenes(folder/'data.h5', train=12, val=3, test=9)
     edited(folder/'data.h5', folder/'plain.h5', lambda f: [f[split].pop(key) for split in f if split != 'vocabulary' for key in ('pictures', 'facts')])
-    (folder/'said').write_text(works('train', folder/'data.h5', '--out', folder/'out', *OPTIONS))
+    (folder/'said').write_text(works('train', folder/'data.h5', '--out', folder/'out', *OPTIONS), encoding='utf-8')
     return folder
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_overview():
 def test_train_leaves_and_prints(tiny):
     assert sorted(p.name for p in (tiny/'out').iterdir()) == ['captions.png', 'checkpoint.h5', 'loss.png']
     assert is_png(tiny/'out'/'loss.png') and is_png(tiny/'out'/'captions.png')
-    *captions, truth, where = (tiny/'said').read_text().splitlines()
+    *captions, truth, where = (tiny/'said').read_text(encoding='utf-8').splitlines()
     assert len(captions) == 8 and all(c.startswith('test-000') and c.split()[1] in ('true', 'false') for c in captions)
     assert truth.endswith('of 9 test captions are true of their picture') and where == f'in {tiny/"out"}: checkpoint.h5, loss.png, captions.png'
 
@@ -142,7 +142,7 @@ def test_resumed_equals_uninterrupted(tiny, tmp_path, whole, epochs):
 def test_asked_to_stop(tiny, tmp_path, asked):
     "The step is finished, one line says how to go on, the status is 130, and the run goes on from there."
     command = [*COMMAND, 'train', tiny/'data.h5', '--out', tmp_path, *OPTIONS, '--epochs=100000']
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding='utf-8') as process:
         while process.poll() is None and not (tmp_path/'checkpoint.1.h5').exists(): time.sleep(.01)
         process.send_signal(asked)
         out, err = process.communicate(timeout=300)
@@ -153,7 +153,6 @@ def test_asked_to_stop(tiny, tmp_path, asked):
 def load_step(path):
     with h5py.File(path) as f: return int(f['solver'].attrs['step'])
 
-@pytest.mark.skipif(os.name == 'nt', reason='locks of Unix')
 def test_two_in_one_folder(tiny, tmp_path):
     command = [*COMMAND, 'train', tiny/'data.h5', '--out', tmp_path, *OPTIONS, '--epochs=100000']
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
@@ -337,9 +336,9 @@ NAMES = [f'p{i}.jpg' for i in range(10)]
 @pytest.fixture
 def album(tmp_path):
     "Captions in two formats, features and lists, with the tests standing in their folder."
-    (tmp_path/'tok.txt').write_text(''.join(f'{name}#{k}\tA dog runs past house {k} .\n' for name in NAMES for k in range(2)))
-    (tmp_path/'c.csv').write_text('image,caption\n' + ''.join(f'{name},"A dog, a ""big"" one"\n' for name in NAMES))
-    for split, names in dict(train=NAMES[:6], val=NAMES[6:8], test=NAMES[8:]).items(): (tmp_path/f'{split}.txt').write_text('\n'.join(names))
+    (tmp_path/'tok.txt').write_text(''.join(f'{name}#{k}\tA dog runs past house {k} .\n' for name in NAMES for k in range(2)), encoding='utf-8')
+    (tmp_path/'c.csv').write_text('image,caption\n' + ''.join(f'{name},"A dog, a ""big"" one"\n' for name in NAMES), encoding='utf-8')
+    for split, names in dict(train=NAMES[:6], val=NAMES[6:8], test=NAMES[8:]).items(): (tmp_path/f'{split}.txt').write_text('\n'.join(names), encoding='utf-8')
     with h5py.File(tmp_path/'f.h5', 'w') as f: f['features'], f['image_names'], f.attrs['encoder'] = np.eye(10, 4, dtype='f4'), np.array([n.encode() for n in NAMES]), 'eye'
     (tmp_path/'out.h5').write_bytes(b'precious')
     return tmp_path
@@ -437,20 +436,20 @@ def test_info_without_val_is_json(tiny, tmp_path):
 # processes
 
 def test_python_m():
-    done = subprocess.run([*COMMAND, 'info', 'nowhere.h5'], capture_output=True, text=True)
+    done = subprocess.run([*COMMAND, 'info', 'nowhere.h5'], capture_output=True, encoding='utf-8')
     assert done.returncode == 2 and not done.stdout and done.stderr == 'error: nowhere.h5: no such file\n'
-    done = subprocess.run([*COMMAND, 'trian'], capture_output=True, text=True)
+    done = subprocess.run([*COMMAND, 'trian'], capture_output=True, encoding='utf-8')
     assert done.returncode == 2 and done.stderr.startswith("error: No such command 'trian'.") and done.stderr.endswith('(see rnn-captioning --help)\n') and done.stderr.count('\n') == 1
 
 def test_nothing_but_json_on_stdout(tiny):
-    done = subprocess.run([*COMMAND, 'info', tiny/'data.h5', '--json'], capture_output=True, text=True, check=True)
+    done = subprocess.run([*COMMAND, 'info', tiny/'data.h5', '--json'], capture_output=True, encoding='utf-8', check=True)
     assert strict(done.stdout) == info(tiny/'data.h5') and done.stdout.count('\n') == 1 and not done.stderr
 
 def closed(*arguments, **options):
     "Run a command whose reader has gone before it writes."
     reader, writer = os.pipe()
     os.close(reader)
-    try: return subprocess.run([*COMMAND, *map(str, arguments)], stdout=writer, stderr=subprocess.PIPE, text=True, **options)
+    try: return subprocess.run([*COMMAND, *map(str, arguments)], stdout=writer, stderr=subprocess.PIPE, encoding='utf-8', **options)
     finally: os.close(writer)
 
 @pytest.mark.skipif(os.name == 'nt', reason='pipes of Unix')
@@ -464,7 +463,7 @@ def test_reader_gone_from_training(tiny, tmp_path):
 
 @pytest.mark.skipif(not os.path.exists('/dev/full'), reason='no /dev/full here')
 def test_disk_full(tiny):
-    with open('/dev/full', 'w') as full: done = subprocess.run([*COMMAND, 'info', tiny/'data.h5'], stdout=full, stderr=subprocess.PIPE, text=True)
+    with open('/dev/full', 'w', encoding='utf-8') as full: done = subprocess.run([*COMMAND, 'info', tiny/'data.h5'], stdout=full, stderr=subprocess.PIPE, encoding='utf-8')
     assert done.returncode and done.stderr.startswith('error: ') and done.stderr.count('\n') == 1
 
 # bench

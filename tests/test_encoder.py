@@ -155,7 +155,7 @@ def test_400_megapixels_of_jpeg_in_little_memory(tmp_path):
     Image.new('L', (20_000, 20_000), 90).save(tmp_path/'a.jpg')
     program = 'import sys\nfrom rnn_captioning.encoder import *\nphoto = open_photo(sys.argv[1])\nprint(*photo.size, *photo.getpixel((9, 9)))\n' \
               'print(*[line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")])'
-    out = subprocess.run([sys.executable, '-c', program, tmp_path/'a.jpg'], check=True, capture_output=True, text=True, cwd=ROOT)
+    out = subprocess.run([sys.executable, '-c', program, tmp_path/'a.jpg'], check=True, capture_output=True, encoding='utf-8', cwd=ROOT)
     *found, kilobytes = map(int, out.stdout.split())
     assert found == [2500, 2500, 90, 90, 90] and kilobytes < 200_000 and not out.stderr
 
@@ -188,7 +188,7 @@ def test_a_jpeg_decoded_reduced_gives_the_same_features(tmp_path, lite0):
 
 def test_import_is_light():
     program = 'import sys, rnn_captioning.encoder; print([m for m in ("PIL", "onnxruntime", "matplotlib", "torch") if m in sys.modules])'
-    assert subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, cwd=ROOT).stdout == '[]\n'
+    assert subprocess.run([sys.executable, '-c', program], capture_output=True, encoding='utf-8', cwd=ROOT).stdout == '[]\n'
 
 def test_without_onnxruntime(monkeypatch):
     monkeypatch.setitem(sys.modules, 'onnxruntime', None)
@@ -197,7 +197,7 @@ def test_without_onnxruntime(monkeypatch):
 def test_loading_is_silent():
     pytest.importorskip('onnxruntime')
     program = 'from rnn_captioning.encoder import *; print(load_encoder().width)'
-    out = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, cwd=ROOT)
+    out = subprocess.run([sys.executable, '-c', program], capture_output=True, encoding='utf-8', cwd=ROOT)
     assert (out.stdout, out.stderr) == ('1280\n', '')
 
 def test_rows_do_not_depend_on_their_batch(lite0):
@@ -261,7 +261,7 @@ def test_onnx_files(tmp_path, batch):
 
 def test_onnx_files_that_do_not_fit(tmp_path):
     pytest.importorskip('onnxruntime')
-    (tmp_path/'text.onnx').write_text('hello')
+    (tmp_path/'text.onnx').write_text('hello', encoding='utf-8')
     for path, complaint in ((write_onnx(tmp_path/'small.onnx', ['two'], ('N', 3, 96, 96)), 'expected one input of float32 (N, 3, 224, 224)'),
                             (write_onnx(tmp_path/'none.onnx', ['none']), 'no output'), (tmp_path/'text.onnx', 'not an ONNX model'),
                             (tmp_path/'absent.onnx', 'no such file'), (tmp_path, 'expected an ONNX model')):

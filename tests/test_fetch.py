@@ -1,5 +1,5 @@
 "Fetching against a server that misbehaves in every way that real ones do, and archives that mean harm."
-import hashlib, io, json, os, random, shutil, signal, stat, subprocess, sys, threading, time, zipfile
+import hashlib, io, json, os, random, shutil, stat, subprocess, sys, threading, time, zipfile
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -8,6 +8,7 @@ from rnn_captioning import fetch as module
 from rnn_captioning.data import load_coco_data
 from rnn_captioning.fetch import DATASETS, FLICKR8K, download, fetch, next_step, unpack
 from rnn_captioning.files import InputError, raises
+from systems import link
 
 BODY = b'PK' + random.Random(231).randbytes(200_000)      # no whole archive: its name must not end in .zip
 
@@ -123,15 +124,15 @@ def test_complete_part_needs_no_byte(server, tmp_path):
     server.files['/data.bin'] = BODY
     tag = f'"{hashlib.md5(BODY).hexdigest()}"'
     (tmp_path/'a.part').write_bytes(BODY)
-    (tmp_path/'a.part.json').write_text(json.dumps(dict(validator=tag, total=None)))
+    (tmp_path/'a.part.json').write_text(json.dumps(dict(validator=tag, total=None)), encoding='utf-8')
     assert get(server, tmp_path/'a').read_bytes() == BODY and starts(server) == [len(BODY)]       # answered by 416
     (tmp_path/'b.part').write_bytes(BODY)
-    (tmp_path/'b.part.json').write_text(json.dumps(dict(validator=tag, total=len(BODY))))
+    (tmp_path/'b.part.json').write_text(json.dumps(dict(validator=tag, total=len(BODY))), encoding='utf-8')
     assert get(server, tmp_path/'b').read_bytes() == BODY and len(server.asked) == 1              # not even asked
 
 def test_part_longer_than_the_file(server, tmp_path):
     (tmp_path/'a.part').write_bytes(BODY + b'more')
-    (tmp_path/'a.part.json').write_text(json.dumps(dict(validator=f'"{hashlib.md5(BODY).hexdigest()}"', total=None)))
+    (tmp_path/'a.part.json').write_text(json.dumps(dict(validator=f'"{hashlib.md5(BODY).hexdigest()}"', total=None)), encoding='utf-8')
     assert get(server, tmp_path/'a').read_bytes() == BODY
 
 @pytest.mark.parametrize('span', ['bytes 0-200001/200002', 'bytes 50000-200001/999999', 'bytes 7-8/9', 'nonsense', None])
@@ -142,7 +143,7 @@ def test_wrong_content_range(server, tmp_path, span):
 @pytest.mark.parametrize('note', ['', '{"validator": 1', '[]', '{"validator": "x", "total": "y"}', '{"validator": "", "total": 50000}', None])
 def test_spoilt_note_starts_over(server, tmp_path, note):
     (tmp_path/'a.part').write_bytes(b'x' * 50_000)
-    if note is not None: (tmp_path/'a.part.json').write_text(note)
+    if note is not None: (tmp_path/'a.part.json').write_text(note, encoding='utf-8')
     assert get(server, tmp_path/'a').read_bytes() == BODY and starts(server) == [0]
 
 def test_content_length_too_long_and_absent(server, tmp_path):
@@ -201,7 +202,7 @@ def test_html_in_place_of_a_zip_costs_nothing(server, tmp_path, kind):
 @pytest.mark.parametrize('kind', ['md5', 'sha256'])
 def test_hash_and_size(server, tmp_path, kind):
     right, wrong = hashlib.new(kind, BODY).hexdigest(), hashlib.new(kind, b'').hexdigest()
-    with raises('/a: cannot', f'has {kind} {right}', f'expected {wrong}'): get(server, tmp_path/'a', digest=f'{kind}:{wrong}')
+    with raises('a: cannot', f'has {kind} {right}', f'expected {wrong}'): get(server, tmp_path/'a', digest=f'{kind}:{wrong}')
     assert left(tmp_path) == []
     with raises('200,002 bytes', 'expected 5'): get(server, tmp_path/'a', size=5)
     get(server, tmp_path/'a', size=len(BODY), digest=f'{kind}:{right.upper()}')
@@ -214,7 +215,7 @@ def test_truncated_zip_is_no_success(server, tmp_path):
     assert left(tmp_path) == []
 
 def test_places_that_cannot_be_written(server, tmp_path, monkeypatch):
-    (tmp_path/'file').write_text('in the way')
+    (tmp_path/'file').write_text('in the way', encoding='utf-8')
     with raises('file', 'no files can be written'): get(server, tmp_path/'file'/'a')
     with raises('is a folder'): get(server, tmp_path)
     monkeypatch.setattr(module.shutil, 'disk_usage', lambda path: shutil._ntuple_diskusage(10, 10, 1000))
@@ -223,8 +224,9 @@ def test_places_that_cannot_be_written(server, tmp_path, monkeypatch):
     with raises('1,000 bytes free', 'expected 200,002'): unpack(tmp_path/'x.zip', tmp_path/'out')
 
 def child(*lines, **options):
-    return subprocess.Popen([sys.executable, '-c', '\n'.join(['from rnn_captioning.fetch import *', 'from rnn_captioning.files import InputError', *lines])], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+    return subprocess.Popen([sys.executable, '-c', '\n'.join(['from rnn_captioning.fetch import *', 'from rnn_captioning.files import InputError', *lines])], stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding='utf-8', **options)
 
+@pytest.mark.skipif(os.name == 'nt', reason='limits of Unix')
 def test_full_disk_keeps_what_came(server, tmp_path):
     out, err = child('import resource', 'resource.setrlimit(resource.RLIMIT_FSIZE, (90_000, 90_000))', 'try:',
                      f'    download("{server.url}/data.bin", r"{tmp_path}/a")', 'except InputError as e: print(e)').communicate(timeout=30)
@@ -236,7 +238,7 @@ def test_killed_process_goes_on(server, tmp_path):
     process = child(f'download("{server.url}/data.bin", r"{tmp_path}/a")')
     while not (tmp_path/'a.part').exists() or (tmp_path/'a.part').stat().st_size < 60_000: time.sleep(.005)
     with raises('another process is downloading it'): get(server, tmp_path/'a')
-    process.send_signal(signal.SIGKILL)
+    process.kill()
     process.communicate()
     server.pause = 0
     assert not (tmp_path/'a').exists() and get(server, tmp_path/'a').read_bytes() == BODY and starts(server)[-1] >= 60_000
@@ -260,7 +262,7 @@ def symlink(name):
 def test_names_that_lead_out_condemn_the_archive(tmp_path, name):
     (tmp_path/'x.zip').write_bytes(zipped({'fine': b'1', name: b'2'}))
     with raises('may lie outside the folder') as message: unpack(tmp_path/'x.zip', tmp_path/'deep'/'out')
-    assert message[0].startswith(f'{tmp_path}/x.zip: member')
+    assert message[0].startswith(f'{tmp_path/"x.zip"}: member')
     assert left(tmp_path) == ['x.zip']
 
 def test_links_in_archive_and_folder(tmp_path):
@@ -269,7 +271,7 @@ def test_links_in_archive_and_folder(tmp_path):
     (tmp_path/'x.zip').write_bytes(zipped({'a/b': b'new'}))
     (tmp_path/'elsewhere').mkdir()
     (tmp_path/'out').mkdir()
-    (tmp_path/'out'/'a').symlink_to(tmp_path/'elsewhere')
+    link(tmp_path/'out'/'a', tmp_path/'elsewhere')
     with raises('leads out'): unpack(tmp_path/'x.zip', tmp_path/'out')
     assert left(tmp_path/'elsewhere') == []
 
@@ -309,7 +311,7 @@ def test_torn_and_broken_archives(tmp_path):
     for signature, offset in [(b'PK\1\2', 8), (b'PK\3\4', 6)]: encrypted[encrypted.index(signature) + offset] |= 1
     path.write_bytes(encrypted)
     with raises("member 'a' is broken", 'encrypted'): unpack(path, tmp_path/'new')
-    with raises('nowhere.zip: cannot be unpacked', 'No such file'): unpack(tmp_path/'nowhere.zip', tmp_path/'out')
+    with raises('nowhere.zip: cannot be unpacked'): unpack(tmp_path/'nowhere.zip', tmp_path/'out')
     path.write_bytes(zipped({'a': b'', 'a/b': b''}))
     with raises('cannot be unpacked'): unpack(path, tmp_path/'out')
 
@@ -330,7 +332,7 @@ def test_killed_unpacking_goes_on(tmp_path):
     lines = ['import os, rnn_captioning.fetch as f', 'written = f._write', 'def slow(*args):', '    written(*args)', '    print("one", flush=True)', '    import time; time.sleep(.02)', 'f._write = slow']
     process = child(*lines, f'f.unpack(r"{path}", r"{out}")')
     for _ in range(5): process.stdout.readline()
-    process.send_signal(signal.SIGKILL)
+    process.kill()
     process.communicate()
     assert not (out/'d').exists(), 'nothing is seen before all of it is whole'
     kept = {p: p.stat().st_mtime_ns for p in (out/'.x.zip.unpacking').rglob('*') if p.is_file()}
@@ -361,9 +363,9 @@ def coco_archive(folder):
     for split, n in (('train', 6), ('val', 3)):
         for end, width in (('', 40), ('_pca', 8)):
             with h5py.File(folder/f'{split}2014_vgg16_fc7{end}.h5', 'w') as f: f['features'] = rng.standard_normal((n, width)).astype(np.float32)
-        (folder/f'{split}2014_urls.txt').write_text(''.join(f'http://images/{i}.jpg\n' for i in range(n)))
-        (folder/f'{split}2014_images.txt').write_text(''.join(f'{split}2014/{i}.jpg\n' for i in range(n)))
-    (folder/'coco2014_vocab.json').write_text(json.dumps(dict(idx_to_word=words, word_to_idx={w: i for i, w in enumerate(words)})))
+        (folder/f'{split}2014_urls.txt').write_text(''.join(f'http://images/{i}.jpg\n' for i in range(n)), encoding='utf-8')
+        (folder/f'{split}2014_images.txt').write_text(''.join(f'{split}2014/{i}.jpg\n' for i in range(n)), encoding='utf-8')
+    (folder/'coco2014_vocab.json').write_text(json.dumps(dict(idx_to_word=words, word_to_idx={w: i for i, w in enumerate(words)})), encoding='utf-8')
     return zipped({'coco_captioning/': b'', **{f'coco_captioning/{p.name}': p.read_bytes() for p in folder.iterdir()}})
 
 def point(monkeypatch, server, name, check_of):
@@ -421,7 +423,7 @@ def test_archive_put_there_by_hand(coco, tmp_path):
     (tmp_path/'by hand'/'coco_captioning.zip').write_bytes(coco.files.pop('/coco_captioning.zip'))
     folder = fetch('coco', 'by hand')
     assert not coco.asked and (folder/'coco_captioning.zip').exists() and (folder/'coco2014_vocab.json').exists()
-    assert next_step('coco', folder) == "rnn-captioning train 'by hand'"
+    assert next_step('coco', folder) == ('rnn-captioning train "by hand"' if os.name == 'nt' else "rnn-captioning train 'by hand'")
 
 def test_fetch_flickr8k(flickr8k, capsys):
     flickr8k.cuts = [200, 200, None, 3000]
@@ -440,8 +442,8 @@ def test_fetch_flickr8k(flickr8k, capsys):
 @pytest.mark.parametrize('damage, fragments', [
     (lambda f: (f/'Flicker8k_Dataset'/'3_0a.jpg').unlink(), ('3_0a.jpg: no such file', '9 pictures')),
     (lambda f: (f/'Flicker8k_Dataset'/'3_0a.jpg').write_bytes(b'<html>'), ('3_0a.jpg: is not a JPEG',)),
-    (lambda f: (f/'Flickr_8k.devImages.txt').write_text('6_0a.jpg\n'), ('devImages.txt: lists 1 pictures', 'expected 2')),
-    (lambda f: (f/'Flickr8k.token.txt').write_text('0_0a.jpg#0\tA\n'), ('has 1 captions of 0_0a.jpg', 'expected 5')),
+    (lambda f: (f/'Flickr_8k.devImages.txt').write_text('6_0a.jpg\n', encoding='utf-8'), ('devImages.txt: lists 1 pictures', 'expected 2')),
+    (lambda f: (f/'Flickr8k.token.txt').write_text('0_0a.jpg#0\tA\n', encoding='utf-8'), ('has 1 captions of 0_0a.jpg', 'expected 5')),
     (lambda f: (f/'Flickr8k.token.txt').unlink(), ('Flickr8k.token.txt: no such file',))])
 def test_flickr8k_is_known_by_its_content(flickr8k, damage, fragments):
     folder, archives = fetch('flickr8k'), DATASETS['flickr8k'].archives
@@ -459,7 +461,7 @@ def test_killed_fetch_goes_on(flickr8k, tmp_path):
     part = tmp_path/'flickr8k'/'Flickr8k_Dataset.zip.part'
     while process.poll() is None and (not part.exists() or part.stat().st_size < 20_000): time.sleep(.005)
     assert process.poll() is None, process.communicate()[1]
-    process.send_signal(signal.SIGKILL)
+    process.kill()
     process.communicate()
     flickr8k.pause = 0
     fetch('flickr8k')

@@ -6,9 +6,10 @@ import numpy as np, pytest
 Image = pytest.importorskip('PIL.Image')
 
 ROOT = Path(__file__).parent.parent
+EXE = '.exe' if os.name == 'nt' else ''
 
 def call(*command, **options):
-    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, **options)
+    done = subprocess.run([str(c) for c in command], capture_output=True, encoding='utf-8', **options)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -24,9 +25,9 @@ def installed(tmp_path_factory):
     call(sys.executable, '-m', 'pip', 'wheel', source, '--no-deps', '--no-build-isolation', '--wheel-dir', folder)
     shutil.rmtree(source)
     venv.create(folder/'env', with_pip=False)
-    python = folder/'env'/('Scripts' if os.name == 'nt' else 'bin')/'python'
+    python = folder/'env'/('Scripts' if os.name == 'nt' else 'bin')/f'python{EXE}'
     site = Path(call(python, '-c', 'import sysconfig; print(sysconfig.get_path("purelib"))').strip())
-    (site/'lent.pth').write_text(sysconfig.get_path('purelib') + '\n')          # a .pth behind a .pth is not read, so neither is an editable install
+    (site/'lent.pth').write_text(sysconfig.get_path('purelib') + '\n', encoding='utf-8')          # a .pth behind a .pth is not read, so neither is an editable install
     call(sys.executable, '-m', 'pip', '--python', python, 'install', '--no-deps', '--no-index', next(folder.glob('*.whl')))
     return folder, python
 
@@ -39,10 +40,10 @@ def test_it_captions_a_picture(installed):
     pytest.importorskip('onnxruntime')
     folder, python = installed
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 60, 3), np.uint8)).save(folder/'photo.jpg')
-    found = json.loads(call(python.with_name('rnn-captioning'), 'caption', 'photo.jpg', '--json', cwd=folder))
+    found = json.loads(call(python.with_name(f'rnn-captioning{EXE}'), 'caption', 'photo.jpg', '--json', cwd=folder))
     assert found[0]['image'] == 'photo.jpg' and len(found[0]['captions'][0]['text'].split()) > 2
 
 def test_it_trains_on_the_scenes(installed):
     folder, python = installed
-    said = call(python.with_name('rnn-captioning'), 'train', '--epochs', 1, '--hidden-dim', 8, '--wordvec-dim', 4, '--batch-size', 3000, cwd=folder)
+    said = call(python.with_name(f'rnn-captioning{EXE}'), 'train', '--epochs', 1, '--hidden-dim', 8, '--wordvec-dim', 4, '--batch-size', 3000, cwd=folder)
     assert 'captions are true of their picture' in said and (folder/'captioner'/'checkpoint.h5').exists()

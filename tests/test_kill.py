@@ -1,9 +1,10 @@
 "Runs that are killed, and resumes in a row: a few of what `python tests/kill.py` does by the hundred."
 import os
 from pathlib import Path
-import kill, pytest
-
-pytestmark = pytest.mark.skipif(os.name == 'nt', reason='signals of Unix')
+import pytest
+if os.name == 'nt':
+    pytest.skip('signals of Unix', allow_module_level=True)
+import kill
 
 def test_killed_runs_end_like_the_one_that_was_not(): assert kill.kill_and_compare(2)['equal'] == 2
 

@@ -128,13 +128,13 @@ def book(tmp_path, monkeypatch):
     monkeypatch.setattr(korean, 'ROOT', tmp_path); monkeypatch.setattr(korean, 'NBS', tmp_path/'nbs')
     path = tmp_path/'nbs'/'ko'/'one.md'
     class Book:
-        def save(self): (tmp_path/'nbs'/'one.ipynb').write_text(json.dumps(nb))
+        def save(self): (tmp_path/'nbs'/'one.ipynb').write_text(json.dumps(nb), encoding='utf-8')
         def rewrite(self, i, text): nb['cells'][i]['source'] = text; self.save()
         def drop(self, i): del nb['cells'][i]; self.save()
         def edit(self, old, new):
-            text = path.read_text()
+            text = path.read_text(encoding='utf-8')
             assert text.count(old) == 1
-            path.write_text(text.replace(old, new))
+            path.write_text(text.replace(old, new), encoding='utf-8')
         def complaints(self): return ' '.join(f'{cell} {complaint}' for cell, complaint in korean.faults('one'))
     book = Book()
     book.save()
@@ -198,7 +198,7 @@ def test_caption_and_alternative_text_of_a_figure_with_controls_are_replaced_in_
     book.rewrite(3, 'g(2)')
     nb = korean.read_notebook('one')
     nb['cells'][3]['outputs'] = [dict(output_type='display_data', data={'text/html': page.splitlines(True), 'text/plain': 'A curve.'})]
-    (korean.NBS/'one.ipynb').write_text(json.dumps(nb))
+    (korean.NBS/'one.ipynb').write_text(json.dumps(nb), encoding='utf-8')
     assert korean.english('one')['a4'] == 'caption: Move it: slowly.\nalt: A curve & a line.' and 'a4 is stale' in book.complaints()
     book.edit('fig-cap: 곡선.', 'caption: 움직여라: 천천히.\nalt: 곡선 & 직선 "하나".')
     assert not korean.sign('one', ['a4'])

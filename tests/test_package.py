@@ -8,7 +8,7 @@ ROOT = Path(__file__).parent.parent
 
 def test_import_is_light():
     code = "import sys, rnn_captioning; print(*sorted({'numpy', 'h5py', 'matplotlib', 'torch', 'click', 'tqdm', 'PIL', 'onnxruntime', 'pycocoevalcap'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout == '\n'
+    assert subprocess.run([sys.executable, '-c', code], capture_output=True, encoding='utf-8', check=True).stdout == '\n'
 
 def sources():
     "The code of every notebook and module."
@@ -41,7 +41,7 @@ def unpacked(tmp_path_factory):
     source = folder/'source'
     for name in ('rnn_captioning', 'data'): shutil.copytree(ROOT/name, source/name, ignore=shutil.ignore_patterns('__pycache__', '*.onnx', 'pretrained'))      # large, and tried in test_install.py
     for name in ('setup.py', 'settings.ini', 'README.md', 'MANIFEST.in', 'LICENSE'): shutil.copy(ROOT/name, source)
-    made = subprocess.run([sys.executable, '-m', 'pip', 'wheel', source, '--no-deps', '--no-build-isolation', '--no-index', '--wheel-dir', folder], capture_output=True, text=True)
+    made = subprocess.run([sys.executable, '-m', 'pip', 'wheel', source, '--no-deps', '--no-build-isolation', '--no-index', '--wheel-dir', folder], capture_output=True, encoding='utf-8')
     assert made.returncode == 0, made.stdout + made.stderr
     shutil.rmtree(source)
     with zipfile.ZipFile(next(folder.glob('*.whl'))) as wheel: wheel.extractall(folder/'unpacked')
@@ -55,7 +55,7 @@ def test_wheel_is_whole(unpacked):
 
 def test_wheel_trains(unpacked, tmp_path):
     env = {**os.environ, 'PYTHONPATH': str(unpacked), 'PYTHONDONTWRITEBYTECODE': '1'}
-    call = lambda *arguments: subprocess.run([sys.executable, *arguments], cwd=tmp_path, env=env, capture_output=True, text=True, check=True).stdout
+    call = lambda *arguments: subprocess.run([sys.executable, *arguments], cwd=tmp_path, env=env, capture_output=True, encoding='utf-8', check=True).stdout
     module, scenes = call('-c', 'import rnn_captioning; from rnn_captioning.files import shipped; print(rnn_captioning.__file__); print(shipped("scenes.h5"))').splitlines()
     assert Path(module).is_relative_to(unpacked) and Path(scenes) == unpacked/'rnn_captioning'/'shipped'/'scenes.h5'
     said = call('-m', 'rnn_captioning', 'train', '--epochs=1', '--reward-epochs=0', '--hidden-dim=4', '--wordvec-dim=4', '--batch-size=30000')

@@ -1,5 +1,5 @@
 "The prose: spelt right, and every chapter has what a reader expects of a chapter."
-import re, subprocess, sys
+import os, re, subprocess, sys
 from importlib.util import find_spec
 from pathlib import Path
 import nbformat, pytest, yaml
@@ -36,12 +36,12 @@ def words(tmp_path_factory):
 def misspelt(folder):
     if not find_spec('codespell_lib'): pytest.skip('codespell is not installed')
     command = [sys.executable, '-m', 'codespell_lib', '--builtin', 'clear,rare', '--ignore-words-list', IGNORED, folder]
-    done = subprocess.run([str(c) for c in command], capture_output=True, text=True)
+    done = subprocess.run([str(c) for c in command], capture_output=True, encoding='utf-8')
     assert done.returncode in (0, 65), done.stderr                       # 65: something is misspelt
-    return done.stdout.replace(f'{folder}/', '')
+    return done.stdout.replace(f'{folder}{os.sep}', '')
 
 def test_spelling(words, tmp_path):
-    (tmp_path/'wrong.txt').write_text('This is teh gradeint.\n')
+    (tmp_path/'wrong.txt').write_text('This is teh gradeint.\n', encoding='utf-8')
     assert 'the' in misspelt(tmp_path)                                   # the checker checks
     assert not (found := misspelt(words)), found
 
