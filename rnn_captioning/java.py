@@ -34,7 +34,7 @@ def _environment():
     "The environment without variables that change the options with which Java is started."
     return {name: value for name, value in os.environ.items() if name not in _UNWANTED}
 
-# %% ../nbs/13_java.ipynb #f72ff9b3
+# %% ../nbs/13_java.ipynb #58be6906
 class Program:
     "A program that gets lines and gives lines. Use it in a `with`: at the end of the block it has ended."
     def __init__(self,
@@ -72,11 +72,14 @@ class Program:
     )->list: # of lines
         "Give the program some lines, and wait for its answer; `JavaError` where it gives another, or none."
         self._in_thread(self._write, ''.join(f'{line}\n' for line in lines), last)
-        answer = [self._next() for _ in range(count)]
-        if None in answer:
-            self.end()
-            given = f'after {answer.index(None)} of {count} lines'
-            raise JavaError(f'{self.command[0]} ended {given} ({self.complaint()})')
+        answer = []
+        while len(answer) < count:
+            line = self._next()
+            if line is None:
+                self.end()
+                given = f'after {len(answer)} of {count} lines'
+                raise JavaError(f'{self.command[0]} ended {given} ({self.complaint()})')
+            answer.append(line)
         if last and self._next() is not None:
             raise JavaError(f'{self.command[0]} gave more than the {count} lines that were expected')
         return answer
