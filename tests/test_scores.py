@@ -64,8 +64,7 @@ def tiny(tmp_path_factory):
     make_scenes(folder/'data.h5', train=6, val=3, test=4)
     data = open_data(folder/'data.h5')
     model = CaptioningRNN(data.word_to_idx, 33, 8, 8, rng=np.random.default_rng(0))
-    model.encoder = data.encoder
-    save_checkpoint(folder/'checkpoint.h5', model)
+    save_checkpoint(folder/'checkpoint.h5', model, encoder=data.encoder)
     return folder
 
 
@@ -156,10 +155,10 @@ def within(seconds, condition):
 
 
 @posix
-@pytest.mark.parametrize('sent', [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize('sent', ['SIGINT', 'SIGTERM', 'SIGKILL'])
 def test_java_ends_with_the_command(tiny, stand_in, tmp_path, sent):
     "The stand-in ends, as Java does, when its input does; Ctrl-C ends even one that does not."
-    wait = 'sleep 600' if sent == signal.SIGINT else 'while read x; do :; done'
+    wait = 'sleep 600' if sent == 'SIGINT' else 'while read x; do :; done'
     stand_in(f'{VERSION}echo $$ > {tmp_path}/new && mv {tmp_path}/new {tmp_path}/pid\n{wait}')
     command = [sys.executable, '-m', 'rnn_captioning', 'evaluate', tiny/'checkpoint.h5', tiny/'data.h5']
     python = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE,
@@ -169,7 +168,7 @@ def test_java_ends_with_the_command(tiny, stand_in, tmp_path, sent):
         pid = int((tmp_path/'pid').read_text(encoding='utf-8'))
         time.sleep(.5)
         assert alive(pid)
-        python.send_signal(sent)
+        python.send_signal(getattr(signal, sent))
         python.communicate(timeout=60)
         assert within(20, lambda: not alive(pid))
     finally:
@@ -253,7 +252,7 @@ def test_ptb_as_pycocoevalcap_cuts(monkeypatch):
     theirs = PTBTokenizer().tokenize({i: [dict(caption=text)] for i, text in enumerate(texts)})
     assert ptb_tokens(texts) == [theirs[i][0] for i in range(len(texts))]
     assert ptb_tokens(['two\nlines\u2028and\x85more', 'next']) == ['two lines and more', 'next']
-    assert ptb_tokens(texts)[0] == "a man is n't really running look"
+    assert ptb_tokens(texts)[0] == "a man is n't -lrb- really -rrb- running look"
 
 
 @with_java
@@ -342,6 +341,22 @@ def test_decoded_references_say_so(course_folder, no_meteor):
     assert 'references      decoded ids, cut at 5 words, with <UNK>\n' in works(*arguments).stdout
 
 
+def test_the_course_folder_against_texts(course_folder, no_meteor):
+    "Its images are known by their addresses, which the annotations have beside the ids."
+    data = open_data(course_folder)
+    model = CaptioningRNN(data.word_to_idx, 4, 8, 8, rng=np.random.default_rng(0))
+    save_checkpoint(course_folder/'checkpoint.h5', model)
+    images = [{'id': 70 + i, 'file_name': f'COCO_val2014_{70 + i:012d}.jpg', 'flickr_url': url}
+              for i, url in enumerate(data['val_urls'].tolist())]
+    said = [{'image_id': 70 + i, 'id': i, 'caption': 'A dog.'} for i in range(2)]
+    (course_folder/'a.json').write_text(json.dumps(dict(images=images, annotations=said)), encoding='utf-8')
+    works('evaluate', course_folder/'checkpoint.h5', course_folder, '--results', course_folder/'r.json',
+          '--annotations', course_folder/'a.json')
+    done = works('evaluate', course_folder/'r.json', course_folder/'a.json', '--json')
+    assert json.loads(done.stdout)['references'] == 'texts as written' and 'decoded' not in done.stderr
+    assert set(read_results(course_folder/'r.json')) == {70, 71}
+
+
 def test_texts_as_written_say_so(tiny, no_meteor):
     done = works('evaluate', tiny/'checkpoint.h5', tiny/'data.h5')
     assert 'references      texts as written\n' in done.stdout and 'decoded' not in done.stderr
@@ -367,10 +382,10 @@ def test_texts_are_scored_whatever_the_vocabulary(tiny, tmp_path, no_meteor):
     other = other_vocabulary(tiny/'data.h5', tmp_path/'other.h5')
     same = json.loads(works('evaluate', tiny/'checkpoint.h5', tiny/'data.h5', '--json').stdout)
     scores = json.loads(works('evaluate', tiny/'checkpoint.h5', other, '--json').stdout)
-    assert scores.pop('vocabulary') == 'of the model, 44 words; the data set has another'
+    assert scores.pop('vocabulary') == f'of the model, {len(open_data(other)["idx_to_word"]) - 1} words; the data set has another'
     assert same.pop('novel') is not None and scores == same
     model = CaptioningRNN(open_data(tiny/'data.h5').word_to_idx, 33, 8, 8)
-    with raises('its vocabulary of 45 words'):
+    with raises('words is not the model'):
         check_match(model, open_data(other))
 
 
@@ -378,7 +393,7 @@ def test_ids_are_scored_with_their_vocabulary_alone(tiny, tmp_path, no_meteor):
     data = open_data(other_vocabulary(tiny/'data.h5', tmp_path/'other.h5'))
     ids = CaptionData({k: v for k, v in data.items() if not k.endswith('_texts')}, 'ids')
     model = CaptioningRNN(open_data(tiny/'data.h5').word_to_idx, 33, 8, 8)
-    with warnings.catch_warnings(), raises('its vocabulary of 45 words'):
+    with warnings.catch_warnings(), raises('words is not the model'):
         warnings.simplefilter('ignore')
         metrics.evaluate(model, ids)
 
