@@ -244,8 +244,10 @@ def evaluate(
     words = [model.idx_to_word[i] for i in sorted(model.idx_to_word)]
     same = words == list(data['idx_to_word'])
     data = check_match(model, data, vocabulary=references.kind != AS_WRITTEN)
+    features = data[f'{split}_features']
+    write_captions(model, features[:0], **decoding)  # of no picture: are these options possible?
     scoring = Scoring(meteor, tokenizer)
-    captions = write_captions(model, data[f'{split}_features'], progress=progress, **decoding)
+    captions = write_captions(model, features, progress=progress, **decoding)
     about = dict(split=split, beam_size=1) | decoding
     scores, captions, each = _judged(scoring, captions, references, about, progress)
     if not same:  # then its training captions are not those of the data set either
