@@ -196,29 +196,66 @@ def _save_table(path, names, captions, each):
         rows.writerow(['image', 'caption', *each])
         for i, (name, caption) in enumerate(zip(names, captions)): rows.writerow([name, caption, *(each[score].get(i, '') for score in each)])
 
+def _of_a_checkpoint_only(*names):
+    "Say which options were given that a file of captions has no use for."
+    context = click.get_current_context()
+    for param in context.command.params:
+        given = context.get_parameter_source(param.name) is click.core.ParameterSource.COMMANDLINE
+        if given and param.name in names:
+            raise click.UsageError(f'{param.opts[-1]} is for a checkpoint: expected none with a file of captions')
+
+def _check_outputs(outputs, inputs):
+    "Files can be written where they shall be, and over nothing that is read."
+    from rnn_captioning.files import distinct_output, expect, output_folder
+    for option, path in outputs.items():
+        distinct_output(path, *inputs)
+        output_folder(Path(path).parent)
+    paths = [Path(path).resolve() for path in outputs.values()]
+    expect(len(set(paths)) == len(paths), f'{" and ".join(outputs)} name the same file: expected two')
+
 @main.command('evaluate', epilog='Example: rnn-captioning evaluate captioner/checkpoint.h5 flickr8k.h5 --split val --beam-size 5 --json')
 @click.argument('checkpoint', type=click.Path())
 @click.argument('data', type=click.Path())
 @click.option('--split', default='val', help='Which split.')
 @click.option('--beam-size', default=1, help='Beginnings kept while writing; 1 is greedy.')
 @click.option('--length-penalty', default=.7, help='Of a beam: 0 prefers short captions, 1 long ones.')
+@click.option('--tokenizer', type=click.Choice(['alphanumeric', 'ptb']), default='alphanumeric', help='How sentences are cut into words; ptb: as by the COCO evaluation, which needs Java.')
 @click.option('--per-image', type=click.Path(), help='A CSV file to write: each image with its caption and scores.')
+@click.option('--results', type=click.Path(), help="A JSON file to write: the captions in COCO's form, for the programs of others.")
+@click.option('--annotations', type=click.Path(), help="COCO annotations in JSON, which say which image has which id, where it is not in the images' names.")
 @click.option('--json', 'as_json', is_flag=True, help='One JSON document.')
-def evaluate_command(checkpoint, data, split, beam_size, length_penalty, per_image, as_json):
-    "Score CHECKPOINT on a split of DATA."
+def evaluate_command(checkpoint, data, split, beam_size, length_penalty, tokenizer, per_image, results, annotations, as_json):
+    "Score CHECKPOINT on a split of DATA. In the place of CHECKPOINT may stand a file of captions (COCO results, a table with image and caption, the output of caption --json), and then in the place of DATA a file of the captions that people wrote."
+    from functools import partial
+    from rnn_captioning.caption_files import holds_captions, ids_for, image_ids, write_results
     from rnn_captioning.checkpoint import load_checkpoint
     from rnn_captioning.data import open_data
-    from rnn_captioning.files import distinct_output, output_folder
-    from rnn_captioning.metrics import evaluate
-    if per_image:
-        distinct_output(per_image, checkpoint, data)
-        output_folder(Path(per_image).parent)
-    model, data = load_checkpoint(checkpoint), open_data(data)
-    scores, captions, each = evaluate(model, data, split, progress=True, beam_size=beam_size, length_penalty=length_penalty)
-    if per_image: _save_table(per_image, data[f'{split}_urls'], captions, each)
-    if as_json: say(json.dumps(scores))
+    from rnn_captioning.metrics import evaluate, evaluate_captions, read_references
+    wanted = {'--per-image': per_image, '--results': results}
+    outputs = {option: path for option, path in wanted.items() if path}
+    _check_outputs(outputs, [checkpoint, data, *([annotations] if annotations else [])])
+    ids = image_ids(annotations) if annotations else None
+    if holds_captions(checkpoint):
+        _of_a_checkpoint_only('beam_size', 'length_penalty')
+        source = read_references(data if holds_captions(data) else open_data(data), split)
+        names, ids = source.names, ids or source.ids
+        score = partial(evaluate_captions, checkpoint, source, annotations=ids)
     else:
-        for name, value in scores.items(): say(f'{name:<16}{value:.3f}' if isinstance(value, float) else f'{name:<16}{value}')
+        model, source = load_checkpoint(checkpoint), open_data(data)
+        names = list(source.get(f'{split}_urls', ()))
+        score = partial(evaluate, model, source, split, beam_size=beam_size, length_penalty=length_penalty)
+    keys = ids_for(names, ids) if results else []
+    scores, captions, each = score(progress=True, tokenizer=tokenizer)
+    if per_image:
+        _save_table(per_image, names, captions, each)
+    if results:
+        write_results(results, keys, captions)
+    if as_json:
+        say(json.dumps(scores))
+        return
+    for name, value in scores.items():
+        if value is not None:
+            say(f'{name:<16}{value:.3f}' if isinstance(value, float) else f'{name:<16}{value}')
 
 # %% ../nbs/15_command_line.ipynb #d0e92113
 @main.command('prepare', epilog='Example: rnn-captioning prepare --captions captions.csv --images photos --out mine.h5')

@@ -344,12 +344,13 @@ def as_read(
 def check_match(
     model, # a captioner: `idx_to_word`, `input_dim` and, where it is known, `encoder`
     data, # mapping with the course's names
+    vocabulary:bool=True, # False: the words may be others, as where texts are compared and not ids
 ): # the data set as the captioner reads it, of `as_read`
     "Raise an `InputError` unless a data set has the words and the features that a captioner was made for."
     words, theirs = [model.idx_to_word[i] for i in sorted(model.idx_to_word)], list(data['idx_to_word'])
     where, encoder, made_by = getattr(data, 'path', 'the data'), getattr(model, 'encoder', ''), getattr(data, 'encoder', '')
     i = next((i for i, (a, b) in enumerate(zip(theirs, words)) if a != b), min(len(theirs), len(words)))
-    expect(theirs == words, f'{where}: its vocabulary of {len(theirs)} words is not the model\'s of {len(words)}: they differ from id {i} on')
+    expect(not vocabulary or theirs == words, f'{where}: its vocabulary of {len(theirs)} words is not the model\'s of {len(words)}: they differ from id {i} on')
     data = as_read(data, model)
     width = max(value.shape[-1] for key, value in data.items() if key.endswith('_features'))
     expect(width == model.input_dim, f'{where}: its features are {width} wide: the model expects {model.input_dim}')

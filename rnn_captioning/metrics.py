@@ -4,58 +4,115 @@
 
 # %% ../nbs/13_metrics.ipynb #cf9d4f8d
 from __future__ import annotations
-import contextlib, io, json, shutil
+import contextlib, io, json, warnings
+from dataclasses import dataclass
+from pathlib import Path
 import numpy as np
+from .caption_files import captions_for, image_ids, read_results
 from .data import caption_texts, check_match
 from .decoding import decode
 from .files import InputError, expect
-from .prepare import TOKENIZER, tokenize
+from .java import JavaError, Meteor, find_java, ptb_tokens
+from .prepare import TOKENIZER, read_captions, tokenize
 from .scenes import is_true
 
 # %% auto #0
-__all__ = ['image_scores', 'score_captions', 'truth', 'variety', 'split_references', 'write_captions', 'evaluate']
+__all__ = ['TOKENIZERS', 'AS_WRITTEN', 'Scoring', 'image_scores', 'score_captions', 'truth', 'variety', 'split_references',
+           'kind_of_references', 'References', 'read_references', 'write_captions', 'evaluate', 'evaluate_captions']
 
 # %% ../nbs/13_metrics.ipynb #5ab6876d
-def _scorers(meteor):
+TOKENIZERS = {'alphanumeric': TOKENIZER, 'ptb': 'PTB, lowercase, without punctuation'}
+
+def _overlap_scorers():
+    "What of `pycocoevalcap` needs no Java: the names of the scores, and what computes them."
     try:
         from pycocoevalcap.bleu.bleu import Bleu
         from pycocoevalcap.cider.cider import Cider
         from pycocoevalcap.rouge.rouge import Rouge
-        from pycocoevalcap.meteor.meteor import Meteor
-    except ImportError as e: raise InputError("scores need pycocoevalcap: pip install 'rnn_captioning[eval]'") from e
-    yield [f'Bleu_{n}' for n in (1, 2, 3, 4)], Bleu(4)
-    yield ['ROUGE_L'], Rouge()
-    yield ['CIDEr'], Cider()
-    if meteor: yield ['METEOR'], Meteor()
+    except ImportError as e:
+        message = "scores need pycocoevalcap: pip install 'rnn_captioning[eval]'"
+        raise InputError(message) from e
+    bleu = [f'Bleu_{n}' for n in (1, 2, 3, 4)]
+    return [(bleu, Bleu(4)), (['ROUGE_L'], Rouge()), (['CIDEr'], Cider())]
+
+class Scoring:
+    "All that scores captions. What is missing for it is said when it is made, before there are captions."
+    def __init__(self,
+        meteor:bool=None, # None: if Java runs; True: an `InputError` where it does not; False: no METEOR
+        tokenizer:str='alphanumeric', # one of `TOKENIZERS`
+    ):
+        expect(tokenizer in TOKENIZERS, f'tokenizer is {tokenizer!r}: expected {" or ".join(TOKENIZERS)}')
+        self.scorers = _overlap_scorers()
+        self.must = bool(meteor)
+        self.tokenizer = tokenizer
+        self.java = None
+        if tokenizer == 'ptb':
+            self.java = find_java()
+        if meteor is None or meteor:
+            try:
+                self.scorers.append((['METEOR'], Meteor(self.java)))
+            except JavaError as e:
+                self._without_meteor(e)
+
+    def tokens(self,
+        texts:list, # sentences
+    )->list: # of texts, each of tokens separated by spaces
+        "Cut sentences into words."
+        if self.tokenizer == 'ptb':
+            return ptb_tokens(texts, self.java)
+        return [' '.join(tokenize(text)) for text in texts]
+
+    def __call__(self,
+        captions:list, # one string a picture
+        references:list, # for each picture, a list of strings
+        progress:bool=False, # show which score is being computed
+    )->tuple: # the scores of all together, by name; those of each picture, by name, (pictures,)
+        "Score captions."
+        from tqdm import tqdm
+        expect(len(captions) == len(references) > 0, f'{len(captions)} captions and {len(references)} '
+               'lists of references: expected as many of each')
+        bare = next((i for i, group in enumerate(references) if not len(group)), None)
+        expect(bare is None, f'picture {bare} has no references: expected at least one')
+        cut = iter(self.tokens([*captions, *(text for group in references for text in group)]))
+        found = {i: [next(cut)] for i in range(len(captions))}
+        true = {i: [next(cut) for _ in group] for i, group in enumerate(references)}
+        total, each = {}, {}
+        for names, scorer in tqdm(self.scorers, 'scores', leave=False, disable=not progress):
+            try:
+                with contextlib.redirect_stdout(io.StringIO()):  # it prints
+                    value, values = scorer.compute_score(true, found)
+            except JavaError as e:
+                self._without_meteor(e)
+                continue
+            several = len(names) > 1
+            total |= zip(names, map(float, value if several else [value]))
+            each |= zip(names, map(np.asarray, values if several else [values]))
+        return total, each
+
+    def _without_meteor(self, error):
+        if self.must:
+            raise error
+        warnings.warn(f'METEOR is left out: {error}', stacklevel=4)
 
 # %% ../nbs/13_metrics.ipynb #de876f1f
 def image_scores(
     captions:list, # one string a picture
     references:list, # for each picture, a list of strings
-    meteor:bool=None, # None: if there is Java
+    meteor:bool=None, # None: if Java runs; True: an `InputError` where it does not
     progress:bool=False, # show which score is being computed
+    tokenizer:str='alphanumeric', # how sentences are cut into words, one of `TOKENIZERS`
 )->tuple: # the scores of all together, by name, as fractions; the scores of each picture, by name, (pictures,)
-    "BLEU-1 to 4, ROUGE-L, CIDEr and METEOR by pycocoevalcap, on lowercase alphanumeric tokens."
-    from tqdm import tqdm
-    expect(len(captions) == len(references) > 0, f'{len(captions)} captions and {len(references)} lists of references: expected as many of each')
-    clean = lambda text: ' '.join(tokenize(text))
-    found = {i: [clean(c)] for i, c in enumerate(captions)}
-    true = {i: [clean(r) for r in group] for i, group in enumerate(references)}
-    scorers = list(_scorers(shutil.which('java') is not None if meteor is None else meteor))
-    total, each = {}, {}
-    for names, scorer in tqdm(scorers, 'scores', leave=False, disable=not progress):
-        with contextlib.redirect_stdout(io.StringIO()): value, values = scorer.compute_score(true, found)      # it prints
-        total |= zip(names, map(float, value if isinstance(value, list) else [value]))
-        each |= zip(names, map(np.asarray, values if len(names) > 1 else [values]))
-    return total, each
+    "BLEU-1 to 4, ROUGE-L, CIDEr and METEOR by pycocoevalcap, by default on lowercase alphanumeric tokens."
+    return Scoring(meteor, tokenizer)(captions, references, progress)
 
 def score_captions(
     captions:list, # one string a picture
     references:list, # for each picture, a list of strings
-    meteor:bool=None, # None: if there is Java
+    meteor:bool=None, # None: if Java runs; True: an `InputError` where it does not
+    tokenizer:str='alphanumeric', # how sentences are cut into words, one of `TOKENIZERS`
 )->dict: # score by name, as fractions
     "The scores of all pictures together; see `image_scores`."
-    return image_scores(captions, references, meteor)[0]
+    return image_scores(captions, references, meteor, tokenizer=tokenizer)[0]
 
 # %% ../nbs/13_metrics.ipynb #a3e77dd0
 def truth(
@@ -76,12 +133,78 @@ def variety(
     return dict(novel=float(np.mean([c not in known for c in said])), distinct=len(set(said)) / len(said), vocabulary_used=len({w for c in said for w in c.split()}))
 
 # %% ../nbs/13_metrics.ipynb #ec7d7466
+AS_WRITTEN = 'texts as written'
+
+def _has_texts(data, split):
+    return len(data.get(f'{split}_texts', ())) > 0
+
 def split_references(data, split)->list:
     "For each picture of a split, what people wrote about it."
-    texts = data.get(f'{split}_texts') or caption_texts(data[f'{split}_captions'], data['idx_to_word'])
+    if _has_texts(data, split):
+        texts = data[f'{split}_texts']
+    else:
+        texts = caption_texts(data[f'{split}_captions'], data['idx_to_word'])
     groups = [[] for _ in range(len(data[f'{split}_features']))]
     for text, i in zip(texts, data[f'{split}_image_idxs']): groups[i].append(text)
     return groups
+
+def kind_of_references(
+    data, # a data set
+    split:str, # which split
+)->tuple: # what its references are; the share of their words that are `<UNK>`
+    "Whether the references of a split are texts as written or decoded ids, and what the ids lost."
+    if _has_texts(data, split):
+        return AS_WRITTEN, 0.
+    captions, ids = np.asarray(data[f'{split}_captions']), data['word_to_idx']
+    marks = [ids[word] for word in ('<NULL>', '<START>', '<END>')]
+    words = ~np.isin(captions, marks)
+    unknown = (captions == ids['<UNK>']).sum() / max(words.sum(), 1) if '<UNK>' in ids else 0.
+    kind = f'decoded ids, cut at {words.sum(axis=1).max()} words' + (', with <UNK>' if unknown else '')
+    return kind, float(unknown)
+
+@dataclass
+class References:
+    "What captions are compared with: the images of a split, and what people wrote about each."
+    split: str
+    names: list # of the images
+    groups: list # for each image, a list of texts
+    kind: str # `AS_WRITTEN`, or what became of them
+    where: str # what they were read from, for messages
+    elsewhere: tuple = () # names of images in other splits
+    ids: dict = None # of `image_ids`
+    facts: list = None # of each image, as JSON, where it is a scene
+    training: list = None # the captions of the split that is called train
+
+    def __post_init__(self):
+        self.described = [i for i, group in enumerate(self.groups) if group]
+        expect(self.described, f'{self.where}: split {self.split!r} has no captions to compare with')
+
+def read_references(
+    data, # a data set, or a file for `read_captions`
+    split:str='val', # which split; of a file without splits, all its images are taken
+)->References: # with a warning where they are decoded ids
+    "The references of a split."
+    if isinstance(data, (str, Path)):
+        texts, known = read_captions(data)
+        found = list(dict.fromkeys(known.values()))
+        expect(not known or split in found, f'{data}: has no split {split!r}: found {", ".join(found)}')
+        names = [name for name in texts if not known or known.get(name) == split]
+        ids = image_ids(data, needed=False) if str(data).lower().endswith('.json') else None
+        rest = tuple(set(texts) - set(names))
+        groups = [texts[name] for name in names]
+        return References(split if known else 'all', names, groups, AS_WRITTEN, str(data), rest, ids)
+    expect(split in data.splits, f'{data.path}: has no split {split!r}: found {", ".join(data.splits)}')
+    kind, unknown = kind_of_references(data, split)
+    if kind != AS_WRITTEN:
+        warnings.warn(f'{data.path}: has no texts, so captions are compared with {kind} ({unknown:.1%} '
+                      'of the words): scores, above all CIDEr, come out higher than with texts as '
+                      'written, and do not compare with those of papers', stacklevel=3)
+    others = [name for s in data.splits if s != split for name in data[f'{s}_urls']]
+    names, groups = list(data[f'{split}_urls']), split_references(data, split)
+    training = sum(split_references(data, 'train'), []) if 'train' in data.splits else None
+    facts = data.get(f'{split}_facts')
+    return References(
+        split, names, groups, kind, data.path, tuple(others), facts=facts, training=training)
 
 # %% ../nbs/13_metrics.ipynb #a445a6e3
 def write_captions(
@@ -93,22 +216,68 @@ def write_captions(
     return [group[0].text for group in decode(model, features, **decoding)]
 
 # %% ../nbs/13_metrics.ipynb #eecec881
+def _judged(scoring, captions, references, about, progress):
+    "The scores of one caption an image of a split."
+    rows = references.described
+    groups = [references.groups[i] for i in rows]
+    total, each = scoring([captions[i] for i in rows], groups, progress)
+    scores = about | dict(tokenizer=TOKENIZERS[scoring.tokenizer], references=references.kind,
+                          images=len(rows)) | total
+    if references.training is not None:
+        scores |= variety([captions[i] for i in rows], references.training)
+    if references.facts is not None:
+        each['truth'] = truth(captions, references.facts)[rows]
+        scores['truth'] = float(each['truth'].mean())
+    return scores, captions, {name: dict(zip(rows, values.tolist())) for name, values in each.items()}
+
 def evaluate(
     model, # a captioner
-    data, # a data set with the same vocabulary and features
+    data, # a data set with the same features; where it has texts, its vocabulary may be another
     split:str='val', # which split
     progress:bool=False, # show how far it has come
+    tokenizer:str='alphanumeric', # how sentences are cut into words, one of `TOKENIZERS`
+    meteor:bool=None, # None: if Java runs; True: an `InputError` where it does not
     **decoding, # of `decode`: beam_size and others
 )->tuple: # scores by name, the captions, and the scores of each picture by name
     "Caption every picture of a split and score the captions; with `truth` where the data set has facts."
-    expect(split in data.splits, f'{data.path}: has no split {split!r}: found {", ".join(data.splits)}')
-    data = check_match(model, data)
-    captions, groups = write_captions(model, data[f'{split}_features'], progress=progress, **decoding), split_references(data, split)
-    described = [i for i, group in enumerate(groups) if group]
-    total, each = image_scores([captions[i] for i in described], [groups[i] for i in described], progress=progress)
-    scores = dict(split=split, beam_size=1) | decoding | dict(tokenizer=TOKENIZER, images=len(described)) | total
-    if 'train' in data.splits: scores |= variety(captions, sum(split_references(data, 'train'), []))
-    if f'{split}_facts' in data:
-        each['truth'] = truth(captions, data[f'{split}_facts'])[described]
-        scores['truth'] = float(each['truth'].mean())
-    return scores, captions, {name: dict(zip(described, values.tolist())) for name, values in each.items()}
+    references = read_references(data, split)
+    words = [model.idx_to_word[i] for i in sorted(model.idx_to_word)]
+    same = words == list(data['idx_to_word'])
+    data = check_match(model, data, vocabulary=references.kind != AS_WRITTEN)
+    features = data[f'{split}_features']
+    write_captions(model, features[:0], **decoding)  # of no picture: are these options possible?
+    scoring = Scoring(meteor, tokenizer)
+    captions = write_captions(model, features, progress=progress, **decoding)
+    about = dict(split=split, beam_size=1) | decoding
+    scores, captions, each = _judged(scoring, captions, references, about, progress)
+    if not same:  # then its training captions are not those of the data set either
+        scores.pop('novel', None)
+        scores['vocabulary'] = f'of the model, {len(words)} words; the data set has another'
+    return scores, captions, each
+
+def evaluate_captions(
+    results, # a file for `read_results`, or {image: caption}
+    data, # a data set, a file for `read_captions`, or `References`
+    split:str='val', # which split
+    annotations=None, # a file for `image_ids`, or what it gave, where the ids are not in the images' names
+    progress:bool=False, # show how far it has come
+    tokenizer:str='alphanumeric', # how sentences are cut into words, one of `TOKENIZERS`
+    meteor:bool=None, # None: if Java runs; True: an `InputError` where it does not
+)->tuple: # scores by name, the captions, and the scores of each picture by name
+    "Score the captions of any captioner: one for each picture of a split that people have described."
+    references = data if isinstance(data, References) else read_references(data, split)
+    ids = references.ids if annotations is None else annotations
+    if isinstance(ids, (str, Path)):
+        ids = image_ids(ids)
+    given = results if isinstance(results, dict) else read_results(results)
+    where = 'the results' if isinstance(results, dict) else str(results)
+    wanted = [references.names[i] for i in references.described]
+    others = [*references.elsewhere, *(set(references.names) - set(wanted))]
+    said, passed_over = captions_for(given, wanted, others, ids, where, f'split {references.split!r}')
+    if passed_over:
+        warnings.warn(f'{where}: {passed_over} captions are of images in other splits, and do not count')
+    captions = [''] * len(references.names)
+    for i, caption in zip(references.described, said):
+        captions[i] = caption
+    about = dict(split=references.split, beam_size=None)
+    return _judged(Scoring(meteor, tokenizer), captions, references, about, progress)

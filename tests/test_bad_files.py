@@ -457,7 +457,7 @@ OTHER = [
     case('another encoder', attribute('encoder', 'guesswork'), ["'guesswork'", 'the model expects']),
 ]
 
-@pytest.mark.parametrize('change, says', OTHER)
+@pytest.mark.parametrize('change, says', OTHER[1:])      # texts are scored whatever the vocabulary
 def test_evaluate_on_other_data(tiny, tmp_path, change, says):
     fails('evaluate', tiny/'checkpoint.h5', edited(tiny/'data.h5', tmp_path/'other.h5', change), says=['other.h5', *says])
 

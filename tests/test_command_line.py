@@ -3,7 +3,6 @@ import csv, json, os, re, shutil, signal, subprocess, sys, time
 from pathlib import Path
 import h5py, numpy as np, pytest
 from click.testing import CliRunner
-from rnn_captioning import metrics
 from rnn_captioning.checkpoint import load_checkpoint, load_run
 from rnn_captioning.command_line import info, main
 from rnn_captioning.data import open_data
@@ -51,7 +50,7 @@ def tiny(tmp_path_factory):
     return folder
 
 @pytest.fixture
-def no_java(monkeypatch): monkeypatch.setattr(metrics.shutil, 'which', lambda name: None)
+def no_java(monkeypatch): monkeypatch.setattr(shutil, 'which', lambda name: None)
 
 def is_png(path): return path.read_bytes().startswith(b'\x89PNG') and path.stat().st_size > 5000
 
