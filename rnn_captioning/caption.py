@@ -4,16 +4,19 @@
 
 # %% ../nbs/22_caption.ipynb #4a88585d
 from __future__ import annotations
-import base64, html, io, os
+import base64
+import html
+import io
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 import numpy as np
 from .checkpoint import load_checkpoint
 from .data import Grid
 from .decoding import decode
-from .encoder import encode_batches, encode_photos, find_photos, is_picture, load_encoder, open_photo, photo_name, preprocess
+from .encoder import encode_batches, is_picture, load_encoder, open_photo, photo_name, preprocess
 from .files import InputError, expect, printable, shipped
-from .photo_files import writable
+from .photo_files import find_photos, writable
 from .prepare import to_bytes_grid
 
 # %% auto #0
@@ -34,25 +37,31 @@ class Captioned:
     captions:list = field(default_factory=list) # of `Caption`: text and log_prob
     error:str = '' # why there are none
     @property
-    def text(self): return self.captions[0].text if self.captions else ''
-    def __str__(self): return printable(self.text)
+    def text(self):
+        return self.captions[0].text if self.captions else ''
+    def __str__(self):
+        return printable(self.text)
     def as_dict(self):
         "For JSON."
-        said = dict(image=writable(photo_name(self.image)), captions=[c._asdict() for c in self.captions])
+        captions = [caption._asdict() for caption in self.captions]
+        said = dict(image=writable(photo_name(self.image)), captions=captions)
         return said | dict(error=self.error) if self.error else said
     def _repr_html_(self):
         lines = [html.escape(printable(caption.text)) for caption in self.captions]
         try:
-            if self.error: raise InputError(self.error)
+            if self.error:
+                raise InputError(self.error)
             shown = f'<img src="{_thumbnail(self.image)}" alt="{html.escape(printable(self.text))}">'
-        except InputError as e: shown = f'<p><strong>No picture.</strong> {html.escape(str(e))}</p>'
+        except InputError as e:
+            shown = f'<p><strong>No picture.</strong> {html.escape(str(e))}</p>'
         return f'<figure>{shown}<figcaption>{"<br>".join(lines)}</figcaption></figure>'
 
 class Gallery(list):
     "A list of `Captioned` that a notebook shows as pictures."
     MOST = 24      # that are shown; the others are counted
     def _repr_html_(self):
-        cards = ''.join(f'<div style="width: 200px">{result._repr_html_()}</div>' for result in self[:self.MOST])
+        shown = (result._repr_html_() for result in self[:self.MOST])
+        cards = ''.join(f'<div style="width: 200px">{card}</div>' for card in shown)
         more = f'<p>and {len(self) - self.MOST} more</p>' if len(self) > self.MOST else ''
         return f'<div style="display: flex; flex-wrap: wrap; gap: 12px">{cards}</div>{more}'
     def __getitem__(self, which):
@@ -68,10 +77,15 @@ class PhotoCaptioner:
         name:str='', # of the model, to tell people
     ):
         made_for = getattr(model, 'encoder', '')
-        expect(not made_for or made_for == encoder.name, f'the encoder is {encoder.name!r}: the model was trained on features of {made_for!r}')
-        expect(model.input_dim in (None, encoder.width), f'the encoder gives {encoder.width} features: the model expects {model.input_dim}')
-        self.model, self.encoder, self.name, self.looks = model, encoder, name, model.reads == 'grid'      # at places, or at the picture as a whole
-    def __repr__(self): return f'PhotoCaptioner({f"{self.name}: " * bool(self.name)}{self.model!r}, features of {self.encoder.name.split(",")[0]})'
+        expect(not made_for or made_for == encoder.name,
+            f'the encoder is {encoder.name!r}: the model was trained on features of {made_for!r}')
+        expect(model.input_dim in (None, encoder.width),
+            f'the encoder gives {encoder.width} features: the model expects {model.input_dim}')
+        # at places, or at the picture as a whole
+        self.model, self.encoder, self.name, self.looks = model, encoder, name, model.reads == 'grid'
+    def __repr__(self):
+        name = f'{self.name}: ' if self.name else ''
+        return f'PhotoCaptioner({name}{self.model!r}, features of {self.encoder.name.split(",")[0]})'
     def caption(self,
         photo, # a path, the bytes of a file, an open file, a Pillow image, or an array (H, W) or (H, W, 3)
         **decoding, # of `decode`; beam_size is 5 where nothing else is said
@@ -89,7 +103,8 @@ class PhotoCaptioner:
         found, decoding = _photos_and_pictures(photos), _with_beam(decoding)
         waiting = iter(found)
         for errors, features, grid in encode_batches(found, self.encoder, grid=self.looks, progress=progress):
-            if grid is not None: features = as_stored(grid)
+            if grid is not None:
+                features = as_stored(grid)
             captions = iter(() if features is None else decode(self.model, features, **decoding))
             for error, photo in zip(errors, waiting):
                 yield Captioned(photo, error=error) if error else Captioned(photo, next(captions))
@@ -105,7 +120,8 @@ def _photos_and_pictures(photos):
     alone = isinstance(photos, (str, os.PathLike)) or is_picture(photos)
     given, found = [photos] if alone else list(photos), []
     expect(given, 'no photographs are given: expected files, folders or pictures')
-    for photo in given: found += [photo] if is_picture(photo) else find_photos(photo)
+    for photo in given:
+        found += [photo] if is_picture(photo) else find_photos(photo)
     return found
 
 def as_stored(grid):

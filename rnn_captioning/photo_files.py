@@ -19,11 +19,15 @@ __all__ = ['SUFFIXES', 'register_heif', 'photo_suffixes', 'advice', 'passed_over
            'nearest_first', 'writable']
 
 # %% ../nbs/11_photo_files.ipynb #171d7ffe
-SUFFIXES = ('.jpg', '.jpeg', '.png', '.gif', '.bmp', '.webp', '.tif', '.tiff', '.ppm', '.pgm')      # of any Pillow, for messages
+# of any Pillow, for messages
+SUFFIXES = ('.jpg', '.jpeg', '.png', '.gif', '.bmp', '.webp', '.tif', '.tiff', '.ppm', '.pgm')
 
-_NO_PHOTOGRAPHS = frozenset('BLP BUFR CUR DDS EPS FLI FTEX GBR GRIB HDF5 ICNS ICO IPTC MPEG MSP PDF WMF XBM XPM'.split())
-_OTHER_PROGRAMS = frozenset('.bw .fit .icb .im .vda .vst'.split())      # suffixes that other kinds of files have too
-_NEEDED = {'JPEG2000': 'jpg_2000', 'WEBP': 'webp', 'AVIF': 'avif'}      # parts of Pillow that an installation may lack
+_NO_PHOTOGRAPHS = frozenset('''
+    BLP BUFR CUR DDS EPS FLI FTEX GBR GRIB HDF5 ICNS ICO IPTC MPEG MSP PDF WMF XBM XPM'''.split())
+# suffixes that other kinds of files have too
+_OTHER_PROGRAMS = frozenset('.bw .fit .icb .im .vda .vst'.split())
+# parts of Pillow that an installation may lack
+_NEEDED = {'JPEG2000': 'jpg_2000', 'WEBP': 'webp', 'AVIF': 'avif'}
 
 @cache
 def register_heif(
@@ -50,10 +54,13 @@ def photo_suffixes(
     return frozenset(read - _OTHER_PROGRAMS)
 
 # %% ../nbs/11_photo_files.ipynb #8ffed2fd
-_RAW = frozenset('.3fr .arw .cr2 .cr3 .crw .dcr .dng .erf .fff .iiq .kdc .mef .mos .mrw .nef .nrw .orf .pef .raf .raw .rw2 .rwl .sr2 .srf .srw .x3f'.split())
+_RAW = frozenset('''
+    .3fr .arw .cr2 .cr3 .crw .dcr .dng .erf .fff .iiq .kdc .mef .mos .mrw .nef .nrw .orf .pef
+    .raf .raw .rw2 .rwl .sr2 .srf .srw .x3f'''.split())
 _PLAINLY_OTHER = frozenset('''
-    .txt .md .rst .csv .tsv .json .jsonl .xml .xmp .html .htm .css .js .yaml .yml .toml .ini .cfg .db .log .lst .aae .thm .py .ipynb
-    .h5 .hdf5 .hdf .npy .npz .mat .pt .pth .onnx .pkl .parquet .sqlite .zip .gz .tar .tgz .7z .rar .pdf .doc .docx .xls .xlsx .ppt .pptx
+    .txt .md .rst .csv .tsv .json .jsonl .xml .xmp .html .htm .css .js .yaml .yml .toml .ini .cfg
+    .db .log .lst .aae .thm .py .ipynb .h5 .hdf5 .hdf .npy .npz .mat .pt .pth .onnx .pkl .parquet
+    .sqlite .zip .gz .tar .tgz .7z .rar .pdf .doc .docx .xls .xlsx .ppt .pptx
     .mp4 .mov .avi .mkv .m4v .mpg .mpeg .webm .3gp .mts .mp3 .m4a .wav .ogg .flac'''.split())
 
 def advice(
@@ -71,7 +78,7 @@ def advice(
 def passed_over(
     files:list, # paths
 )->str: # for a message; '' where there is nothing to say
-    "Count, by the ends of their names, the files that are no photographs for Pillow and not plainly something else."
+    "Count by suffix the files that Pillow does not read and that are not plainly something else."
     known = photo_suffixes() | _PLAINLY_OTHER
     counts = Counter(suffix for path in files if (suffix := path.suffix.lower()) not in known)
     kinds = []
@@ -94,7 +101,7 @@ def list_files(
     folder, # at any depth of which files are looked for
     unreadable:list=None, # gets the folders that cannot be read
 )->list: # of `Path`, sorted
-    "The files of a folder, with those of its folders and of folders that it links to; hidden ones are left out."
+    "The files of a folder, of its folders and of those it links to; hidden ones are left out."
     entered, folders, links, found = set(), [os.fspath(folder)], [], []
     while folders or links:
         here = folders.pop() if folders else links.pop(0)
@@ -123,7 +130,10 @@ def list_files(
 def find_photos(
     paths, # a file or a folder, or a list of them
 )->list: # of `Path`: files as given; of folders the photographs at any depth, sorted
-    "The photographs in files and folders; `InputError` for a path that is not there and for a folder without photographs."
+    """The photographs in files and folders; a warning counts what is passed over.
+
+    `InputError` for a path that is not there, and for a folder without photographs.
+    """
     given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
     expect(given, 'no photographs are given: expected files or folders')
     found = []
@@ -144,7 +154,8 @@ def _photos_in(folder):
         complaints.append(f'passed over: {others}')
     if unreadable:
         complaints.append(_closed(unreadable))
-    expect(photos, f'{folder}: holds no photographs: expected files that end in {" ".join(SUFFIXES)}' + ''.join(f'; {c}' for c in complaints))
+    expected = '; '.join([f'expected files that end in {" ".join(SUFFIXES)}', *complaints])
+    expect(photos, f'{folder}: holds no photographs: {expected}')
     for complaint in complaints:
         warnings.warn(f'{folder}: {complaint}')
     return photos
@@ -177,7 +188,8 @@ def _common_tail(a, b):
 class _Index:
     "The files of a folder by their paths in one spelling, by their last folder and name, and by name."
     def __init__(self, paths, roots, spell):
-        self.spell, self.whole, self.ends, self.bare = spell, defaultdict(set), defaultdict(set), defaultdict(set)
+        self.spell = spell
+        self.whole, self.ends, self.bare = (defaultdict(set) for _ in range(3))
         for path, parts in paths.items():
             spelt = spell(parts)
             self.whole[spelt].add(path)
@@ -210,7 +222,7 @@ class _Indices:
             yield self.made[i]
 
 def _meant(name, folder, parts, by_path, indices):
-    "How near a name is to the one file that it means (0: its own path), and the file; or several files, or none."
+    "How near a name is to the files that it may mean (0: their own path), and these files."
     if name in by_path:
         return 0, {by_path[name]}
     if not parts:
@@ -229,7 +241,10 @@ def locate(
     folder, # with photographs, at any depth
     names:list, # as the captions file calls them
 )->dict: # {name: path} of those that are there, in the order of the names
-    "Where the images are: by path within the folder, else by the end of a path, where one file alone can be meant."
+    """Where the images are: by path within the folder, else by the end of a path.
+
+    A name that may mean several files is left out, with a warning; so are names that would share a file.
+    """
     folder = Path(folder)
     expect(folder.is_dir(), f'{folder}: is no folder: expected one with photographs')
     roots = list({_parts(os.path.abspath(folder)), _parts(os.path.realpath(folder))})
@@ -249,7 +264,9 @@ def locate(
             several[name] = sorted(found)[:2]
     if several:
         name, (a, b) = next(iter(several.items()))
-        warnings.warn(f'{folder}: {len(several)} names may mean more than one file, and count as missing, such as {name!r}: {a} or {b}')
+        warnings.warn(
+            f'{folder}: {len(several)} names may mean more than one file'
+            f', and count as missing, such as {name!r}: {a} or {b}')
     return _each_its_own(folder, candidates)
 
 def _each_its_own(folder, candidates):
@@ -268,7 +285,9 @@ def _each_its_own(folder, candidates):
         if len(same) > 1:
             twice.append(same)
     if twice:
-        warnings.warn(f'{folder}: {len(twice)} photographs are named in several ways, and count once for each, such as {twice[0][0]!r} and {twice[0][1]!r}')
+        warnings.warn(
+            f'{folder}: {len(twice)} photographs are named in several ways'
+            f', and count once for each, such as {twice[0][0]!r} and {twice[0][1]!r}')
     return {name: path for name, (_, _, path) in candidates.items() if name in winners}
 
 # %% ../nbs/11_photo_files.ipynb #dad638c3
@@ -278,12 +297,15 @@ def nearest_first(
 )->list: # paths within the folder, texts
     "The photographs of a folder, with the one first that is most like a name."
     suffixes, folder = photo_suffixes(), Path(folder)
-    inside = [path.relative_to(folder).as_posix() for path in list_files(folder) if path.suffix.lower() in suffixes]
+    photos = [path for path in list_files(folder) if path.suffix.lower() in suffixes]
+    inside = [path.relative_to(folder).as_posix() for path in photos]
+    wanted = posixpath.basename(name.replace('\\', '/')).casefold()
     def likeness(other):
-        same_file = posixpath.basename(other).casefold() == posixpath.basename(name.replace('\\', '/')).casefold()
+        same_file = posixpath.basename(other).casefold() == wanted
         return same_file, difflib.SequenceMatcher(None, name, other, autojunk=False).ratio()
-    first = max(inside[:1000] + [p for p in inside[1000:] if p.endswith(posixpath.basename(name))][:1000], key=likeness, default=None)
-    return ([first] if first else []) + [other for other in inside if other != first]
+    same_end = [path for path in inside[1000:] if path.casefold().endswith(wanted)]
+    first = max(inside[:1000] + same_end[:1000], key=likeness, default=None)
+    return [first] * (first is not None) + [other for other in inside if other != first]
 
 def writable(
     text, # such as a path

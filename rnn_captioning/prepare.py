@@ -144,7 +144,8 @@ def read_features(
 from .photo_files import list_files, locate, nearest_first, passed_over
 
 # %% ../nbs/11_prepare.ipynb #ad16d404
-_PARTS = 2      # the form of the parts, and of what is done to a photograph: parts of another form are made again
+# the form of the parts, and of what is done to a photograph: parts of another form are made again
+_PARTS = 2
 _ROWS = 'features', 'grid', 'grid_scale'      # arrays with one row a photograph that could be read
 
 def _one_part(paths, encoder, grid, strict):
@@ -194,7 +195,8 @@ def _joined(old, new, fresh):
 
 def _finished_part(place, paths, encoder, grid, strict):
     "A part, of which as much as can be is taken from its file, and {place: why a photograph is left out}."
-    stamps = np.array([_stamp(path) for path in paths], np.int64)      # before they are read: what changes meanwhile is read again
+    # before they are read: what changes meanwhile is read again
+    stamps = np.array([_stamp(path) for path in paths], np.int64)
     old = _load_part(place, len(paths))
     fresh = old['good'] & (old['stamps'] == stamps).all(axis=1) if old else np.zeros(len(paths), bool)
     if fresh.all():
@@ -267,11 +269,18 @@ def encode_images(
             part, errors = _finished_part(place, files, encoder, grid, strict)
             lost |= {some[i]: error for i, error in errors.items()}
             if part['good'].any():
-                made.append({key: value for key, value in part.items() if key != 'grid'} | dict(place=place))
+                part.pop('grid', None)      # it stays in the file
+                made.append(part | dict(place=place))
             bar.update(len(some))
-    if not made: return [], dict(features=np.zeros((0, encoder.width), np.float16)), lost
-    arrays = {key: np.concatenate([part[key] for part in made]) for key in ('features', 'grid_scale') if key in made[0]}
-    if grid: arrays['grid'] = InParts([part['place'] for part in made], [len(part['features']) for part in made], 'grid')
+    if not made:
+        return [], dict(features=np.zeros((0, encoder.width), np.float16)), lost
+    arrays = {}
+    for key in ('features', 'grid_scale'):
+        if key in made[0]:
+            arrays[key] = np.concatenate([part[key] for part in made])
+    if grid:
+        counts = [len(part['features']) for part in made]
+        arrays['grid'] = InParts([part['place'] for part in made], counts, 'grid')
     return [name for name in names if name not in lost], arrays, lost
 
 def _load_part(place, count):
@@ -283,7 +292,8 @@ def _load_part(place, count):
         whole = good.shape == (count,) and good.dtype == bool and part['stamps'].shape == (count, 2)
         whole &= all(len(part[key]) == rows for key in _ROWS if key in part)
         return part if whole else None
-    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile): return None
+    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
 
 # %% ../nbs/11_prepare.ipynb #16af7de3
 def split_images(

@@ -490,6 +490,13 @@ def test_every_format_that_pillow_writes_and_reads(tmp_path):
     assert len(found) == 2 * len(kinds) and all(E.open_photo(path).size == (60, 50) for path in found)
 
 
+def test_a_damaged_file_is_not_told_to_install_anything(tmp_path):
+    for suffix in ('jp2', 'webp', 'jpg'):
+        (tmp_path/f'a.{suffix}').write_bytes(b'broken' * 9)
+        with raises('is not an image, or is damaged'):
+            E.open_photo(tmp_path/f'a.{suffix}')
+
+
 def test_heic_is_read_where_pillow_heif_is(tmp_path, monkeypatch):
     "With a stand-in for the package, which says that PNGs under that name are HEIC."
     from rnn_captioning import photo_files
