@@ -4,21 +4,32 @@
 
 # %% ../nbs/22_caption.ipynb #4a88585d
 from __future__ import annotations
-import base64, html, io
+import base64
+import html
+import io
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 import numpy as np
 from .checkpoint import load_checkpoint
 from .data import Grid
 from .decoding import decode
-from .encoder import encode_photos, find_photos, load_encoder, open_photo, preprocess
-from .files import expect, printable, shipped
+from .encoder import encode_batches, is_picture, load_encoder, open_photo, photo_name, preprocess
+from .files import InputError, expect, printable, shipped
+from .photo_files import find_photos, writable
 from .prepare import to_bytes_grid
 
 # %% auto #0
-__all__ = ['PRETRAINED', 'Captioned', 'PhotoCaptioner', 'as_stored', 'load']
+__all__ = ['PRETRAINED', 'Captioned', 'Gallery', 'PhotoCaptioner', 'as_stored', 'load']
 
 # %% ../nbs/22_caption.ipynb #bf4a80ba
+def _thumbnail(image):
+    "A picture as the `src` of an HTML image; `InputError` where it cannot be opened."
+    photo = open_photo(image)
+    photo.thumbnail((320, 320))
+    photo.save(data := io.BytesIO(), 'JPEG')
+    return f'data:image/jpeg;base64,{base64.b64encode(data.getvalue()).decode()}'
+
 @dataclass
 class Captioned:
     "A photograph's captions, best first; as text the best one, in a notebook the picture with all of them."
@@ -26,19 +37,36 @@ class Captioned:
     captions:list = field(default_factory=list) # of `Caption`: text and log_prob
     error:str = '' # why there are none
     @property
-    def text(self): return self.captions[0].text if self.captions else ''
-    def __str__(self): return printable(self.text)
+    def text(self):
+        return self.captions[0].text if self.captions else ''
+    def __str__(self):
+        return printable(self.text)
     def as_dict(self):
         "For JSON."
-        said = dict(image=str(self.image), captions=[c._asdict() for c in self.captions])
+        captions = [caption._asdict() for caption in self.captions]
+        said = dict(image=writable(photo_name(self.image)), captions=captions)
         return said | dict(error=self.error) if self.error else said
     def _repr_html_(self):
-        photo = open_photo(self.image) if not hasattr(self.image, 'convert') else self.image.convert('RGB')
-        photo.thumbnail((320, 320))
-        photo.save(data := io.BytesIO(), 'JPEG')
-        source = f'data:image/jpeg;base64,{base64.b64encode(data.getvalue()).decode()}'
-        lines = '<br>'.join(html.escape(c.text) for c in self.captions)
-        return f'<figure><img src="{source}" alt="{html.escape(self.text)}"><figcaption>{lines}</figcaption></figure>'
+        lines = [html.escape(printable(caption.text)) for caption in self.captions]
+        try:
+            if self.error:
+                raise InputError(self.error)
+            shown = f'<img src="{_thumbnail(self.image)}" alt="{html.escape(printable(self.text))}">'
+        except InputError as e:
+            shown = f'<p><strong>No picture.</strong> {html.escape(str(e))}</p>'
+        return f'<figure>{shown}<figcaption>{"<br>".join(lines)}</figcaption></figure>'
+
+class Gallery(list):
+    "A list of `Captioned` that a notebook shows as pictures."
+    MOST = 24      # that are shown; the others are counted
+    def _repr_html_(self):
+        shown = (result._repr_html_() for result in self[:self.MOST])
+        cards = ''.join(f'<div style="width: 200px">{card}</div>' for card in shown)
+        more = f'<p>and {len(self) - self.MOST} more</p>' if len(self) > self.MOST else ''
+        return f'<div style="display: flex; flex-wrap: wrap; gap: 12px">{cards}</div>{more}'
+    def __getitem__(self, which):
+        some = super().__getitem__(which)
+        return Gallery(some) if isinstance(which, slice) else some
 
 # %% ../nbs/22_caption.ipynb #1b27a155
 class PhotoCaptioner:
@@ -49,41 +77,52 @@ class PhotoCaptioner:
         name:str='', # of the model, to tell people
     ):
         made_for = getattr(model, 'encoder', '')
-        expect(not made_for or made_for == encoder.name, f'the encoder is {encoder.name!r}: the model was trained on features of {made_for!r}')
-        expect(model.input_dim in (None, encoder.width), f'the encoder gives {encoder.width} features: the model expects {model.input_dim}')
-        self.model, self.encoder, self.name, self.looks = model, encoder, name, model.reads == 'grid'      # at places, or at the picture as a whole
+        expect(not made_for or made_for == encoder.name,
+            f'the encoder is {encoder.name!r}: the model was trained on features of {made_for!r}')
+        expect(model.input_dim in (None, encoder.width),
+            f'the encoder gives {encoder.width} features: the model expects {model.input_dim}')
+        # at places, or at the picture as a whole
+        self.model, self.encoder, self.name, self.looks = model, encoder, name, model.reads == 'grid'
+    def __repr__(self):
+        name = f'{self.name}: ' if self.name else ''
+        return f'PhotoCaptioner({name}{self.model!r}, features of {self.encoder.name.split(",")[0]})'
     def caption(self,
-        photo, # a path, or a Pillow image
+        photo, # a path, the bytes of a file, an open file, a Pillow image, or an array (H, W) or (H, W, 3)
         **decoding, # of `decode`; beam_size is 5 where nothing else is said
     )->Captioned: # an unreadable photograph is an `InputError`
         "Caption one photograph."
-        images = preprocess(photo.convert('RGB') if hasattr(photo, 'convert') else open_photo(photo))[None]
+        images = preprocess(open_photo(photo))[None]
         features = as_stored(self.encoder.grid(images)) if self.looks else self.encoder.pooled(images)
         return Captioned(photo, decode(self.model, features, **_with_beam(decoding))[0])
     def stream(self,
-        photos, # a folder, a path, or a list of these
+        photos, # a folder, a path, a picture as `caption` takes it, or a list of these
         progress:bool=False, # show a progress bar
         **decoding, # of `decode`
     ): # yields a `Captioned` for each photograph, in order
         "Caption photographs one batch after the other, in flat memory."
-        paths, failed, decoding = find_photos(photos), [], _with_beam(decoding)
-        waiting = iter(paths)
-        def unreadable_before(path):
-            for p in waiting:
-                if p == path: return
-                yield Captioned(p, error=next(message for bad, message in failed if bad == p))
-        for good, features, grid in encode_photos(paths, self.encoder, grid=self.looks, failed=failed, progress=progress):
-            if self.looks: features = as_stored(grid)
-            for path, captions in zip(good, decode(self.model, features, **decoding) if len(good) else []):
-                yield from unreadable_before(path)
-                yield Captioned(path, captions)
-        yield from unreadable_before(None)
+        found, decoding = _photos_and_pictures(photos), _with_beam(decoding)
+        waiting = iter(found)
+        for errors, features, grid in encode_batches(found, self.encoder, grid=self.looks, progress=progress):
+            if grid is not None:
+                features = as_stored(grid)
+            captions = iter(() if features is None else decode(self.model, features, **decoding))
+            for error, photo in zip(errors, waiting):
+                yield Captioned(photo, error=error) if error else Captioned(photo, next(captions))
     def caption_many(self,
-        photos, # a folder, a path, or a list of these
+        photos, # a folder, a path, a picture as `caption` takes it, or a list of these
         **options, # of `stream` and `decode`
-    )->list: # of `Captioned`, one a photograph; what cannot be read has an error and no captions
+    )->Gallery: # a list of `Captioned`, one a photograph; what cannot be read has an error and no captions
         "Caption many photographs."
-        return list(self.stream(photos, **options))
+        return Gallery(self.stream(photos, **options))
+
+def _photos_and_pictures(photos):
+    "Files, those of folders, and pictures, as one list."
+    alone = isinstance(photos, (str, os.PathLike)) or is_picture(photos)
+    given, found = [photos] if alone else list(photos), []
+    expect(given, 'no photographs are given: expected files, folders or pictures')
+    for photo in given:
+        found += [photo] if is_picture(photo) else find_photos(photo)
+    return found
 
 def as_stored(grid):
     "A grid as a data set gives it back, in steps of a byte: the numbers that the captioner was trained on."

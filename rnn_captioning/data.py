@@ -237,6 +237,10 @@ class CaptionData(Mapping):
         self.arrays, self.path, self.encoder, self.file, self.images = arrays, str(path), encoder, file, images
         self.splits = [k[:-len('_captions')] for k in arrays if k.endswith('_captions')]
         self.idx_to_word, self.word_to_idx = arrays['idx_to_word'], arrays['word_to_idx']
+    def __repr__(self):
+        def count(key): return f'{len(self.arrays.get(key, ())):,}'
+        counts = [f'{split}: {count(f"{split}_features")} pictures with {count(f"{split}_captions")} captions' for split in self.splits]
+        return f'CaptionData({self.path or "in memory"}: {", ".join(counts)}; {len(self.idx_to_word):,} words)'
     def __getitem__(self, key):
         if key not in self.arrays: raise KeyError(f'{self.path or "data"}: has no {key!r}: found {", ".join(self.arrays)}')
         return self.arrays[key]

@@ -4,29 +4,38 @@
 
 # %% ../nbs/20_encoder.ipynb #186d3fe3
 from __future__ import annotations
-import hashlib, os, re, warnings
+import hashlib
+import io
+import os
+import re
+import warnings
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 import numpy as np
-from .files import InputError, check_features, expect, shipped
+from .files import InputError, check_features, expect, kind_of, shipped
+from .photo_files import SUFFIXES, advice, find_photos, photo_suffixes, register_heif, writable
 
 # %% auto #0
-__all__ = ['SIDE', 'MAX_PIXELS', 'MAX_ASPECT', 'MEAN', 'STD', 'LITE0', 'SUFFIXES', 'open_photo', 'preprocess', 'Encoder',
-           'load_encoder', 'find_photos', 'encode_photos']
+__all__ = ['SIDE', 'MAX_PIXELS', 'MAX_ASPECT', 'MEAN', 'STD', 'LITE0', 'is_picture', 'photo_name', 'open_photo', 'preprocess',
+           'Encoder', 'load_encoder', 'encode_batches', 'encode_photos']
 
 # %% ../nbs/20_encoder.ipynb #ec774496
-def _grey_levels(photo):
-    "Grey of 16 bits, 32 bits or floats as 8 bits: white is the smallest usual maximum that no pixel exceeds."
-    from PIL import Image
-    values = np.nan_to_num(np.asarray(photo, dtype=np.float32), nan=0, posinf=0, neginf=0)
-    usual, largest = (1, 255, 65535) if photo.mode == 'F' else (65535,), values.max()
-    white = next((m for m in usual if largest <= m), largest)
-    return Image.fromarray((values * (255 / white) + .5).clip(0, 255).astype(np.uint8))
+_USUAL_MAXIMA = 255, 1023, 4095, 16383, 65535      # of 8, 10, 12, 14 and 16 bits
+
+def _eight_bits(values):
+    "Numbers as 8 bits: white is the smallest usual maximum that none exceeds; of fractions, 1 is one."
+    usual = _USUAL_MAXIMA if values.dtype.kind in 'iu' else (1, *_USUAL_MAXIMA)
+    values = np.nan_to_num(np.asarray(values, np.float32), nan=0, posinf=0, neginf=0)
+    largest = values.max()
+    white = next((maximum for maximum in usual if largest <= maximum), largest)
+    return (values * (255 / white) + .5).clip(0, 255).astype(np.uint8)
 
 def _to_rgb(photo):
     from PIL import Image
-    if photo.mode[0] in 'IF': return _grey_levels(photo).convert('RGB')
+    if photo.mode[0] in 'IF':
+        return Image.fromarray(_eight_bits(np.asarray(photo))).convert('RGB')
     if photo.mode in ('P', 'PA', 'LA', 'RGBA', 'RGBa') or 'transparency' in photo.info:
         photo = photo.convert('RGBA')
         page = Image.new('RGB', photo.size, 'white')
@@ -35,36 +44,204 @@ def _to_rgb(photo):
     return photo if photo.mode == 'RGB' else photo.convert('RGB')
 
 # %% ../nbs/20_encoder.ipynb #ec8bbd49
-_TURNS = {2: 'FLIP_LEFT_RIGHT', 3: 'ROTATE_180', 4: 'FLIP_TOP_BOTTOM', 5: 'TRANSPOSE', 6: 'ROTATE_270', 7: 'TRANSVERSE', 8: 'ROTATE_90'}
+_TURNS = {
+    2: 'FLIP_LEFT_RIGHT', 3: 'ROTATE_180', 4: 'FLIP_TOP_BOTTOM',
+    5: 'TRANSPOSE', 6: 'ROTATE_270', 7: 'TRANSVERSE', 8: 'ROTATE_90',
+}
+# where the orientation is kept
+_NOTES = 'exif', 'xmp', 'XML:com.adobe.xmp', 'Raw profile type exif'
 
 def _upright(photo):
     from PIL import Image
-    try: turn = _TURNS.get(photo.getexif().get(0x0112))
-    except Exception: turn = None       # a damaged note is no reason to lose the picture
-    return photo.transpose(Image.Transpose[turn]) if turn else photo
+    try:
+        turn = _TURNS.get(photo.getexif().get(0x0112))
+    except Exception:
+        turn = None       # a damaged note is no reason to lose the picture
+    if not turn:
+        return photo
+    turned = photo.transpose(Image.Transpose[turn])
+    turned.info = {key: value for key, value in turned.info.items() if key not in _NOTES}
+    return turned
 
 # %% ../nbs/20_encoder.ipynb #09a5c672
 SIDE = 224                  # pixels a side, as the network saw in training
 MAX_PIXELS = 100_000_000    # that a picture may have in memory; as RGB, 0.4 GB
 MAX_ASPECT = 50             # of the long side to the short one
 
-def _check_header(path, photo):
-    "Refuse what is too large or too narrow, by its header; let a JPEG decode at reduced size."
-    expect(photo.format != 'EPS', f'{path}: is an EPS drawing, which is a program: expected a photograph')
-    (w, h), most = photo.size, MAX_PIXELS
-    if photo.format in ('JPEG', 'MPO') and 'progressive' not in photo.info: most *= 5
-    expect(w * h <= most, f'{path}: is {w:,} x {h:,} pixels: expected at most {most:,} in all')
-    expect(0 < max(w, h) <= MAX_ASPECT * min(w, h), f'{path}: is {w:,} x {h:,} pixels: expected a long side of at most {MAX_ASPECT} times the short one')
-    if min(w, h) >= 6 * SIDE: photo.draft(None, (3 * SIDE, 3 * SIDE))
+def _check_size(name, w, h, most=None):
+    most = most or MAX_PIXELS
+    expect(w * h <= most, f'{name}: is {w:,} x {h:,} pixels: expected at most {most:,} in all')
+    expect(0 < max(w, h) <= MAX_ASPECT * min(w, h),
+        f'{name}: is {w:,} x {h:,} pixels'
+        f': expected a long side of at most {MAX_ASPECT} times the short one')
 
-def _open_header(path):
+def _check_header(name, photo):
+    "Refuse what is too large or too narrow, by its header; let a JPEG decode at reduced size."
+    drawing = photo.format == 'EPS'
+    expect(not drawing, f'{name}: is an EPS drawing, which is a program: expected a photograph')
+    reducible = photo.format in ('JPEG', 'MPO') and 'progressive' not in photo.info
+    _check_size(name, *photo.size, MAX_PIXELS * (5 if reducible else 1))
+    if min(photo.size) >= 6 * SIDE:
+        photo.draft(None, (3 * SIDE, 3 * SIDE))
+
+_EXPECTED = 'JPEG, PNG, GIF, BMP, WebP, TIFF or PPM'
+
+def _start_of(source, count=32):
+    "The first bytes of a file, or of bytes in memory."
+    if isinstance(source, io.BytesIO):
+        return source.getvalue()[:count]
+    with open(source, 'rb') as f:
+        return f.read(count)
+
+_HEIC = b'heic', b'heix', b'hevc', b'heim', b'heis', b'hevm', b'hevs', b'mif1', b'msf1'
+
+def _needed(name, start):
+    "What a picture that Pillow does not know needs, for a message."
+    heic = start[4:8] == b'ftyp' and start[8:12] in _HEIC
+    suffix = '.heic' if heic else os.path.splitext(name)[1].lower()
+    return '' if suffix in photo_suffixes() else advice(suffix)      # '': it is damaged
+
+def _open_header(source, name):
     from PIL import Image, JpegImagePlugin, UnidentifiedImageError
-    try: return Image.open(path)
-    except UnidentifiedImageError: raise InputError(f'{path}: is not an image, or is damaged at its start: expected JPEG, PNG, GIF, BMP, WebP, TIFF or PPM') from None
-    except Image.DecompressionBombError as e:   # a limit of Pillow's, which does not know of reduced decoding
-        with open(path, 'rb') as f: jpeg = f.read(2) == b'\xff\xd8'
-        expect(jpeg, f'{path}: is too large ({str(e).partition(" exceeds")[0]}): expected at most {MAX_PIXELS:,} pixels')
-        return JpegImagePlugin.JpegImageFile(path)
+    try:
+        return Image.open(source)
+    except UnidentifiedImageError:
+        start = _start_of(source)
+        if start[4:8] == b'ftyp' and register_heif():       # it was not asked for before
+            try:
+                return Image.open(source)
+            except UnidentifiedImageError:
+                pass
+        needed = _needed(name, start)
+        expect(not needed,
+            f'{name}: is in a format that the installed Pillow does not read ({needed})'
+            f': expected {_EXPECTED}')
+        found = f'{name}: is not an image, or is damaged at its start'
+        raise InputError(f'{found}: expected {_EXPECTED}') from None
+    except Image.DecompressionBombError as e:       # Pillow does not know of reduced decoding
+        expect(_start_of(source)[:2] == b'\xff\xd8',
+            f'{name}: is too large ({str(e).partition(" exceeds")[0]})'
+            f': expected at most {MAX_PIXELS:,} pixels')
+        if isinstance(source, io.BytesIO):
+            source.seek(0)
+        return JpegImagePlugin.JpegImageFile(source)
+
+# %% ../nbs/20_encoder.ipynb #bcdda7bb
+_PNG, _TEXTS = b'\x89PNG\r\n\x1a\n', (b'tEXt', b'zTXt', b'iTXt', b'iCCP')
+_MOST_TEXT = 2**18      # bytes of a text in a PNG, unpacked: longer ones are left out
+
+def _unpacked_size(kind, data):
+    "How many bytes the text of a PNG's chunk takes, or just more than `_MOST_TEXT`."
+    rest = data.partition(b'\0')[2]      # after the keyword
+    if kind == b'tEXt' or kind == b'iTXt' and rest[:1] != b'\1':
+        return len(data)
+    # after the method, or also a language and a translation
+    packed = rest[1:] if kind == b'zTXt' else rest[2:].split(b'\0', 2)[-1]
+    try:
+        return len(zlib.decompressobj().decompress(packed, _MOST_TEXT + 1))
+    except zlib.error:
+        return _MOST_TEXT + 1
+
+def _without_long_texts(source):
+    "The bytes of a PNG without colour profiles and long texts; None for another file."
+    if _start_of(source, 8) != _PNG:
+        return None
+    whole = source.getvalue() if isinstance(source, io.BytesIO) else Path(source).read_bytes()
+    kept, place, left = [_PNG], 8, 2**22
+    while place + 12 <= len(whole):
+        end = place + 12 + int.from_bytes(whole[place:place + 4], 'big')
+        kind, data = whole[place + 4:place + 8], whole[place + 8:end - 4]
+        size = _unpacked_size(kind, data) if kind in _TEXTS and len(data) <= _MOST_TEXT else 0
+        long = kind in _TEXTS and max(size, len(data)) > min(_MOST_TEXT, left)
+        long |= kind == b'iCCP'      # which nobody here looks at
+        if not long:
+            kept.append(whole[place:end])
+            left -= size
+        place = end
+    return io.BytesIO(b''.join(kept))
+
+# %% ../nbs/20_encoder.ipynb #8978c8a4
+def is_picture(
+    photo, # anything
+)->bool: # False: perhaps a path, or a list
+    "Whether something is a picture itself: bytes, an open file, a Pillow image, or an array."
+    if isinstance(photo, (bytes, bytearray, memoryview)) or hasattr(photo, 'read'):
+        return True
+    if hasattr(photo, '__array__') and hasattr(photo, 'shape'):
+        return len(photo.shape) in (2, 3) and not hasattr(photo, 'iloc')
+    return hasattr(photo, 'getexif') and hasattr(photo, 'convert')
+
+def photo_name(
+    photo, # what `open_photo` takes
+)->str: # a path, or a few words
+    "What a message or a result calls a photograph."
+    if isinstance(photo, (str, os.PathLike)):
+        return os.fspath(photo)
+    if isinstance(photo, (bytes, bytearray, memoryview)):
+        return f'picture of {len(photo):,} bytes'
+    for key in ('filename', 'name'):
+        if isinstance(name := getattr(photo, key, None), (str, os.PathLike)) and os.fspath(name):
+            return os.fspath(name)
+    if hasattr(photo, 'read'):
+        return 'picture of an open file'
+    if hasattr(photo, 'shape'):
+        return f'array of shape {tuple(photo.shape)}'
+    if hasattr(photo, 'getexif'):
+        return 'picture of {} x {} pixels'.format(*photo.size)
+    return repr(photo)[:100]
+
+def _bytes_of(photo, name):
+    expect(isinstance(photo, (bytes, bytearray, memoryview)) or hasattr(photo, 'read'),
+           f'{name}: is of type {type(photo).__name__}: '
+           'expected a path, bytes, an open file, a Pillow image or an array')
+    if hasattr(photo, 'read'):
+        if getattr(photo, 'seekable', bool)():
+            photo.seek(0)
+        photo = photo.read()
+    expect(not isinstance(photo, str),
+        f'{name}: is open as text'
+        f': expected it open for bytes, as by open(path, "rb")')
+    expect(len(photo), f'{name}: is empty (0 bytes): expected a photograph')
+    return bytes(photo)
+
+def _unread(photo):
+    "The bytes of a Pillow image's file, if nobody has asked for its pixels yet; else None."
+    from PIL import ImageFile
+    fresh = isinstance(photo, ImageFile.ImageFile) and photo.tile and photo.tell() == 0
+    if not fresh or photo.fp is None or photo.fp.closed:
+        return None
+    place = photo.fp.tell()
+    photo.fp.seek(0)
+    content = photo.fp.read()
+    photo.fp.seek(place)
+    return io.BytesIO(content)
+
+def _from_pillow(photo, name):
+    content = _unread(photo)
+    if content is not None:
+        return _decoded(content, name)
+    _check_size(name, *photo.size)
+    photo.load()
+    made = _to_rgb(_upright(photo))
+    return made.copy() if made is photo else made
+
+def _from_array(values, name):
+    from PIL import Image
+    shaped = values.ndim == 2 or values.ndim == 3 and values.shape[2] in (1, 3, 4)
+    expect(shaped and values.dtype.kind in 'buif',
+        f'{name}: has dtype {values.dtype}'
+        f': expected numbers, (H, W), (H, W, 3) or (H, W, 4)')
+    _check_size(name, values.shape[1], values.shape[0])
+    if values.ndim == 3 and values.shape[2] == 1:
+        values = values[..., 0]
+    if values.dtype.kind == 'b':
+        values = values * np.uint8(255)
+    expect(np.isfinite(values).all() and values.min() >= 0,
+        f'{name}: goes down to {values.min():.3g}'
+        f': expected numbers from 0 to 1, or from 0 to 255')
+    if values.dtype != np.uint8:
+        values = _eight_bits(values)
+    return _to_rgb(Image.fromarray(np.ascontiguousarray(values)))
 
 # %% ../nbs/20_encoder.ipynb #c37ad643
 _SILENCE = ('ignore', None, Warning, re.compile(r'PIL\b'), 0)
@@ -73,27 +250,67 @@ _SILENCE = ('ignore', None, Warning, re.compile(r'PIL\b'), 0)
 def _quiet():
     "Keep back Pillow's warnings. `warnings.catch_warnings` would do for one thread, and in several undo what another has set."
     warnings.filters.insert(0, _SILENCE)
-    try: yield
+    try:
+        yield
     finally:
-        if _SILENCE in warnings.filters: warnings.filters.remove(_SILENCE)
+        if _SILENCE in warnings.filters:
+            warnings.filters.remove(_SILENCE)
+
+@contextmanager
+def _whole(name):
+    "Turn whatever goes wrong while a picture is decoded into an `InputError` that names it."
+    try:
+        yield
+    except InputError:
+        raise
+    except FileNotFoundError:
+        raise InputError(f'{name}: no such file') from None       # it was there a moment ago
+    except Exception as e:              # a decoder meets damage with whatever error lies nearest
+        said = getattr(e, 'strerror', None) or str(e) or type(e).__name__
+        reason = said.splitlines()[0]
+        raise InputError(
+            f'{name}: cannot be read whole ({reason}): expected an undamaged photograph') from e
+
+def _check_file(path):
+    "Refuse what is no file with something in it, before it is opened: a pipe would never end."
+    leads = os.readlink(path) if os.path.islink(path) and not os.path.exists(path) else ''
+    expect(not leads, f'{path}: is a link to {leads}, which is not there')
+    expect(os.path.exists(path), f'{path}: no such file')
+    expect(os.path.isfile(path), f'{path}: is {kind_of(path)}: expected a photograph')
+    expect(os.path.getsize(path), f'{path}: is empty (0 bytes): expected a photograph')
+
+def _decoded(source, name):
+    "A file, or bytes in memory, as RGB."
+    try:
+        return _decoded_once(source, name)
+    except ValueError as e:
+        # Pillow's limits on texts are for whoever wants the texts: the pixels can do without
+        plain = None if isinstance(e, InputError) else _without_long_texts(source)
+        if plain is None:
+            raise
+        return _decoded_once(plain, name)
+
+def _decoded_once(source, name):
+    with _open_header(source, name) as photo:
+        _check_header(name, photo)
+        photo.load()
+        return _to_rgb(_upright(photo))
 
 def open_photo(
-    path, # an image file
+    photo, # a path, the bytes of a file, an open file, a Pillow image, or an array (H, W[, 3 or 4])
 ): # PIL image in mode RGB, upright; a large JPEG at a half, quarter or eighth of its size, short side at least 672
     "Open a photograph of any form as RGB; of an animation the first frame. `InputError` where it cannot be read whole."
-    path = Path(path)
-    expect(os.path.exists(path), f'{path}: no such file')
-    expect(path.is_file(), f'{path}: is {"a folder" if path.is_dir() else "not a regular file"}: expected a photograph')
-    expect(path.stat().st_size, f'{path}: is empty (0 bytes): expected a photograph')
-    try:
-        with _quiet(), _open_header(path) as photo:
-            _check_header(path, photo)
-            photo.load()
-            return _to_rgb(_upright(photo))
-    except InputError: raise
-    except Exception as e:              # a decoder meets damage with whatever error lies nearest
-        reason = str(e).splitlines()[0] if str(e) else type(e).__name__
-        raise InputError(f'{path}: cannot be read whole ({reason}): expected an undamaged photograph') from e
+    from PIL import Image
+    name = photo_name(photo)
+    with _whole(name), _quiet():
+        if isinstance(photo, (str, os.PathLike)):
+            _check_file(photo)
+            return _decoded(Path(photo), name)
+        if isinstance(photo, Image.Image):
+            return _from_pillow(photo, name)
+        if is_picture(photo) and hasattr(photo, 'shape'):
+            return _from_array(np.asarray(photo), name)
+        return _decoded(io.BytesIO(_bytes_of(photo, name)), name)
 
 # %% ../nbs/20_encoder.ipynb #b1d5576f
 MEAN, STD = np.float32([.485, .456, .406]), np.float32([.229, .224, .225])
@@ -168,7 +385,8 @@ def _session(path, threads):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = threads or os.cpu_count() or 1, 4
     options.add_session_config_entry('session.intra_op.allow_spinning', '0')    # idle threads leave their core to the decoding of photographs
-    try: session = onnxruntime.InferenceSession(str(path), options, providers=['CPUExecutionProvider'])
+    model = str(path) if str(path) == writable(path) else Path(path).read_bytes()       # onnxruntime takes names in UTF-8
+    try: session = onnxruntime.InferenceSession(model, options, providers=['CPUExecutionProvider'])
     except Exception as e: raise InputError(f'{path}: is not an ONNX model that onnxruntime can run ({str(e).splitlines()[0]})') from e
     inputs = session.get_inputs()
     fits = lambda i: i.type == 'tensor(float)' and len(i.shape) == 4 and all(n == m or not isinstance(n, int) for n, m in zip(i.shape[1:], (3, SIDE, SIDE)))
@@ -206,41 +424,62 @@ def load_encoder(
     path = Path(which or shipped('encoder/efficientnet_lite0.onnx'))
     expect(path.is_file(), f'{path}: no such file: expected an ONNX model')
     run = _onnx_run(path, threads)
-    usual = f'ONNX {path.name} {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}' if which else LITE0
+    usual = f'ONNX {writable(path.name)} {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}' if which else LITE0
     return Encoder(name or usual, run)
 
-# %% ../nbs/20_encoder.ipynb #59813594
-SUFFIXES = ('.jpg', '.jpeg', '.png', '.gif', '.bmp', '.webp', '.tif', '.tiff', '.ppm', '.pgm')
-
-def find_photos(
-    paths, # a file or a folder, or a list of them
-)->list: # of `Path`: files as given; folders searched with all below them, sorted, hidden files left out
-    "The photographs in files and folders; `InputError` for a path that is not there and for a folder without photographs."
-    given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
-    expect(given, 'no photographs are given: expected files or folders')
-    found = []
-    for path in map(Path, given):
-        expect(os.path.exists(path), f'{path}: no such file or folder')
-        inside = sorted(p for p in path.rglob('*') if p.suffix.lower() in SUFFIXES and p.is_file()
-                        and not any(part.startswith('.') for part in p.relative_to(path).parts)) if path.is_dir() else [path]
-        expect(inside, f'{path}: holds no photographs: expected files that end in {" ".join(SUFFIXES)}')
-        found += inside
-    return found
-
 # %% ../nbs/20_encoder.ipynb #1dc8754f
-def _collect(batch, jobs, strict, failed):
-    "The photographs of a batch that could be read, and their pixels."
-    good, images = [], []
-    for path, job in zip(batch, jobs):
-        try: images.append(job.result())
+def _collect(jobs, strict):
+    "The pixels of the photographs of a batch that could be read, and for each photograph why not, or ''."
+    images, errors = [], []
+    for job in jobs:
+        try:
+            images.append(job.result())
+            errors.append('')
         except InputError as e:
-            if strict: raise
-            failed.append((path, str(e)))
-        else: good.append(path)
-    return good, images
+            if strict:
+                raise
+            errors.append(str(e))
+    return images, errors
+
+def _read(photo):
+    return preprocess(open_photo(photo))
+
+def encode_batches(
+    photos:list, # of what `open_photo` takes
+    encoder:Encoder, # from `load_encoder`
+    batch_size:int=16, # photographs that the network sees at a time
+    grid:bool=False, # whether to give the grid too
+    strict:bool=False, # raise at a photograph that cannot be read, and do not go on without it
+    progress:bool=False, # show a bar on standard error
+): # yields errors (list), pooled (n, D) or None, grid (n, P, D) or None, batch by batch
+    """The features of many photographs, with two batches in memory at most.
+
+    For each photograph of a batch, `errors` says why it cannot be read, or ''. The n that can have a row each.
+    """
+    from tqdm import tqdm
+    expect(batch_size >= 1, f'batch_size is {batch_size}: expected at least 1')
+    batches = [photos[i:i+batch_size] for i in range(0, len(photos), batch_size)]
+    pool = ThreadPoolExecutor(min(os.cpu_count() or 1, 8))
+    def submit(batch):
+        return [pool.submit(_read, photo) for photo in batch]
+    try:
+        with tqdm(total=len(photos), unit='photo', disable=not progress, dynamic_ncols=True) as bar:
+            ahead = submit(batches[0]) if batches else []
+            for batch, following in zip(batches, [*batches[1:], []]):
+                jobs, ahead = ahead, submit(following)
+                images, errors = _collect(jobs, strict)
+                if not images:
+                    yield errors, None, None
+                elif grid:
+                    yield errors, *encoder.both(np.stack(images))
+                else:
+                    yield errors, encoder.pooled(np.stack(images)), None
+                bar.update(len(batch))
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 def encode_photos(
-    paths, # image files
+    paths, # image files, or anything else that `open_photo` takes
     encoder:Encoder, # from `load_encoder`
     batch_size:int=16, # photographs that the network sees at a time
     grid:bool=False, # whether to give the grid too
@@ -249,21 +488,14 @@ def encode_photos(
     failed:list=None, # gets (path, message) of each photograph that cannot be read; None: a warning counts them
 ): # yields paths (list), pooled (n, D), grid (n, P, D) or None, in the order of `paths`
     "The features of many photographs, batch by batch, with two batches in memory at most."
-    from tqdm import tqdm
-    expect(batch_size >= 1, f'batch_size is {batch_size}: expected at least 1')
     paths, unreadable = list(paths), [] if failed is None else failed
-    batches = [paths[i:i+batch_size] for i in range(0, len(paths), batch_size)]
-    pool, read = ThreadPoolExecutor(min(os.cpu_count() or 1, 8)), lambda path: preprocess(open_photo(path))
-    submit = lambda batch: [pool.submit(read, path) for path in batch]
-    try:
-        with tqdm(total=len(paths), unit='photo', disable=not progress, dynamic_ncols=True) as bar:
-            ahead = submit(batches[0]) if batches else []
-            for batch, following in zip(batches, [*batches[1:], []]):
-                jobs, ahead = ahead, submit(following)
-                good, images = _collect(batch, jobs, strict, unreadable)
-                if good:
-                    images = np.stack(images)
-                    yield (good, *(encoder.both(images) if grid else (encoder.pooled(images), None)))
-                bar.update(len(batch))
-    finally: pool.shutdown(cancel_futures=True)
-    if failed is None and unreadable: warnings.warn(f'{len(unreadable)} photographs cannot be read and are left out, such as {unreadable[0][1]}')
+    waiting = iter(paths)
+    for errors, pooled, places in encode_batches(paths, encoder, batch_size, grid, strict, progress):
+        batch = list(zip(errors, waiting))
+        unreadable += [(path, error) for error, path in batch if error]
+        if pooled is not None:
+            yield [path for error, path in batch if not error], pooled, places
+    if failed is None and unreadable:
+        warnings.warn(
+            f'{len(unreadable)} photographs cannot be read and are left out'
+            f', such as {unreadable[0][1]}')

@@ -262,8 +262,10 @@ def write_attributes(
     item, # an open HDF5 file, group or data set
     **values, # texts and numbers by name
 ):
-    "Write attributes, texts as UTF-8 of fixed length."
-    for name, value in values.items(): item.attrs[name] = np.array(value.encode(), f'S{max(len(value.encode()), 1)}') if isinstance(value, str) else value
+    "Write attributes, texts as UTF-8 of fixed length; what UTF-8 cannot hold, as some names of files, is spelt out."
+    for name, value in values.items():
+        text = value.encode('utf-8', 'backslashreplace') if isinstance(value, str) else b''
+        item.attrs[name] = np.array(text, f'S{max(len(text), 1)}') if isinstance(value, str) else value
 
 def attribute(
     item, # an open HDF5 file, group or data set

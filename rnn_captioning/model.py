@@ -120,6 +120,12 @@ class Captioner:
         self.idx_to_word = {i: w for w, i in word_to_idx.items()}
         self._null, self._start, self._end = word_to_idx['<NULL>'], word_to_idx.get('<START>'), word_to_idx.get('<END>')
         self.feature_mean = self.feature_scale = None
+    def __repr__(self):
+        kind = [self.cell_type] if hasattr(self, 'cell_type') else []
+        places = ' at each place' * (self.reads == 'grid')
+        count = sum(np.size(array) for array in self.params.values())
+        said = [*kind, f'{len(self.word_to_idx):,} words', f'{self.input_dim or "any number of"} features{places}', f'{count:,} parameters']
+        return f'{type(self).__name__}({", ".join(said)})'
     def normalize(self, features):
         "Learn from training features how to bring each column to mean 0 and spread 1; kept with the model."
         self.feature_mean, self.feature_scale = (x.astype(self.dtype) for x in mean_and_scale(features))

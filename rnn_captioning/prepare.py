@@ -13,7 +13,7 @@ from .data import SPECIAL, write_data
 from .files import InputError, atomic_path, attribute, check_features, distinct_output, existing_file, expect, foreign_hdf5, output_folder, read, reading, to_texts
 
 # %% auto #0
-__all__ = ['TOKENIZER', 'FORMATS', 'tokenize', 'build_vocabulary', 'encode_captions', 'read_captions', 'read_features', 'locate',
+__all__ = ['TOKENIZER', 'FORMATS', 'tokenize', 'build_vocabulary', 'encode_captions', 'read_captions', 'read_features',
            'to_bytes_grid', 'InParts', 'encode_images', 'split_images', 'mirrored', 'prepare']
 
 # %% ../nbs/11_prepare.ipynb #090d12db
@@ -139,32 +139,72 @@ def read_features(
     return names, features, encoder
 
 # %% ../nbs/11_prepare.ipynb #da386c9e
-def locate(
-    folder, # with photographs, at any depth
-    names:list, # as the captions file calls them
-)->dict: # {name: path} of those that are there
-    "Where the images are: by their path within the folder, or by a file name that occurs once."
-    folder = Path(folder)
-    expect(folder.is_dir(), f'{folder}: is no folder: expected one with photographs')
-    paths = [Path(where)/file for where, _, files in os.walk(folder) for file in files]
-    by_path, counts = {p.relative_to(folder).as_posix(): p for p in paths}, Counter(p.name for p in paths)
-    by_name = {p.name: p for p in paths if counts[p.name] == 1}
-    found = {name: by_path.get(name) or by_name.get(Path(name).name) for name in names}
-    return {name: path for name, path in found.items() if path}
+from .photo_files import list_files, locate, nearest_first, passed_over
 
 # %% ../nbs/11_prepare.ipynb #ad16d404
+# the form of the parts, and of what is done to a photograph: parts of another form are made again
+_PARTS = 2
+_ROWS = 'features', 'grid', 'grid_scale'      # arrays with one row a photograph that could be read
+
 def _one_part(paths, encoder, grid, strict):
-    from rnn_captioning.encoder import encode_photos
-    failed, rows = [], []
-    for good, pooled, places in encode_photos(list(paths), encoder, grid=grid, strict=strict, failed=failed): rows.append((good, pooled, places))
-    lost = {str(path): message for path, message in failed}
-    part = dict(good=np.array([str(p) not in lost for p in paths]), lost=np.array(json.dumps(lost).encode()),
-                features=np.concatenate([pooled for _, pooled, _ in rows] or [np.zeros((0, encoder.width))]).astype(np.float16))
-    if grid: part['grid'], part['grid_scale'] = to_bytes_grid(np.concatenate([places for *_, places in rows]))
-    return part
+    "The features of some photographs as arrays, which of them they are, and {place: why another is left out}."
+    from rnn_captioning.encoder import encode_batches
+    errors, pooled, grids = [], [], []
+    for some, rows, places in encode_batches(list(paths), encoder, grid=grid, strict=strict):
+        errors += some
+        if rows is not None:
+            pooled.append(rows)
+            grids.append(places)
+    part = dict(good=np.array([not error for error in errors], bool))
+    if pooled:
+        part['features'] = np.concatenate(pooled).astype(np.float16)
+    if pooled and grid:
+        part['grid'], part['grid_scale'] = to_bytes_grid(np.concatenate(grids))
+    return part, {place: error for place, error in enumerate(errors) if error}
+
+def _stamp(path):
+    "By which it is seen that a file is still the same: its size and the time of its last change; -1 where it cannot be asked."
+    try:
+        status = os.stat(path)
+    except OSError:
+        return -1, -1
+    return status.st_size, status.st_mtime_ns
 
 def _part_key(paths, encoder, grid):
-    return hashlib.sha256(json.dumps([encoder.name, grid, [[str(p), p.stat().st_size] for p in paths]]).encode()).hexdigest()
+    wanted = [_PARTS, encoder.name, grid, [os.path.abspath(path) for path in paths]]
+    return hashlib.sha256(json.dumps(wanted).encode()).hexdigest()
+
+def _joined(old, new, fresh):
+    "A part of the rows of `old` where they are `fresh`, and of `new` for the other photographs."
+    if old is None:
+        return new
+    good = fresh.copy()
+    good[~fresh] = new['good']
+    from_old = np.cumsum(old['good']) - 1
+    from_new = old['good'].sum() + np.cumsum(new['good']) - 1
+    rows = np.where(fresh, from_old, 0)
+    rows[~fresh] = from_new
+    part = dict(good=good)
+    for key in _ROWS:
+        both = [each[key] for each in (old, new) if key in each]
+        if both:
+            part[key] = np.concatenate(both)[rows[good]]
+    return part
+
+def _finished_part(place, paths, encoder, grid, strict):
+    "A part, of which as much as can be is taken from its file, and {place: why a photograph is left out}."
+    # before they are read: what changes meanwhile is read again
+    stamps = np.array([_stamp(path) for path in paths], np.int64)
+    old = _load_part(place, len(paths))
+    fresh = old['good'] & (old['stamps'] == stamps).all(axis=1) if old else np.zeros(len(paths), bool)
+    if fresh.all():
+        return old, {}
+    again = np.flatnonzero(~fresh)
+    new, lost = _one_part([paths[i] for i in again], encoder, grid, strict)
+    part = _joined(old, new, fresh) | dict(stamps=stamps)
+    with atomic_path(place) as beside, open(beside, 'wb') as f:
+        np.savez(f, **part)
+    return part, {int(again[i]): error for i, error in lost.items()}
 
 # %% ../nbs/11_prepare.ipynb #6eb3ecb6
 def to_bytes_grid(
@@ -221,23 +261,37 @@ def encode_images(
     parts = output_folder(parts)
     with tqdm(total=len(names), desc='photographs', unit='photo', disable=not progress) as bar:
         for start in range(0, len(names), part_size):
-            some = [paths[name] for name in names[start:start+part_size]]
-            place = parts/f'{_part_key(some, encoder, grid)[:32]}.npz'
-            part = _load_part(place)
-            if part is None:
-                part = _one_part(some, encoder, grid, strict)
-                with atomic_path(place) as beside, open(beside, 'wb') as f: np.savez(f, **part)
-            lost |= {name: json.loads(bytes(part['lost'])).get(str(paths[name])) for name, good in zip(names[start:], part['good']) if not good}
-            made.append({key: value for key, value in part.items() if key != 'grid'} | dict(place=place))
+            some = names[start:start+part_size]
+            files = [paths[name] for name in some]
+            place = parts/f'{_part_key(files, encoder, grid)[:32]}.npz'
+            part, errors = _finished_part(place, files, encoder, grid, strict)
+            lost |= {some[i]: error for i, error in errors.items()}
+            if part['good'].any():
+                part.pop('grid', None)      # it stays in the file
+                made.append(part | dict(place=place))
             bar.update(len(some))
-    arrays = {key: np.concatenate([part[key] for part in made]) for key in ('features', 'grid_scale') if made and key in made[0]}
-    if grid and made: arrays['grid'] = InParts([part['place'] for part in made], [len(part['features']) for part in made], 'grid')
+    if not made:
+        return [], dict(features=np.zeros((0, encoder.width), np.float16)), lost
+    arrays = {}
+    for key in ('features', 'grid_scale'):
+        if key in made[0]:
+            arrays[key] = np.concatenate([part[key] for part in made])
+    if grid:
+        counts = [len(part['features']) for part in made]
+        arrays['grid'] = InParts([part['place'] for part in made], counts, 'grid')
     return [name for name in names if name not in lost], arrays, lost
 
-def _load_part(place):
+def _load_part(place, count):
+    "What the file of a part of `count` photographs holds; None where it is not there, or not whole."
     try:
-        with np.load(place, allow_pickle=False) as part: return dict(part)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile): return None
+        with np.load(place, allow_pickle=False) as file:
+            part = dict(file)
+        good, rows = part['good'], int(part['good'].sum())
+        whole = good.shape == (count,) and good.dtype == bool and part['stamps'].shape == (count, 2)
+        whole &= all(len(part[key]) == rows for key in _ROWS if key in part)
+        return part if whole else None
+    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
 
 # %% ../nbs/11_prepare.ipynb #16af7de3
 def split_images(
@@ -302,12 +356,21 @@ def _encoded(images, names, parts, encoder, grid, mirror, strict, progress):
     "Names, arrays by name, the encoder's name, and {name: why it is left out}, of the photographs in a folder."
     from rnn_captioning.encoder import load_encoder
     chosen, paths = load_encoder(encoder), locate(images, names)
-    if not paths: return [p.name for p in Path(images).iterdir()], {}, chosen.name, {}
+    if not paths: return _what_is_there(images, names), {}, chosen.name, {}
     names, arrays, left_out = encode_images(paths, chosen, parts, grid, strict, progress)
-    if mirror:
-        _, turned, _ = encode_images({name: paths[name] for name in names}, mirrored(chosen), parts, grid, strict, progress)
+    if mirror and names:
+        both, turned, gone = encode_images({name: paths[name] for name in names}, mirrored(chosen), parts, grid, strict, progress)
+        still = [i for i, name in enumerate(names) if name not in gone]      # but for those that have vanished meanwhile
+        names, arrays, left_out = both, {key: value[still] for key, value in arrays.items()}, left_out | gone
         arrays |= {{'features': 'mirrored'}.get(key, f'mirrored_{key}'): value for key, value in turned.items()}
+    expect(names, f'{images}: none of the {len(left_out)} photographs can be read, such as {next(iter(left_out.values()), "")}')
     return names, arrays, chosen.name, left_out
+
+def _what_is_there(images, names):
+    "The photographs of a folder in which none of the names is found, the most likely one first."
+    there, others = nearest_first(names[0], images), passed_over(list_files(images))
+    expect(there, f'{images}: holds no photographs: expected {names[0]!r} and others of the captions file' + f'; passed over: {others}' * bool(others))
+    return there
 
 def _warn_of_missing(missing, captions, where, strict):
     said = f'{len(missing)} images of {captions} are not in {where}'

@@ -102,6 +102,9 @@ class CaptioningSolver:
         self.earlier_loss_history, self.earlier_val_loss_history = [], []      # of a first part of the run, for another objective
         self.optim_configs = {name: dict(self.optim_config) for name in model.params}
         expect(not self.validate or 'val_captions' in data, 'validate needs a split called val: the data has none')
+    def __repr__(self):
+        done = f'epoch {self.epoch} of {self.num_epochs}, step {self.step:,}, {getattr(self.update_rule, "__name__", "own rule")}, batches of {self.batch_size}'
+        return f'{type(self).__name__}({self.model!r}: {done})'
     @property
     def steps_per_epoch(self): return max(len(self.data['train_captions']) // self.batch_size, 1)
     @property
