@@ -18,7 +18,7 @@ mutants:  ## whether the checks notice each of 2,000 small mistakes in the layer
 docs:     ## the site, into _docs/, and its links checked
 	$(PYTHON) .ci/build_docs.py
 	$(PYTHON) .ci/check_docs.py
-pages:    ## the site in Chromium: errors, what sticks out, contrast and the rest of axe-core's rules, weight
+pages:    ## the site in Chromium: errors, what sticks out, is cut or out of reach of the keyboard, contrast and the rest of axe-core's rules, weight
 	node .ci/check_pages.mjs $(PAGES)
 korean:   ## which blocks of the Korean pages are missing, stale or different
 	$(PYTHON) .ci/korean.py status

@@ -21,7 +21,33 @@ CDN = re.compile(r'<link [^>]*cdn[^>]*katex[^>]*>|<script [^>]*cdn[^>]*katex[^>]
 WEB_FONT = re.compile(r'@import url\(["\']?https?:[^)]*\);?')
 RENDER = """
 const katex = require(process.argv[1]), fs = require('fs');
-const one = ([tex, displayMode]) => katex.renderToString(tex, {displayMode, throwOnError: true, strict: 'error'});
+const is = (node, name) => node.classes && node.classes.includes(name);
+// KaTeX makes a box of what stands between two places where a line may end, a relation for example. Here the boxes of
+// each equation in a row of equations go into one box more, so that the row is broken between its equations first.
+const parts = line => {
+  const Span = line.constructor, made = [];
+  let part = [];
+  const close = () => { if (part.length) made.push(new Span(['part'], part)); part = []; };
+  for (const base of line.children) {
+    if (!is(base, 'base')) { close(); made.push(base); continue; }
+    part.push(base);
+    const end = base.children.findIndex(node => is(node, 'allowbreak'));
+    if (end < 0) continue;
+    const em = parseFloat(base.children[end - 1].style.marginRight);
+    base.children.length = end - 1;
+    close();
+    made.push({classes: [], toMarkup: () => `<span style="word-spacing:${em - 0.25}em"> </span>`});    // ends with its line
+  }
+  close();
+  line.children = made;
+};
+const one = ([tex, displayMode]) => {
+  const options = {displayMode, throwOnError: true, strict: 'error'};
+  if (!displayMode) return katex.renderToString(tex, options);
+  const tree = katex.__renderToDomTree(tex.replace(/\\\\q?quad(?![a-zA-Z])/g, '$&\\\\allowbreak '), options);
+  parts(tree.children[0].children[1]);
+  return tree.toMarkup().replaceAll('\\\\allowbreak ', '');
+};
 fs.writeFileSync(1, JSON.stringify(JSON.parse(fs.readFileSync(0)).map(one)));
 """
 
@@ -146,6 +172,19 @@ def mend(pages):
         for found, better in MENDS: text = re.sub(found, better, text, flags=re.S)
         page.write_text(in_order(text), encoding='utf-8')
 
+MATHML = r'<math\b[^>]*\bdisplay="block".*?</math>'
+TABLE = r'<table\b.*?</table>'
+HELD = re.compile(rf'<(span class="math display"|div class="sd-table"|span class="katex-mathml")>\s*(?:{MATHML}|{TABLE})', re.S)
+WIDE = re.compile(rf'{HELD.pattern}|(?P<math>{MATHML})|(?P<table>{TABLE})', re.S)
+
+def hold_wide(text):
+    "Quarto's formulas and tables get a box each that can scroll, as those of smalldocs have one: a table that scrolls itself is none to a screen reader."
+    def one(m):
+        if m['math']: return f'<span class="math display">{m["math"]}</span>'
+        if m['table']: return f'<div class="sd-table">{m["table"]}</div>'
+        return m[0]
+    return WIDE.sub(one, text)
+
 def used_rules(css, words):
     "The rules of a style sheet whose selectors name only classes that are among the words; others can match nothing."
     kept, at = [], 0
@@ -193,6 +232,8 @@ def main():
     site = prepare()
     if shutil.which('quarto'): subprocess.run(['quarto', 'render', '--no-cache'], cwd=WORK, check=True)
     else: with_smalldocs(site)
+    for page in site.rglob('*.html'):
+        page.write_text(hold_wide(page.read_text(encoding='utf-8')), encoding='utf-8')
     add_interactive(site)
     shutil.rmtree(OUT, ignore_errors=True)
     shutil.move(site, OUT)

@@ -1,14 +1,16 @@
-// Open every page of _docs/ in Chromium, at two widths and in both colour schemes. Fail on an error in the console, a request that
-// fails or leaves the machine, a page wider than its window, a violation of axe-core's rules, or a page that is too heavy.
+// Open every page of _docs/ in Chromium, at three widths and in both colour schemes. Fail on an error in the console, a request
+// that fails or leaves the machine, a page wider than its window, a formula that is cut, what scrolls and cannot be reached by the
+// keyboard, a violation of axe-core's rules, or a page that is too heavy.
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { delimiter, dirname, extname, join, normalize } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { checkInteractive } from './check_interactive.mjs'
+import { axe, cutFormulas, focusFirst, overflow, unreachable } from './in_page.mjs'
 
 const HERE = dirname(fileURLToPath(import.meta.url)), DOCS = join(HERE, '..', '_docs'), SHOTS = join(HERE, 'screenshots'), MODULES = join(HERE, 'node_modules')
-const WIDTHS = [400, 1600], SCHEMES = ['light', 'dark'], AT_ONCE = 2
+const WIDTHS = [400, 1400, 1600], OUTER = [400, 1600], NARROW = 600, COLOUR_RULES = ['color-contrast', 'link-in-text-block'], SCHEMES = ['light', 'dark'], AT_ONCE = 2
 const kB = 1000, HEAVIEST = 2000 * kB, HEAVIEST_HOME = 500 * kB
 const PACKED = '@sparticuz/chromium@143.0.4'        // a Chromium in an npm package, for where none is installed
 const TYPES = { '.html': 'text/html', '.css': 'text/css', '.js': 'text/javascript', '.json': 'application/json', '.svg': 'image/svg+xml', '.png': 'image/png', '.gif': 'image/gif', '.woff': 'font/woff', '.woff2': 'font/woff2', '.xml': 'text/xml' }
@@ -48,21 +50,53 @@ function serve() {
   return new Promise(done => server.listen(0, '127.0.0.1', () => done(server)))
 }
 
-// In the page: what sticks out of the window, leaving out what lies in a box that scrolls or clips.
-function overflow() {
-  const root = document.documentElement, wide = root.clientWidth
-  if (root.scrollWidth <= wide) return []
-  const held = e => { for (let p = e.parentElement; p && p !== document.body; p = p.parentElement) if (getComputedStyle(p).overflowX !== 'visible') return true }
-  const out = [...document.body.querySelectorAll('*')].filter(e => e.getBoundingClientRect().right > wide + 1 && !held(e))
-  return [`${root.scrollWidth} px wide in a window of ${wide}: ` + out.slice(0, 3).map(e => e.outerHTML.slice(0, 90).replace(/\s+/g, ' ')).join(' ... ')]
+// What is asked of a page in one colour scheme. axe-core's rule about what scrolls wants the formulas as they are, and at each
+// width. Its other rules do without the painted half of the formulas, thousands of elements in the colour of the text around
+// them, which screen readers skip. The markup does not differ between the schemes, nor the colours of code between the widths.
+async function examine(page, scheme, axeSource, problem, shoot) {
+  const ask = async (where, question, ...about) => {
+    for (const what of await page.evaluate(question, ...about)) problem(where, what)
+  }
+  const dark = scheme !== SCHEMES[0]
+  await page.evaluate(axeSource)
+  for (const width of WIDTHS) {
+    const where = `${scheme}, ${width} px`
+    await page.setViewport({ width, height: 900 })
+    if (OUTER.includes(width)) await shoot(width)
+    await page.evaluate(unfold)
+    await ask(where, overflow)
+    await ask(where, cutFormulas, width < NARROW)
+    await ask(where, unreachable)
+    await ask(where, axe, ['scrollable-region-focusable'], [])
+    if (width < NARROW) await scrollByKey(page, where, problem)
+  }
+  await page.evaluate(() => document.querySelectorAll('.katex-html').forEach(e => e.remove()))
+  for (const width of OUTER) {
+    await page.setViewport({ width, height: 900 })
+    const whole = (width < NARROW) !== dark      // code: once in each scheme
+    await ask(`${scheme}, ${width} px`, axe, dark ? COLOUR_RULES : null, whole ? [] : ['main pre'])
+  }
 }
 
-async function axe() {
-  // The painted half of a formula, thousands of elements in the colour of the text around it, which readers of the screen skip.
-  document.querySelectorAll('.katex-html').forEach(e => e.remove())
-  const { violations } = await window.axe.run(document, { resultTypes: ['violations'], iframes: false })
-  const why = node => [...node.any, ...node.all, ...node.none].map(check => check.message)[0]
-  return violations.map(v => `${v.id} (${v.nodes.length}): ` + v.nodes.slice(0, 3).map(n => `${n.html.slice(0, 140).replace(/\s+/g, ' ')} at ${n.target}: ${why(n)}`).join(' ... '))
+// Unfold what is folded, and wait until the page's script has seen it.
+function unfold() {
+  document.querySelectorAll('details').forEach(d => { d.open = true })
+  return new Promise(done => requestAnimationFrame(() => setTimeout(done, 30)))
+}
+
+async function scrollByKey(page, where, problem) {
+  await page.keyboard.press('Tab')       // so that the focus is shown as to who uses the keyboard
+  const unseen = await page.evaluate(focusFirst)
+  if (!unseen) return
+  unseen.forEach(what => problem(where, what))
+  await page.keyboard.press('ArrowRight')
+  const moved = () => page.evaluate(() => document.activeElement.scrollLeft > 0)
+  for (let i = 0; i < 40 && !await moved(); i++) await new Promise(done => setTimeout(done, 50))
+  if (!await moved()) {
+    problem(where, 'an arrow key does not scroll '
+      + await page.evaluate(() => document.activeElement.outerHTML.slice(0, 90)))
+  }
+  await page.evaluate(() => { document.activeElement.scrollLeft = 0 })
 }
 
 async function look(browser, origin, name, axeSource) {
@@ -84,15 +118,11 @@ async function look(browser, origin, name, axeSource) {
       await page.goto(`${origin}/${name}`, { waitUntil: 'load' })
       await page.evaluate(() => document.fonts.ready.then(() => new Promise(done => setTimeout(done, 100))))
       timing ??= await page.evaluate(() => { const n = performance.getEntriesByType('navigation')[0]; return { interactive: Math.round(n.domInteractive), loaded: Math.round(n.loadEventEnd) } })
-      for (const width of WIDTHS) {
-        await page.setViewport({ width, height: 900 })
+      const shoot = async width => {
         const height = Math.min(await page.evaluate(() => document.documentElement.scrollHeight), 5000)
         await page.screenshot({ path: join(SHOTS, `${name.replace('.html', '')}-${scheme}-${width}.jpg`), type: 'jpeg', quality: 50, clip: { x: 0, y: 0, width, height }, captureBeyondViewport: true })
-        await page.evaluate(() => document.querySelectorAll('details').forEach(d => { d.open = true }))
-        for (const what of await page.evaluate(overflow)) problem(`${scheme}, ${width} px`, what)
       }
-      await page.evaluate(axeSource)
-      for (const what of await page.evaluate(axe)) problem(scheme, what)
+      await examine(page, scheme, axeSource, problem, shoot)
     }
     const limit = name === 'index.html' ? HEAVIEST_HOME : HEAVIEST
     if (bytes > limit) problem('weight', `${Math.round(bytes / kB)} kB with all it loads, over ${limit / kB} kB`)
@@ -139,7 +169,7 @@ async function main() {
   const found = [...looked.flatMap(page => page.found), ...Object.values(figures).flat()], heaviest = looked.reduce((a, b) => a.bytes > b.bytes ? a : b)
   const index = looked.find(page => page.name === 'index.html')
   if (index) console.log(`home: ${Math.round(index.bytes / kB)} kB with all it loads, interactive after ${index.timing?.interactive} ms, loaded after ${index.timing?.loaded} ms`)
-  console.log(`${looked.length} pages at ${WIDTHS.join(' and ')} px, ${SCHEMES.join(' and ')}, in ${Math.round((Date.now() - began) / 1000)} s: ${found.length || 'no'} problems; the heaviest is ${heaviest.name}, ${Math.round(heaviest.bytes / kB)} kB`)
+  console.log(`${looked.length} pages at ${WIDTHS.join(', ')} px, ${SCHEMES.join(' and ')}, in ${Math.round((Date.now() - began) / 1000)} s: ${found.length || 'no'} problems; the heaviest is ${heaviest.name}, ${Math.round(heaviest.bytes / kB)} kB`)
   process.exit(found.length ? 1 : 0)
 }
 
