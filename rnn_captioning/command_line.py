@@ -227,7 +227,7 @@ def _check_outputs(outputs, inputs):
 def evaluate_command(checkpoint, data, split, beam_size, length_penalty, tokenizer, per_image, results, annotations, as_json):
     "Score CHECKPOINT on a split of DATA. In the place of CHECKPOINT may stand a file of captions (COCO results, a table with image and caption, the output of caption --json), and then in the place of DATA a file of the captions that people wrote."
     from functools import partial
-    from rnn_captioning.caption_files import holds_captions, ids_for, image_ids, write_results
+    from rnn_captioning.results_files import holds_captions, ids_for, image_ids, write_results
     from rnn_captioning.checkpoint import load_checkpoint
     from rnn_captioning.data import open_data
     from rnn_captioning.metrics import evaluate, evaluate_captions, read_references

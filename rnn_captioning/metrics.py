@@ -8,7 +8,7 @@ import contextlib, io, json, warnings
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
-from .caption_files import captions_for, image_ids, read_results
+from .results_files import captions_for, image_ids, read_results
 from .data import caption_texts, check_match
 from .decoding import decode
 from .files import InputError, expect

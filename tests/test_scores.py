@@ -18,7 +18,7 @@ from click.testing import CliRunner
 
 import rnn_captioning.java as java
 from rnn_captioning import metrics
-from rnn_captioning.caption_files import Images, captions_for, ids_for, image_ids, read_results
+from rnn_captioning.results_files import Images, captions_for, ids_for, image_ids, read_results
 from rnn_captioning.checkpoint import save_checkpoint
 from rnn_captioning.command_line import main
 from rnn_captioning.data import CaptionData, check_match, open_data, write_data
