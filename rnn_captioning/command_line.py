@@ -202,7 +202,8 @@ def _of_a_checkpoint_only(*names):
     for param in context.command.params:
         given = context.get_parameter_source(param.name) is click.core.ParameterSource.COMMANDLINE
         if given and param.name in names:
-            raise click.UsageError(f'{param.opts[-1]} is for a checkpoint: expected none with a file of captions')
+            message = f'{param.opts[-1]} is for a checkpoint: expected none with a file of captions'
+            raise click.UsageError(message)
 
 def _check_outputs(outputs, inputs):
     "Files can be written where they shall be, and over nothing that is read."
@@ -211,7 +212,8 @@ def _check_outputs(outputs, inputs):
         distinct_output(path, *inputs)
         output_folder(Path(path).parent)
     paths = [Path(path).resolve() for path in outputs.values()]
-    expect(len(set(paths)) == len(paths), f'{" and ".join(outputs)} name the same file: expected two')
+    both = ' and '.join(outputs)
+    expect(len(set(paths)) == len(paths), f'{both} name the same file: expected two')
 
 @main.command('evaluate', epilog='Example: rnn-captioning evaluate captioner/checkpoint.h5 flickr8k.h5 --split val --beam-size 5 --json')
 @click.argument('checkpoint', type=click.Path())
@@ -243,7 +245,8 @@ def evaluate_command(checkpoint, data, split, beam_size, length_penalty, tokeniz
     else:
         model, source = load_checkpoint(checkpoint), open_data(data)
         names = list(source.get(f'{split}_urls', ()))
-        score = partial(evaluate, model, source, split, beam_size=beam_size, length_penalty=length_penalty)
+        decoding = dict(beam_size=beam_size, length_penalty=length_penalty)
+        score = partial(evaluate, model, source, split, **decoding)
     keys = ids_for(names, ids) if results else []
     scores, captions, each = score(progress=True, tokenizer=tokenizer)
     if per_image:
