@@ -36,7 +36,7 @@ def _environment():
 
 # %% ../nbs/13_java.ipynb #58be6906
 class Program:
-    "A program that gets lines and gives lines. Use it in a `with`: at the end of the block it has ended."
+    "A program that gets lines and gives lines. Use it in a `with`: at its end, it has ended."
     def __init__(self,
         command:list, # the program and its arguments
         folder=None, # in which it runs; None: the current one
@@ -55,7 +55,8 @@ class Program:
         own_group = os.name == 'posix'
         try:
             self.process = subprocess.Popen(
-                self.command, cwd=self.folder, env=_environment(), start_new_session=own_group, **pipes)
+                self.command, cwd=self.folder, env=_environment(),
+                start_new_session=own_group, **pipes)
         except OSError as e:
             self.errors.close()
             raise JavaError(f'{self.command[0]}: cannot be started ({e.strerror or e})') from e
@@ -68,9 +69,9 @@ class Program:
     def ask(self,
         lines:list, # texts without line breaks
         count:int, # how many lines to expect in return
-        last:bool=False, # there will be no further question, and after the answer nothing is to come
+        last:bool=False, # no question follows, and nothing is to come after the answer
     )->list: # of lines
-        "Give the program some lines, and wait for its answer; `JavaError` where it gives another, or none."
+        "Give the program lines and wait for its answer; `JavaError` where it gives another, or none."
         self._in_thread(self._write, ''.join(f'{line}\n' for line in lines), last)
         answer = []
         while len(answer) < count:
@@ -81,7 +82,7 @@ class Program:
                 raise JavaError(f'{self.command[0]} ended {given} ({self.complaint()})')
             answer.append(line)
         if last and self._next() is not None:
-            raise JavaError(f'{self.command[0]} gave more than the {count} lines that were expected')
+            raise JavaError(f'{self.command[0]} gave more than the {count} expected lines')
         return answer
 
     def wait(self,
@@ -260,5 +261,5 @@ def ptb_tokens(
     command = [*java, '-cp', jar.name, name, '-preserveLines', '-lowerCase', '-encoding', 'UTF-8']
     with Program(command, jar.parent) as program:
         lines = program.ask([' '.join(text.split()) for text in texts], len(texts), last=True)
-    kept = [[word for word in line.rstrip().split(' ') if word not in PUNCTUATIONS] for line in lines]
-    return [' '.join(words) for words in kept]
+    rows = [line.rstrip().split(' ') for line in lines]
+    return [' '.join(filter(lambda word: word not in PUNCTUATIONS, row)) for row in rows]
