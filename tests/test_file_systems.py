@@ -76,7 +76,7 @@ def test_folder_that_cannot_be_opened(tmp_path, monkeypatch, number):
     usual = os.open
 
     def opened(path, flags, *more, **options):
-        if flags & os.O_DIRECTORY:
+        if os.path.isdir(path):
             raise OSError(number, os.strerror(number))
         return usual(path, flags, *more, **options)
 
