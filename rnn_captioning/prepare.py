@@ -13,115 +13,12 @@ from .data import SPECIAL, write_data
 from .files import InputError, atomic_path, attribute, check_features, distinct_output, existing_file, expect, output_folder, read, reading, to_texts
 
 # %% auto #0
-__all__ = ['TOKENIZER', 'FORMATS', 'tokenize', 'build_vocabulary', 'encode_captions', 'read_captions', 'read_features', 'locate',
-           'to_bytes_grid', 'InParts', 'encode_images', 'split_images', 'mirrored', 'prepare']
+__all__ = ['read_features', 'locate', 'to_bytes_grid', 'InParts', 'encode_images', 'mirrored', 'prepare']
 
-# %% ../nbs/11_prepare.ipynb #090d12db
-TOKENIZER = 'lowercase alphanumeric'
-
-def tokenize(
-    text:str, # a caption as somebody wrote it
-)->list: # words
-    "The runs of letters and digits in a text, in lower case."
-    return re.findall(r'[^\W_]+', text.lower())
-
-# %% ../nbs/11_prepare.ipynb #a0a7642d
-def build_vocabulary(
-    texts, # training captions
-    min_count:int=5, # a word needs this many occurrences to get an id
-)->list: # words in the order of their ids, the four special ones first
-    "The vocabulary of some captions: the special words, then the frequent ones, most frequent first."
-    expect(min_count >= 1, f'min_count is {min_count}: expected at least 1')
-    counts = Counter(word for text in texts for word in tokenize(text))
-    return SPECIAL + sorted((w for w, n in counts.items() if n >= min_count), key=lambda w: (-counts[w], w))
-
-# %% ../nbs/11_prepare.ipynb #a52556da
-def encode_captions(
-    texts:list, # captions
-    vocabulary:list, # words in the order of their ids
-    max_words:int=20, # longer captions are cut to so many words
-)->tuple: # ids (captions, longest + 2) int32, how many captions were cut
-    "Captions as rows `<START> words <END> <NULL>...`, rare words as `<UNK>`."
-    expect(max_words >= 1, f'max_words is {max_words}: expected at least 1')
-    word_to_idx, unknown = {w: i for i, w in enumerate(vocabulary)}, SPECIAL.index('<UNK>')
-    rows = [[word_to_idx.get(w, unknown) for w in tokenize(t)] for t in texts]
-    ids = np.zeros((len(rows), min(max(map(len, rows), default=0), max_words) + 2), np.int32)
-    for row, words in zip(ids, rows):
-        words = [1, *words[:max_words], 2]
-        row[:len(words)] = words
-    return ids, sum(len(words) > max_words for words in rows)
-
-# %% ../nbs/11_prepare.ipynb #41a6d55c
-def _from_tokens(text, path):
-    for number, line in enumerate(text.split('\n'), 1):
-        if not line.strip(): continue
-        name, tab, caption = line.partition('\t')
-        expect(tab, f'{path}: line {number} has no tab: expected NAME#K<TAB>caption, found {line[:40]!r}')
-        yield name.rpartition('#')[0] or name, caption, name, None
-
-def _from_csv(text, path):
-    reader = csv.reader(io.StringIO(text, newline=''), skipinitialspace=True, strict=True)
-    try:
-        next(reader)      # the names of the columns, by which the format was recognised
-        for row in filter(None, reader):
-            expect(len(row) == 2 and row[0].strip(), f'{path}: line {reader.line_num} has not two fields: expected image,caption with quotes around a caption that has commas')
-            yield row[0].strip(), row[1], row[1], None
-    except csv.Error as e: raise InputError(f'{path}: line {reader.line_num} cannot be read as CSV ({e}): expected a quote at the end of every quoted caption') from e
-
-# %% ../nbs/11_prepare.ipynb #10e78b1f
-def _json(text, path):
-    try: return json.loads(text)
-    except (ValueError, RecursionError) as e: raise InputError(f'{path}: is not whole JSON ({e}): expected COCO captions or a Karpathy dataset') from e
-
-def _from_coco(text, path):
-    found, lost = _json(text, path), 0
-    try:
-        names = {image['id']: image['file_name'] for image in found['images']}
-        for a in found['annotations']:
-            if a['image_id'] in names: yield names[a['image_id']], a['caption'], a['id'], None
-            else: lost += 1
-    except (KeyError, TypeError) as e: raise InputError(f'{path}: an image lacks id or file_name, or an annotation image_id, id or caption ({e!r}): expected COCO captions') from e
-    if lost: warnings.warn(f'{path}: {lost} annotations name an image that the file does not list, and are left out')
-
-def _from_karpathy(text, path):
-    found = _json(text, path)
-    try:
-        for image in found['images']:
-            split = {'restval': 'train'}.get(image['split'], image['split'])      # as the papers use it
-            expect(isinstance(split, str) and split, f'{path}: image {image["filename"]!r} is in split {split!r}: expected train, val or test')
-            for i, sentence in enumerate(image['sentences']): yield image['filename'], sentence['raw'], i, split
-    except (KeyError, TypeError) as e: raise InputError(f'{path}: an image lacks filename, split or sentences with raw ({e!r}): expected a Karpathy dataset') from e
-
-FORMATS = [ # name, what its content looks like, its reader; a further format is a further row
-    ('Flickr token.txt', r'.+#\d+\t', _from_tokens),
-    ('CSV image,caption', r'"?image"?\s*,\s*"?caption"?\s*$', _from_csv),
-    ('COCO captions JSON', r'\s*\{(?s:.*)"annotations"\s*:', _from_coco),
-    ('Karpathy dataset JSON', r'\s*\{(?s:.*)"sentences"\s*:', _from_karpathy),
-]
-
-# %% ../nbs/11_prepare.ipynb #b8d20539
-def read_captions(
-    path, # a captions file in one of `FORMATS`
-)->tuple: # {image name: [caption, ...]} in the order of the file, and {image name: split} where the file says
-    "The captions of each image, in a format recognised by content; what is left out is counted in a warning."
-    existing_file(path, 'a file of captions')
-    try: text = Path(path).read_text(encoding='utf-8-sig').lstrip()
-    except UnicodeDecodeError as e: raise InputError(f'{path}: byte {e.start} is not UTF-8: save the file with that encoding') from e
-    reader = next((r for _, pattern, r in FORMATS if re.match(pattern, text, re.M)), None)
-    expect(reader, f'{path}: starts with {text.split(chr(10))[0][:60]!r}: expected {" or ".join(name for name, *_ in FORMATS)}')
-    captions, splits, seen, empty, twice = {}, {}, set(), 0, 0
-    for image, caption, key, split in reader(text, path):
-        expect(isinstance(image, str) and isinstance(caption, str), f'{path}: image {image!r} has the caption {caption!r}: expected text')
-        if split: splits[image] = split
-        key = str(key)
-        if (image, key) in seen: twice += 1
-        elif not tokenize(caption): empty += 1
-        else: captions.setdefault(image, []).append(' '.join(caption.split()))
-        seen.add((image, key))
-    if empty: warnings.warn(f'{path}: {empty} captions have no words and are left out')
-    if twice: warnings.warn(f'{path}: {twice} rows are there twice and count once')
-    expect(captions, f'{path}: has no captions: expected at least one')
-    return captions, splits
+# %% ../nbs/11_prepare.ipynb #c0a11e10
+# names that lived here once, and are still found here, among them
+from .caption_files import (FORMATS, TOKENIZER, build_vocabulary, encode_captions, few as _few,
+                                          read_captions, read_list as _read_list, split_images, tokenize)
 
 # %% ../nbs/11_prepare.ipynb #c9f95644
 def read_features(
@@ -240,41 +137,6 @@ def _load_part(place):
     try:
         with np.load(place, allow_pickle=False) as part: return dict(part)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile): return None
-
-# %% ../nbs/11_prepare.ipynb #16af7de3
-def split_images(
-    images:list, # all image names
-    lists:dict=None, # {split: list file, one image name a line}; None: see `known`
-    known:dict=None, # {image: split} from the captions file; where it is empty, images are split at random
-    fractions:dict=None, # {split: share} of a random split; default 80, 10 and 10 percent
-    seed:int=0, # of the random split
-)->dict: # {split: [image, ...]}
-    "Which images go to which split; `InputError` where a split comes out empty or two of them share an image."
-    if lists:
-        wanted = {name: _read_list(path) for name, path in lists.items()}
-        twice = [i for i, n in Counter(i for group in wanted.values() for i in group).items() if n > 1]
-        expect(not twice, f'{len(twice)} images are in two splits, such as {twice[0] if twice else ""}')
-        there = set(images)
-        splits = {name: [i for i in group if i in there] for name, group in wanted.items()}
-        unknown = [i for group in wanted.values() for i in group if i not in there]
-        if unknown: warnings.warn(f'{len(unknown)} images of the lists have no captions or no features: {_few(unknown)}')
-    elif known:
-        splits = {name: [i for i in images if known.get(i) == name] for name in dict.fromkeys(known.values())}
-    else:
-        fractions = fractions or {'train': .8, 'val': .1, 'test': .1}
-        order = [images[i] for i in np.random.default_rng(seed).permutation(len(images))]
-        ends = np.round(np.cumsum(list(fractions.values())) * len(images)).astype(int)
-        splits = {name: order[a:b] for name, a, b in zip(fractions, [0, *ends], ends)}
-    for name, group in splits.items(): expect(group, f'split {name!r} is empty: none of its images has a caption and features')
-    return splits
-
-def _read_list(path):
-    existing_file(path, 'a list of image names')
-    try: lines = Path(path).read_text(encoding='utf-8-sig').split('\n')
-    except UnicodeDecodeError as e: raise InputError(f'{path}: byte {e.start} is not UTF-8: expected a list of image names, one a line') from e
-    return list(dict.fromkeys(line.strip() for line in lines if line.strip()))
-
-def _few(names): return ', '.join(list(names)[:5]) + (f' and {len(names) - 5} more' if len(names) > 5 else '')
 
 # %% ../nbs/11_prepare.ipynb #da2e8e0a
 def _split_arrays(images, captions, row_of, arrays, vocabulary, max_words):
