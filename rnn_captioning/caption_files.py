@@ -4,31 +4,73 @@
 
 # %% ../nbs/11_caption_files.ipynb #c0a11e04
 from __future__ import annotations
+import codecs
 import csv
+import functools
 import io
 import json
 import re
+import unicodedata
 import warnings
 from collections import Counter
 from pathlib import Path
 import numpy as np
-from .data import SPECIAL
-from .files import InputError, existing_file, expect
+from .data import SPECIAL, check_vocabulary, open_data
+from .files import InputError, existing_file, expect, open_hdf5, read, reading, to_texts
 
 # %% auto #0
-__all__ = ['TOKENIZER', 'FORMATS', 'tokenize', 'build_vocabulary', 'encode_captions', 'read_captions', 'split_images',
-           'read_list', 'few']
+__all__ = ['TOKENIZER', 'UNSPACED', 'LONGEST_WORD', 'FORMATS', 'USUAL', 'tokenize', 'unspaced', 'build_vocabulary',
+           'read_vocabulary', 'unknown_words', 'encode_captions', 'usual_names', 'few', 'read_text', 'read_captions',
+           'split_images', 'read_list']
 
 # %% ../nbs/11_caption_files.ipynb #090d12db
 TOKENIZER = 'lowercase alphanumeric'
 
+_SELECTORS = re.compile('[\ufe00-\ufe0f\u20e3\U000e0100-\U000e01ef]')      # they choose a drawing, not a letter
+
+@functools.cache
+def _word():
+    "What a word is, beyond ASCII. Made when it is first needed: to find the marks takes some milliseconds."
+    marks = [chr(code) for code in range(0x300, 0x20000) if unicodedata.category(chr(code)).startswith('M')]
+    mark = f'[{"".join(marks)}]'
+    return re.compile(rf'[^\W_](?:[^\W_]+|{mark}+|[\u200c\u200d]+(?=[^\W_]|{mark}))*')
+
 def tokenize(
     text:str, # a caption as somebody wrote it
 )->list: # words
-    "The runs of letters and digits in a text, in lower case."
-    return re.findall(r'[^\W_]+', text.lower())
+    "The runs of letters and digits in a text, with their marks, in lower case and in the form NFC."
+    if text.isascii():
+        return re.findall(r'[^\W_]+', text.lower())
+    composed = unicodedata.normalize('NFC', _SELECTORS.sub('', text))
+    lower = composed.replace('İ', 'i').lower()
+    return _word().findall(unicodedata.normalize('NFC', lower))
+
+# %% ../nbs/11_caption_files.ipynb #c0a11f02
+UNSPACED = [ # scripts without spaces, their letters, and more letters than words have on average
+    ('Chinese or Japanese', re.compile('[\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff]'), 3),
+    ('Thai', re.compile('[\u0e01-\u0e30\u0e32\u0e33\u0e40-\u0e46]'), 6),
+    ('Lao', re.compile('[\u0e81-\u0eb0\u0eb2\u0eb3\u0ebd-\u0ec6\u0edc-\u0edf]'), 6),
+    ('Khmer', re.compile('[\u1780-\u17b3]'), 6),
+    ('Burmese', re.compile('[\u1000-\u102a\u103f\u1050-\u1055\ua9e0-\ua9e4\ua9e7-\ua9ef\ua9fa-\ua9fe\uaa60-\uaa76]'), 6),
+]
+
+def unspaced(
+    texts, # captions
+)->dict: # {script: (how many of the captions hold its letters, the first of them)}
+    "The scripts of some captions in which words do not stand apart, though they should."
+    texts = [text for text in texts if not text.isascii()]
+    found = {}
+    for script, letters, longest in UNSPACED:
+        written = [text for text in texts if letters.search(text)]
+        counts = [len(letters.findall(word)) for text in written for word in tokenize(text)]
+        words = [count for count in counts if count]
+        if words and sum(words) > longest * len(words):
+            found[script] = len(written), written[0]
+    return found
 
 # %% ../nbs/11_caption_files.ipynb #a0a7642d
+LONGEST_WORD = 100      # letters
+
 def build_vocabulary(
     texts, # training captions
     min_count:int=5, # a word needs this many occurrences to get an id
@@ -36,7 +78,29 @@ def build_vocabulary(
     "The vocabulary of some captions: the special words, then the frequent ones, most frequent first."
     expect(min_count >= 1, f'min_count is {min_count}: expected at least 1')
     counts = Counter(word for text in texts for word in tokenize(text))
-    return SPECIAL + sorted((w for w, n in counts.items() if n >= min_count), key=lambda w: (-counts[w], w))
+    frequent = [word for word, count in counts.items() if count >= min_count and len(word) <= LONGEST_WORD]
+    return SPECIAL + sorted(frequent, key=lambda word: (-counts[word], word))
+
+# %% ../nbs/11_caption_files.ipynb #c0a11f05
+def read_vocabulary(
+    path, # a checkpoint, a data set, or the course's folder
+)->list: # words in the order of their ids, the four special ones first
+    "The words that a captioner or a data set has; `InputError` where there are none."
+    if Path(path).is_dir():
+        data = open_data(path, in_memory=False)
+        return list(data.idx_to_word)
+    with reading(path), open_hdf5(path) as f:
+        words = to_texts(read(f, 'vocabulary'))
+    check_vocabulary(path, words)
+    return words
+
+def unknown_words(
+    texts, # captions
+    vocabulary:list, # words in the order of their ids
+)->Counter: # {word: how often it occurs}
+    "The words of some captions that a vocabulary does not have."
+    known = set(vocabulary)
+    return Counter(word for text in texts for word in tokenize(text) if word not in known)
 
 # %% ../nbs/11_caption_files.ipynb #a52556da
 def encode_captions(
@@ -55,76 +119,256 @@ def encode_captions(
     return ids, sum(len(words) > max_words for words in rows)
 
 # %% ../nbs/11_caption_files.ipynb #41a6d55c
+_NO_PICTURE = '2258277193_586949ec62.jpg.1'      # five rows of Flickr8k's captions are about it; its photographs lack it
+
 def _from_tokens(text, path):
+    lost = 0
     for number, line in enumerate(text.split('\n'), 1):
-        if not line.strip(): continue
+        if not line.strip():
+            continue
         name, tab, caption = line.partition('\t')
         expect(tab, f'{path}: line {number} has no tab: expected NAME#K<TAB>caption, found {line[:40]!r}')
-        yield name.rpartition('#')[0] or name, caption, name, None
+        image = re.sub(r'#\d+\s*$', '', name).strip()
+        if image == _NO_PICTURE:
+            lost += 1
+        else:
+            yield image, caption, name, None
+    if lost:
+        warnings.warn(f'{path}: {lost} rows are about {_NO_PICTURE}, a picture that Flickr8k does not have, and are left out')
 
-def _from_csv(text, path):
-    reader = csv.reader(io.StringIO(text, newline=''), skipinitialspace=True, strict=True)
+# %% ../nbs/11_caption_files.ipynb #c0a11f08
+_COLUMNS = {'image': ('image', 'image_name', 'filename', 'file_name'), 'caption': ('caption', 'comment'),
+            'number': ('comment_number',), 'split': ('split',)}
+_SEPARATORS = {',': 'commas', ';': 'semicolons', '\t': 'tabs', '|': 'bars'}
+
+def _column(names):
+    "A pattern: somewhere in the line is a cell with one of the names."
+    return rf'(?=(?:.*[,;\t|])?[ "]*(?i:{"|".join(names)})[ "]*(?:[,;\t|]|$))'
+
+_HEAD = _column(_COLUMNS['image']) + _column(_COLUMNS['caption'])
+
+def _head(line, path):
+    "The separator of a table, what its columns are called, and the place of each that is known."
+    for separator in _SEPARATORS:
+        names = [cell.strip(' "').lower() for cell in line.rstrip(' ' + separator).split(separator)]
+        places = {}
+        for meaning, wanted in _COLUMNS.items():
+            found = [i for i, name in enumerate(names) if name in wanted]
+            expect(len(found) < 2, f'{path}: line 1 has the column {meaning} {len(found)} times: expected it once')
+            if found:
+                places[meaning] = found[0]
+        if {'image', 'caption'} <= set(places):
+            return separator, names, places
+    raise InputError(f'{path}: line 1 is {line[:60]!r}: expected image,caption, with one separator between all columns')
+
+def _without_a_bar(cells, names):
+    "The cells of a row of Flickr30k in which a bar is missing; None: the row is something else."
+    if names != ['image_name', 'comment_number', 'comment']:
+        return None
+    found = re.fullmatch(r'\s*(\S+\.\w+)[\s|]+(\d+)[\s|]+(\S.*)', '|'.join(cells))
+    return found and list(found.groups())
+
+def _from_table(text, path):
+    line, _, body = text.partition('\n')
+    separator, names, places = _head(line, path)
+    quoting = dict(quoting=csv.QUOTE_NONE) if separator == '|' else dict(skipinitialspace=True, strict=True)
+    rows, mended = csv.reader(io.StringIO(body, newline=''), delimiter=separator, **quoting), 0
+    count = {2: 'two', 3: 'three', 4: 'four'}.get(len(names), len(names))
+    quotes = '' if separator == '|' else f' with quotes around a caption that has {_SEPARATORS[separator]}'
     try:
-        next(reader)      # the names of the columns, by which the format was recognised
-        for row in filter(None, reader):
-            expect(len(row) == 2 and row[0].strip(), f'{path}: line {reader.line_num} has not two fields: expected image,caption with quotes around a caption that has commas')
-            yield row[0].strip(), row[1], row[1], None
-    except csv.Error as e: raise InputError(f'{path}: line {reader.line_num} cannot be read as CSV ({e}): expected a quote at the end of every quoted caption') from e
+        for cells in rows:
+            if not any(map(str.strip, cells)):
+                continue
+            while len(cells) > len(names) and not cells[-1].strip():
+                cells.pop()
+            if len(cells) != len(names) and (whole := _without_a_bar(cells, names)):
+                cells, mended = whole, mended + 1
+            right = len(cells) == len(names) and cells[places['image']].strip()
+            expect(right, f'{path}: line {rows.line_num + 1} has not {count} fields: expected {separator.join(names)}{quotes}')
+            image, caption, number, split = (cells[places[key]] if key in places else None for key in _COLUMNS)
+            yield image.strip(), caption, caption if number is None else number.strip(), split and split.strip()
+    except csv.Error as e:
+        raise InputError(f'{path}: line {rows.line_num + 1} cannot be read as CSV ({e}): '
+                         'expected a quote at the end of every quoted caption') from e
+    if mended:
+        warnings.warn(f'{path}: {mended} rows lack a bar, and are read as if it was there')
 
 # %% ../nbs/11_caption_files.ipynb #10e78b1f
 def _json(text, path):
     try: return json.loads(text)
     except (ValueError, RecursionError) as e: raise InputError(f'{path}: is not whole JSON ({e}): expected COCO captions or a Karpathy dataset') from e
 
-def _from_coco(text, path):
-    found, lost = _json(text, path), 0
-    try:
-        names = {image['id']: image['file_name'] for image in found['images']}
-        for a in found['annotations']:
-            if a['image_id'] in names: yield names[a['image_id']], a['caption'], a['id'], None
-            else: lost += 1
-    except (KeyError, TypeError) as e: raise InputError(f'{path}: an image lacks id or file_name, or an annotation image_id, id or caption ({e!r}): expected COCO captions') from e
-    if lost: warnings.warn(f'{path}: {lost} annotations name an image that the file does not list, and are left out')
+def _number(value, path, what):
+    "The number of an image, or a text in its place; 5 and '5' are the same."
+    right = isinstance(value, (int, str)) and not isinstance(value, bool) and str(value).strip()
+    expect(right, f'{path}: {what} is {value!r}: expected a number or a text')
+    return str(value)
 
-def _from_karpathy(text, path):
-    found = _json(text, path)
+def _add_image(names, number, name, path, what):
+    "Remember which file a number stands for; `InputError` where it stands for another."
+    other = names.setdefault(number, name)
+    expect(other == name, f'{path}: {what} {number} stands for {other!r} and {name!r}: expected a number of its own for each image')
+
+def _from_coco(text, path):
+    found, names, splits, lost, kept = _json(text, path), {}, {}, Counter(), 0
     try:
         for image in found['images']:
+            number = _number(image['id'], path, f'the id of image {image["file_name"]!r}')
+            _add_image(names, number, image['file_name'], path, 'image id')
+            splits[number] = image.get('split')
+        for annotation in found['annotations']:
+            number = _number(annotation['image_id'], path, f'the image_id of annotation {annotation.get("id")!r}')
+            if number in names:
+                kept += 1
+                yield names[number], annotation['caption'], annotation.get('id'), splits[number]
+            else:
+                lost[number] += 1
+    except (KeyError, TypeError, AttributeError) as e:
+        raise InputError(f'{path}: an image lacks id or file_name, or an annotation image_id or caption ({e!r}): expected COCO captions') from e
+    said = f'{sum(lost.values())} annotations name an image that the file does not list ({few(lost)})'
+    expect(kept or not lost, f'{path}: {said}, and none names another: expected the ids of its images')
+    if lost:
+        warnings.warn(f'{path}: {said}, and are left out')
+
+def _file_names(images):
+    "What to call each image of a Karpathy dataset: its file's name, with its folder in front where two folders have one of that name."
+    folders = {}
+    for image in images:
+        folders.setdefault(image['filename'], set()).add(image.get('filepath') or '')
+    for image in images:
+        name = image['filename']
+        folder = image.get('filepath')
+        yield f'{folder}/{name}' if folder and len(folders[name]) > 1 else name
+
+def _from_karpathy(text, path):
+    found, names = _json(text, path), {}
+    try:
+        for image, name in zip(found['images'], list(_file_names(found['images']))):
             split = {'restval': 'train'}.get(image['split'], image['split'])      # as the papers use it
-            expect(isinstance(split, str) and split, f'{path}: image {image["filename"]!r} is in split {split!r}: expected train, val or test')
-            for i, sentence in enumerate(image['sentences']): yield image['filename'], sentence['raw'], i, split
-    except (KeyError, TypeError) as e: raise InputError(f'{path}: an image lacks filename, split or sentences with raw ({e!r}): expected a Karpathy dataset') from e
+            expect(isinstance(split, str) and split, f'{path}: image {name!r} is in split {split!r}: expected train, val or test')
+            if 'imgid' in image:
+                _add_image(names, _number(image['imgid'], path, f'the imgid of image {name!r}'), name, path, 'imgid')
+            for i, sentence in enumerate(image['sentences']):
+                theirs = sentence.get('imgid', image.get('imgid'))
+                expect(str(theirs) == str(image.get('imgid', theirs)), f'{path}: a sentence of image {name!r}, whose imgid is '
+                       f'{image.get("imgid")!r}, has the imgid {theirs!r}: expected the same')
+                yield name, sentence['raw'], sentence.get('sentid', i), split
+    except (KeyError, TypeError, AttributeError) as e:
+        raise InputError(f'{path}: an image lacks filename, split or sentences with raw ({e!r}): expected a Karpathy dataset') from e
 
 FORMATS = [ # name, what its content looks like, its reader; a further format is a further row
-    ('Flickr token.txt', r'.+#\d+\t', _from_tokens),
-    ('CSV image,caption', r'"?image"?\s*,\s*"?caption"?\s*$', _from_csv),
+    ('Flickr token.txt', r'.+#\d+[ ]*\t', _from_tokens),
+    ('CSV image,caption', _HEAD, _from_table),
     ('COCO captions JSON', r'\s*\{(?s:.*)"annotations"\s*:', _from_coco),
     ('Karpathy dataset JSON', r'\s*\{(?s:.*)"sentences"\s*:', _from_karpathy),
 ]
 
+# %% ../nbs/11_caption_files.ipynb #c0a11f12
+USUAL = {'train': ('train', 'training'), 'val': ('val', 'dev', 'development', 'valid', 'validation'), 'test': ('test', 'testing')}
+
+def usual_names(
+    names, # of splits
+    where='splits', # where they come from, for the message
+)->dict: # {name: what it is called from now on}
+    "The usual names of splits: train, val and test, whatever they are called; other names stay."
+    for name in names:
+        right = isinstance(name, str) and re.fullmatch(r'\w[\w.-]*', name) and name != 'vocabulary'
+        expect(right, f'{where}: split {name!r}: expected a name of letters, digits and _.- other than vocabulary')
+    usual = {name: name for name in names}
+    for wanted, others in USUAL.items():
+        found = [name for name in usual if name.lower() in others]
+        if wanted in found:
+            continue
+        expect(len(found) < 2, f'{where}: the splits {" and ".join(found)} would both be {wanted}: expected one of them')
+        usual |= dict.fromkeys(found, wanted)
+    return usual
+
+def few(
+    names, # of images or anything else
+)->str: # the first five, and how many more there are
+    "Some names, for a message."
+    return ', '.join(list(names)[:5]) + (f' and {len(names) - 5} more' if len(names) > 5 else '')
+
 # %% ../nbs/11_caption_files.ipynb #b8d20539
+def read_text(
+    path, # a file in UTF-8, or in UTF-16 with a byte order mark
+    expected:str='text', # what it should be, for the message
+)->str: # with \n at the end of lines
+    "The text of a file; `InputError` where it is in another encoding, with the first byte that is wrong."
+    existing_file(path, expected)
+    try:
+        raw = Path(path).read_bytes()
+    except OSError as e:
+        raise InputError(f'{path}: cannot be read ({e.strerror})') from e
+    utf16 = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        text = raw.decode('utf-16' if utf16 else 'utf-8-sig')
+    except UnicodeDecodeError as e:
+        raise InputError(_not_decoded(path, raw, e, expected)) from e
+    return text.replace('\r\n', '\n').replace('\r', '\n')
+
+def _not_decoded(path, raw, error, expected):
+    "Which byte is wrong, and what to do."
+    name = {'utf-16': 'UTF-16', 'utf-16-le': 'UTF-16', 'utf-16-be': 'UTF-16'}.get(error.encoding, 'UTF-8')
+    start = error.start + (3 if raw.startswith(codecs.BOM_UTF8) else 0)      # the mark is not counted by the decoder
+    line = raw[:start].count(b'\n') + 1
+    said = f'{path}: byte {start} (0x{raw[start:start + 1].hex()}, line {line}) is not {name}'
+    around = raw[max(start - 12, 0):start], raw[start + 1:start + 12]
+    if name == 'UTF-8' and all(part.isascii() for part in around):      # a lone letter with an accent, as in western Europe
+        latin = ' '.join(raw[max(start - 12, 0):start + 12].decode('cp1252', 'replace').split())
+        said += f', and would be {latin!r} in Windows-1252'
+    return f'{said}: expected {expected} in UTF-8; a spreadsheet saves it as "CSV UTF-8"'
+
 def read_captions(
     path, # a captions file in one of `FORMATS`
 )->tuple: # {image name: [caption, ...]} in the order of the file, and {image name: split} where the file says
     "The captions of each image, in a format recognised by content; what is left out is counted in a warning."
-    existing_file(path, 'a file of captions')
-    try: text = Path(path).read_text(encoding='utf-8-sig').lstrip()
-    except UnicodeDecodeError as e: raise InputError(f'{path}: byte {e.start} is not UTF-8: save the file with that encoding') from e
+    text = read_text(path, 'a file of captions').lstrip()
     reader = next((r for _, pattern, r in FORMATS if re.match(pattern, text, re.M)), None)
-    expect(reader, f'{path}: starts with {text.split(chr(10))[0][:60]!r}: expected {" or ".join(name for name, *_ in FORMATS)}')
-    captions, splits, seen, empty, twice = {}, {}, set(), 0, 0
+    hint = ' (UTF-16 without its byte order mark?)' if '\0' in text[:60] else ''
+    expect(reader, f'{path}: starts with {text.split(chr(10))[0][:60]!r}{hint}: expected {" or ".join(name for name, *_ in FORMATS)}')
+    captions, splits, seen, counts = {}, {}, set(), Counter()
     for image, caption, key, split in reader(text, path):
         expect(isinstance(image, str) and isinstance(caption, str), f'{path}: image {image!r} has the caption {caption!r}: expected text')
-        if split: splits[image] = split
+        _check_row(path, image, split, splits)
+        whole = re.sub('[\ud800-\udfff]', '\ufffd', caption)
+        counts['half'] += whole != caption
+        caption = ' '.join(whole.replace('\0', ' ').split())
         key = str(key)
-        if (image, key) in seen: twice += 1
-        elif not tokenize(caption): empty += 1
-        else: captions.setdefault(image, []).append(' '.join(caption.split()))
-        seen.add((image, key))
-    if empty: warnings.warn(f'{path}: {empty} captions have no words and are left out')
-    if twice: warnings.warn(f'{path}: {twice} rows are there twice and count once')
+        if (image, key, caption) in seen:
+            counts['twice'] += 1
+        elif not tokenize(caption):
+            counts['empty'] += 1
+        else:
+            counts['number'] += (image, key) in seen
+            captions.setdefault(image, []).append(caption)
+        seen |= {(image, key), (image, key, caption)}
+    _warn_of_captions(path, counts, captions)
     expect(captions, f'{path}: has no captions: expected at least one')
-    return captions, splits
+    names = usual_names(dict.fromkeys(splits.values()), path)
+    return captions, {image: names[split] for image, split in splits.items()}
+
+def _check_row(path, image, split, splits):
+    "A name that a file can have, and one split for each image."
+    expect(image.strip(), f'{path}: an image has the name {image!r}: expected that of a file')
+    expect(not re.search('[\0\ud800-\udfff]', image), f'{path}: image {image!r}: no file has such a name, with half a character or a zero byte')
+    if split is None or split == '':
+        return
+    expect(isinstance(split, str), f'{path}: image {image!r} is in split {split!r}: expected a text')
+    other = splits.setdefault(image, split)
+    expect(other == split, f'{path}: image {image!r} is in the splits {other!r} and {split!r}: expected one')
+
+def _warn_of_captions(path, counts, captions):
+    "Say what was left out, replaced or is to be seen to."
+    for kind, said in (('empty', 'captions have no words and are left out'), ('twice', 'rows are there twice and count once'),
+                       ('number', 'captions have the number of another one of the same image, and are kept'),
+                       ('half', 'captions hold half a character, in the place of which � is put')):
+        if counts[kind]:
+            warnings.warn(f'{path}: {counts[kind]} {said}')
+    everything = [text for texts in captions.values() for text in texts]
+    for script, (count, first) in unspaced(everything).items():
+        warnings.warn(f'{path}: {count} captions in {script} have no spaces between words, such as {first[:40]!r}, so that each would be '
+                      'one long word: separate the words by spaces with a segmenter, and prepare what it makes of the file')
 
 # %% ../nbs/11_caption_files.ipynb #16af7de3
 def split_images(
@@ -133,37 +377,57 @@ def split_images(
     known:dict=None, # {image: split} from the captions file; where it is empty, images are split at random
     fractions:dict=None, # {split: share} of a random split; default 80, 10 and 10 percent
     seed:int=0, # of the random split
+    strict:bool=False, # an image of the lists that is not among `images` is an `InputError`
 )->dict: # {split: [image, ...]}
     "Which images go to which split; `InputError` where a split comes out empty or two of them share an image."
     if lists:
-        wanted = {name: read_list(path) for name, path in lists.items()}
-        twice = [i for i, n in Counter(i for group in wanted.values() for i in group).items() if n > 1]
-        expect(not twice, f'{len(twice)} images are in two splits, such as {twice[0] if twice else ""}')
-        there = set(images)
-        splits = {name: [i for i in group if i in there] for name, group in wanted.items()}
-        unknown = [i for group in wanted.values() for i in group if i not in there]
-        if unknown: warnings.warn(f'{len(unknown)} images of the lists have no captions or no features: {few(unknown)}')
+        splits = _by_lists(images, lists, strict)
     elif known:
-        splits = {name: [i for i in images if known.get(i) == name] for name in dict.fromkeys(known.values())}
+        splits = {name: [image for image in images if known.get(image) == name] for name in dict.fromkeys(known.values())}
+        without = [image for image in images if image not in known]
+        if without:
+            warnings.warn(f'{len(without)} images are in no split, where others are in one, and are left out: {few(without)}')
     else:
-        fractions = fractions or {'train': .8, 'val': .1, 'test': .1}
-        order = [images[i] for i in np.random.default_rng(seed).permutation(len(images))]
-        ends = np.round(np.cumsum(list(fractions.values())) * len(images)).astype(int)
-        splits = {name: order[a:b] for name, a, b in zip(fractions, [0, *ends], ends)}
-    for name, group in splits.items(): expect(group, f'split {name!r} is empty: none of its images has a caption and features')
+        splits = _at_random(images, fractions or {'train': .8, 'val': .1, 'test': .1}, seed)
+    names = usual_names(splits)
+    for name, group in splits.items():
+        expect(group, f'split {name!r} is empty: none of its images has a caption and features')
+    return {names[name]: group for name, group in splits.items()}
+
+def _by_lists(images, lists, strict):
+    "The images of each list that there are; the others are counted."
+    wanted = {name: read_list(path) for name, path in lists.items()}
+    counts = Counter(image for group in wanted.values() for image in group)
+    twice = [image for image, count in counts.items() if count > 1]
+    expect(not twice, f'{len(twice)} images are in two splits, such as {twice[0] if twice else ""}')
+    there = set(images)
+    unknown = [image for image in counts if image not in there]
+    said = f'{len(unknown)} images of the lists have no captions or no features: {few(unknown)}'
+    splits = {name: [image for image in group if image in there] for name, group in wanted.items()}
+    if unknown and all(splits.values()):      # an empty split is worse, and said elsewhere
+        expect(not strict, said)
+    if unknown:
+        warnings.warn(said)
     return splits
+
+def _at_random(images, fractions, seed):
+    "Images dealt out by share, each split with one at least."
+    shares = np.array(list(fractions.values()), float)
+    right = shares.size and (shares > 0).all() and shares.sum() < 1 + 1e-9
+    expect(right, f'fractions are {fractions}: expected shares above 0 that are 1 together, or less')
+    expect(len(images) >= len(shares), f'{len(images)} images for the splits {", ".join(fractions)}: expected at least {len(shares)}, one for each')
+    order = [images[i] for i in np.random.default_rng(seed).permutation(len(images))]
+    counts = np.diff(np.round(np.cumsum(shares) * len(images)).astype(int), prepend=0)
+    while (counts == 0).any():
+        if counts.sum() == len(images):
+            counts[counts.argmax()] -= 1
+        counts[counts.argmin()] += 1
+    ends = np.cumsum(counts)
+    return {name: order[end - count:end] for name, count, end in zip(fractions, counts, ends)}
 
 def read_list(
     path, # a text file, one image name a line
 )->list: # each name once, in the order of the file
     "The image names of a split list; `InputError` where there is no such file, or it is not text."
-    existing_file(path, 'a list of image names')
-    try: lines = Path(path).read_text(encoding='utf-8-sig').split('\n')
-    except UnicodeDecodeError as e: raise InputError(f'{path}: byte {e.start} is not UTF-8: expected a list of image names, one a line') from e
+    lines = read_text(path, 'a list of image names, one a line,').split('\n')
     return list(dict.fromkeys(line.strip() for line in lines if line.strip()))
-
-def few(
-    names, # of images or anything else
-)->str: # the first five, and how many more there are
-    "Some names, for a message."
-    return ', '.join(list(names)[:5]) + (f' and {len(names) - 5} more' if len(names) > 5 else '')

@@ -9,7 +9,7 @@ from collections import Counter
 from copy import copy
 from pathlib import Path
 import numpy as np, h5py
-from .data import SPECIAL, write_data
+from .data import SPECIAL, check_vocabulary, write_data
 from .files import InputError, atomic_path, attribute, check_features, distinct_output, existing_file, expect, output_folder, read, reading, to_texts
 
 # %% auto #0
@@ -18,7 +18,8 @@ __all__ = ['read_features', 'locate', 'to_bytes_grid', 'InParts', 'encode_images
 # %% ../nbs/11_prepare.ipynb #c0a11e10
 # names that lived here once, and are still found here, among them
 from .caption_files import (FORMATS, TOKENIZER, build_vocabulary, encode_captions, few as _few,
-                                          read_captions, read_list as _read_list, split_images, tokenize)
+                                          read_captions, read_list as _read_list, read_vocabulary, split_images, tokenize,
+                                          unknown_words)
 
 # %% ../nbs/11_prepare.ipynb #c9f95644
 def read_features(
@@ -178,6 +179,39 @@ def _warn_of_missing(missing, captions, where, strict):
     expect(not (strict and missing), f'{said}: {_few(missing)}')
     if missing: warnings.warn(f'{said} and are left out: {_few(missing)}')
 
+# %% ../nbs/11_prepare.ipynb #c0a11f21
+def _given_words(vocabulary, out):
+    "The words of a file, or those of a list."
+    if isinstance(vocabulary, (str, os.PathLike)):
+        distinct_output(out, vocabulary)
+        words = read_vocabulary(vocabulary)
+    else:
+        words = list(vocabulary)
+        check_vocabulary('vocabulary', words)
+    expect(len(words) > len(SPECIAL), f'{vocabulary}: has no words but {", ".join(SPECIAL)}: expected some')
+    return words
+
+def _count_unknown(texts, groups, words, vocabulary):
+    "How many words of the captions a given vocabulary does not have."
+    where = vocabulary if isinstance(vocabulary, (str, os.PathLike)) else 'the vocabulary'
+    captions = [text for group in groups.values() for image in group for text in texts[image]]
+    unknown, total = unknown_words(captions, words), sum(len(tokenize(text)) for text in captions)
+    count = sum(unknown.values())
+    expect(count < total, f'{where}: has none of the words of the captions, such as {_few(unknown)}: expected a vocabulary in their language')
+    if count:
+        common = _few([word for word, _ in unknown.most_common()])
+        warnings.warn(f'{count:,} of {total:,} words of the captions are not in {where} and become <UNK>: {common}')
+    return dict(unknown=count)
+
+def _folder_name(images):
+    "Where the photographs are, as it is kept in the data set; nothing where its name is no text."
+    name = str(Path(images).resolve())
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return ''
+    return name
+
 # %% ../nbs/11_prepare.ipynb #9dea7802
 def prepare(
     captions, # a file for `read_captions`
@@ -193,10 +227,18 @@ def prepare(
     mirror:bool=False, # also store the features of each mirror image, of which training then takes either
     strict:bool=False, # an image that is missing or unreadable is an `InputError`
     progress:bool=False, # show a progress bar
+    vocabulary=None, # a checkpoint or a data set, or a list of words: take these, whatever `min_count` is; None: from the training captions
 )->dict: # what was written: counts by name, and under 'left_out' {image: why}
     "Make a data set from a captions file and a features file, or from captions and photographs."
     _check_request(captions, features, images, out, splits, encoder, grid or mirror, min_count=(min_count, 1), max_words=(max_words, 1), seed=(seed, 0))
+    given = None if vocabulary is None else _given_words(vocabulary, out)
     texts, known = read_captions(captions)
+    if splits or known or images is not None:      # before the photographs, which take time
+        plan = split_images(list(texts), splits, known, seed=seed, strict=strict)
+        expect('train' in plan or given, f'splits are {", ".join(plan)}: expected one called train')
+    if splits or known:      # an image that no split asks for is not encoded, and not missed
+        known = {image: name for name, group in plan.items() for image in group}
+        texts = {image: texts[image] for image in known}
     parts, where, left_out = Path(out).with_name(f'.{Path(out).name}.parts'), images if features is None else features, {}
     if features is None: names, arrays, made_by, left_out = _encoded(images, list(texts), parts, encoder, grid, mirror, strict, progress)
     else:
@@ -206,13 +248,13 @@ def prepare(
     there = [image for image in texts if image in row_of]
     expect(there, f'{captions}: none of its {len(texts)} images is in {where}: compare {next(iter(texts))!r} with {next(iter(names), "")!r}')
     _warn_of_missing([image for image in texts if image not in row_of and image not in left_out], captions, where, strict)
-    groups = split_images(there, splits, known, seed=seed)
-    expect('train' in groups, f'splits are {", ".join(groups)}: expected one called train')
-    vocabulary = build_vocabulary([t for image in groups['train'] for t in texts[image]], min_count)
-    expect(len(vocabulary) > len(SPECIAL), f'min_count is {min_count}: no word occurs so often in the training captions')
-    made = {name: _split_arrays(group, texts, row_of, arrays, vocabulary, max_words) for name, group in groups.items()}
+    groups = split_images(there, known=known, seed=seed)
+    words = given or build_vocabulary([t for image in groups['train'] for t in texts[image]], min_count)
+    expect(len(words) > len(SPECIAL), f'min_count is {min_count}: no word occurs so often in the training captions')
+    unknown = _count_unknown(texts, groups, words, vocabulary) if given else {}
+    made = {name: _split_arrays(group, texts, row_of, arrays, words, max_words) for name, group in groups.items()}
     cut = sum(n for _, n in made.values())
     if cut: warnings.warn(f'{cut} captions of more than {max_words} words are cut to that length')
-    write_data(out, vocabulary, {name: split for name, (split, _) in made.items()}, made_by, images='' if images is None else str(Path(images).resolve()))
+    write_data(out, words, {name: split for name, (split, _) in made.items()}, made_by, images='' if images is None else _folder_name(images))
     shutil.rmtree(parts, ignore_errors=True)
-    return dict(vocabulary=len(vocabulary), cut=cut, left_out=left_out, **{name: dict(images=len(a['names']), captions=len(a['texts'])) for name, (a, _) in made.items()})
+    return dict(vocabulary=len(words), cut=cut, left_out=left_out, **unknown, **{name: dict(images=len(a['names']), captions=len(a['texts'])) for name, (a, _) in made.items()})
