@@ -53,7 +53,7 @@ PER_CAPTION = 'captions', 'image_idxs', 'texts'      # all else in a split has o
 GRIDS = 'grid', 'mirrored_grid'                      # features of places, in bytes; beside each its scale
 
 def _check_counts(where, arrays):
-    for key, value in arrays.items(): expect(len(np.shape(value)) > 0, f'{where}: {key} is a single value: expected a table')
+    for key, value in arrays.items(): expect(isinstance(value, list) or len(np.shape(value)) > 0, f'{where}: {key} is a single value: expected a table')
     captions, pictures = len(arrays['captions']), len(arrays['features'])
     expect(captions > 0, f'{where} has no captions: expected at least one')
     for key, value in arrays.items():
@@ -189,7 +189,8 @@ def sample_coco_minibatch(
     "A minibatch of captions drawn at random with replacement. Source: CS231n."
     rows = np.random.choice(len(data[f'{split}_captions']), batch_size)
     captions, features = minibatch(data, split, rows)
-    return captions, features, np.asarray(data[f'{split}_urls'])[gather(data[f'{split}_image_idxs'], rows)]
+    urls = data[f'{split}_urls']
+    return captions, features, np.asarray([urls[i] for i in gather(data[f'{split}_image_idxs'], rows)])
 
 # %% ../nbs/10_data.ipynb #5e2aecd4
 REQUIRED = 'captions', 'image_idxs', 'features', 'names', 'texts'      # of a split in our own format
