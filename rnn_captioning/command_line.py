@@ -202,7 +202,8 @@ def _of_a_checkpoint_only(*names):
     for param in context.command.params:
         given = context.get_parameter_source(param.name) is click.core.ParameterSource.COMMANDLINE
         if given and param.name in names:
-            raise click.UsageError(f'{param.opts[-1]} is for a checkpoint: expected none with a file of captions')
+            message = f'{param.opts[-1]} is for a checkpoint: expected none with a file of captions'
+            raise click.UsageError(message)
 
 def _check_outputs(outputs, inputs):
     "Files can be written where they shall be, and over nothing that is read."
@@ -211,7 +212,8 @@ def _check_outputs(outputs, inputs):
         distinct_output(path, *inputs)
         output_folder(Path(path).parent)
     paths = [Path(path).resolve() for path in outputs.values()]
-    expect(len(set(paths)) == len(paths), f'{" and ".join(outputs)} name the same file: expected two')
+    both = ' and '.join(outputs)
+    expect(len(set(paths)) == len(paths), f'{both} name the same file: expected two')
 
 @main.command('evaluate', epilog='Example: rnn-captioning evaluate captioner/checkpoint.h5 flickr8k.h5 --split val --beam-size 5 --json')
 @click.argument('checkpoint', type=click.Path())
@@ -243,7 +245,8 @@ def evaluate_command(checkpoint, data, split, beam_size, length_penalty, tokeniz
     else:
         model, source = load_checkpoint(checkpoint), open_data(data)
         names = list(source.get(f'{split}_urls', ()))
-        score = partial(evaluate, model, source, split, beam_size=beam_size, length_penalty=length_penalty)
+        decoding = dict(beam_size=beam_size, length_penalty=length_penalty)
+        score = partial(evaluate, model, source, split, **decoding)
     keys = ids_for(names, ids) if results else []
     scores, captions, each = score(progress=True, tokenizer=tokenizer)
     if per_image:
@@ -259,22 +262,26 @@ def evaluate_command(checkpoint, data, split, beam_size, length_penalty, tokeniz
 
 # %% ../nbs/15_command_line.ipynb #d0e92113
 @main.command('prepare', epilog='Example: rnn-captioning prepare --captions captions.csv --images photos --out mine.h5')
-@click.option('--captions', required=True, type=click.Path(), help='Flickr token.txt, CSV with the columns image and caption, COCO captions JSON, or a Karpathy dataset.json.')
+@click.option('--captions', required=True, type=click.Path(), help='Flickr token.txt, a table with the columns image and caption (CSV, or with semicolons, tabs or bars), COCO captions JSON, or a Karpathy dataset.json.')
 @click.option('--images', type=click.Path(), help='A folder of photographs to make features from.')
 @click.option('--features', type=click.Path(), help='Instead: HDF5 with features and image_names.')
-@click.option('--split', 'splits', multiple=True, metavar='NAME=LISTFILE', help='Image names of a split, one a line; without any, as the captions file says, or 80, 10 and 10 percent at random.')
+@click.option('--split', 'splits', multiple=True, metavar='NAME=LISTFILE', help='Image names of a split, one a line; dev, valid and validation become val. Without any, as the captions file says, or 80, 10 and 10 percent at random.')
 @click.option('--out', required=True, type=click.Path(), help='The data set to write.')
 @click.option('--min-count', default=5, help='Words rarer than this in the training captions become <UNK>.')
+@click.option('--vocabulary', type=click.Path(), help='A checkpoint or a data set whose words to take, in the place of the frequent ones: for a captioner that is there already.')
 @click.option('--max-words', default=20, help='Longer captions are cut.')
 @click.option('--seed', default=0, help='Of a random split.')
 @click.option('--encoder', type=click.Path(), help='An ONNX file that makes the features, instead of the one that ships.')
 @click.option('--grid', is_flag=True, help='Also store the features of each of the 7x7 places.')
 @click.option('--mirror', is_flag=True, help='Also store the features of each mirror image, of which training then takes either.')
-@click.option('--strict', is_flag=True, help='Stop at an image that is missing or cannot be read.')
+@click.option('--strict', is_flag=True, help='Stop at an image that is missing or cannot be read, among those that the splits ask for.')
 def prepare_command(splits, out, **options):
     "Make a data set from captions and photographs, or captions and features."
     from rnn_captioning.files import expect
     from rnn_captioning.prepare import prepare
+    chosen = click.get_current_context().get_parameter_source('min_count')
+    if options['vocabulary'] is not None and chosen is click.core.ParameterSource.COMMANDLINE:
+        raise click.UsageError('--vocabulary brings its words, and --min-count chooses words: expected one or the other')
     for s in splits: expect('=' in s, f'--split {s}: expected NAME=LISTFILE')
     names = [s.split('=', 1)[0] for s in splits]
     for name in names: expect(names.count(name) == 1, f'--split {name}=...: is given {names.count(name)} times: expected once')

@@ -10,8 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 import numpy as np, h5py
-from .files import (DATA, VERSION, InputError, atomic_path, attribute, check_captions, check_contents, check_features, distinct_output, expect, foreign_hdf5,
-                                  new_hdf5, open_hdf5, read, reading, to_bytes, to_texts, write_attributes)
+from .files import (DATA, RATIO, VERSION, InputError, atomic_path, attribute, check_captions, check_contents,
+                                  check_features, distinct_output, expect, foreign_hdf5, new_hdf5, open_hdf5, pack_texts,
+                                  read, reading, to_bytes, to_texts, utf8, write_attributes)
 
 # %% auto #0
 __all__ = ['SPECIAL', 'PER_CAPTION', 'GRIDS', 'REQUIRED', 'WIDE', 'LARGE', 'decode_captions', 'caption_texts', 'check_splits',
@@ -53,7 +54,7 @@ PER_CAPTION = 'captions', 'image_idxs', 'texts'      # all else in a split has o
 GRIDS = 'grid', 'mirrored_grid'                      # features of places, in bytes; beside each its scale
 
 def _check_counts(where, arrays):
-    for key, value in arrays.items(): expect(len(np.shape(value)) > 0, f'{where}: {key} is a single value: expected a table')
+    for key, value in arrays.items(): expect(isinstance(value, list) or len(np.shape(value)) > 0, f'{where}: {key} is a single value: expected a table')
     captions, pictures = len(arrays['captions']), len(arrays['features'])
     expect(captions > 0, f'{where} has no captions: expected at least one')
     for key, value in arrays.items():
@@ -190,13 +191,60 @@ def sample_coco_minibatch(
     "A minibatch of captions drawn at random with replacement. Source: CS231n."
     rows = np.random.choice(len(data[f'{split}_captions']), batch_size)
     captions, features = minibatch(data, split, rows)
-    return captions, features, np.asarray(data[f'{split}_urls'])[gather(data[f'{split}_image_idxs'], rows)]
+    urls = data[f'{split}_urls']
+    return captions, features, np.asarray([urls[i] for i in gather(data[f'{split}_image_idxs'], rows)])
 
 # %% ../nbs/10_data.ipynb #5e2aecd4
 REQUIRED = 'captions', 'image_idxs', 'features', 'names', 'texts'      # of a split in our own format
 WIDE = 'features', 'mirrored', *GRIDS      # not compressed, and read in parts where they are large
 
 # %% ../nbs/10_data.ipynb #66daaea5
+def _as_table(where, key, value):
+    "One part of a split as it can be written: a list of texts, or an array of numbers or of texts."
+    expect(isinstance(key, str) and re.fullmatch(r'\w[\w.-]*', key), f'{where}: {key!r}: expected a name of letters, digits and _.-')
+    if key in ('names', 'texts'):
+        return list(value)
+    if hasattr(value, 'pieces'):      # rows that are not in memory
+        return value
+    try:
+        table = np.asarray(value)
+    except ValueError as e:
+        raise InputError(f'{where}: {key} have rows of different lengths ({e}): expected a table') from e
+    if table.dtype.kind == 'U':
+        table = to_bytes(table.ravel().tolist(), f'{where}: {key}').reshape(table.shape)
+    expect(table.dtype.kind in 'biufS', f'{where}: {key} are of dtype {table.dtype}: expected numbers or texts')
+    return table
+
+def _as_tables(where, arrays):
+    return {key: _as_table(where, key, value) for key, value in arrays.items()}
+
+def _check_names(path, splits):
+    "No two parts of a data set have the same name among the course's, `train_captions` and so on."
+    names = ['idx_to_word', 'word_to_idx']
+    for split, arrays in splits.items():
+        names += [f'{split}_{"urls" if key == "names" else key}' for key in arrays]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    expect(not twice, f'{path}: {", ".join(twice)} would be there twice: expected other names of splits or of their parts')
+    wrong = {name for name in names if name.endswith('_captions')} - {f'{split}_captions' for split in splits}
+    expect(not wrong, f'{path}: {", ".join(sorted(wrong))}: expected a name that does not end like the captions of a split')
+
+def _put(file, name, table, compressed):
+    "Write a table; not compressed where that would make it smaller than a reader believes (`RATIO`)."
+    item = file.create_dataset(name, data=table, compression='gzip' if compressed and table.size else None)
+    if item.chunks is None or table.nbytes <= 2**20:
+        return
+    file.flush()
+    if table.nbytes > RATIO // 2 * item.id.get_storage_size():
+        del file[name]
+        file.create_dataset(name, data=table)
+
+def _put_pieces(file, name, rows):
+    "Write rows that are not in memory, piece by piece."
+    table = file.create_dataset(name, rows.shape, rows.dtype)
+    for places, some in rows.pieces():
+        for place, row in zip(places, some):
+            table[place] = row
+
 def write_data(
     path, # the file to write
     vocabulary:list, # words in the order of their ids; the first four are `SPECIAL`
@@ -207,22 +255,37 @@ def write_data(
     "Write a data set, all of it or nothing; `InputError` where its parts disagree."
     distinct_output(path)
     check_vocabulary(path, vocabulary)
+    words = pack_texts(vocabulary, f'{path}: vocabulary')
+    for text, key in ((encoder, 'encoder'), (images, 'images')):
+        size = len(utf8(text, f'{path}: {key}'))
+        expect(size < 2**15, f'{path}: {key} has {size:,} bytes: expected fewer than {2**15:,}')
     for name, arrays in splits.items():
-        for key in REQUIRED: expect(key in arrays, f'{path}: split {name!r} has no {key!r}')
+        for key in REQUIRED:
+            expect(key in arrays, f'{path}: split {name!r} has no {key!r}')
+    splits = {name: _as_tables(f'{path}: split {name!r}', arrays) for name, arrays in splits.items()}
     check_splits(path, splits, len(vocabulary))
-    with atomic_path(path) as beside, new_hdf5(beside) as f:
-        write_attributes(f, format=DATA, version=VERSION, encoder=encoder, images=images)
-        f['vocabulary'] = to_bytes(vocabulary)
-        for name, arrays in splits.items():
-            for key, value in arrays.items():
-                if hasattr(value, 'pieces'):      # rows that are not in memory
-                    table = f.create_dataset(f'{name}/{key}', value.shape, value.dtype)
-                    for places, rows in value.pieces():
-                        for place, row in zip(places, rows): table[place] = row
-                    continue
-                value = to_bytes(value) if key in ('names', 'texts') else np.asarray(value)
-                # pictures and padded captions shrink tenfold; features do not, and are read in parts
-                f.create_dataset(f'{name}/{key}', data=value, compression=None if key in WIDE else 'gzip')
+    _check_names(path, splits)
+    with atomic_path(path) as beside:
+        with new_hdf5(beside) as f:
+            write_attributes(f, format=DATA, version=VERSION, encoder=encoder, images=images)
+            _put(f, 'vocabulary', words, compressed=False)
+            for name, arrays in splits.items():
+                for key, value in arrays.items():
+                    place = f'{name}/{key}'
+                    if hasattr(value, 'pieces'):
+                        _put_pieces(f, place, value)
+                    elif key in ('names', 'texts'):
+                        _put(f, place, pack_texts(value, f'{path}: {place}'), compressed=True)
+                    else:      # pictures and padded captions shrink tenfold; features do not, and are read in parts
+                        _put(f, place, value, compressed=key not in WIDE)
+        _check_readable(beside, path)
+
+def _check_readable(beside, path):
+    "What a reader would refuse does not take the place of anything."
+    try:
+        open_hdf5(beside, DATA).close()
+    except InputError as e:
+        raise InputError(f'{path}: could not be read again: {str(e).replace(str(beside), str(path))}') from e
 
 # %% ../nbs/10_data.ipynb #1f4c5143
 class CaptionData(Mapping):

@@ -12,11 +12,11 @@ import numpy as np, h5py
 from filelock import FileLock, Timeout
 
 # %% auto #0
-__all__ = ['SMALL', 'RATIO', 'MOST_ITEMS', 'DEEPEST', 'FILTERS', 'DATA', 'CHECKPOINT', 'VERSION', 'printable', 'InputError',
-           'expect', 'raises', 'check_features', 'check_captions', 'kind_of', 'existing_file', 'reading', 'earlier',
-           'replace_file', 'atomic_path', 'flush_to_disk', 'output_folder', 'distinct_output', 'sole_user',
-           'write_attributes', 'attribute', 'read', 'check_contents', 'foreign_hdf5', 'new_hdf5', 'open_hdf5',
-           'to_bytes', 'to_texts', 'shipped']
+__all__ = ['SMALL', 'RATIO', 'MOST_ITEMS', 'DEEPEST', 'FILTERS', 'DATA', 'CHECKPOINT', 'VERSION', 'PADDING', 'printable',
+           'InputError', 'expect', 'raises', 'check_features', 'check_captions', 'kind_of', 'existing_file', 'reading',
+           'earlier', 'replace_file', 'atomic_path', 'flush_to_disk', 'output_folder', 'distinct_output', 'sole_user',
+           'write_attributes', 'attribute', 'read', 'check_contents', 'foreign_hdf5', 'new_hdf5', 'open_hdf5', 'utf8',
+           'to_bytes', 'pack_texts', 'to_texts', 'shipped']
 
 # %% ../nbs/08_files.ipynb #51a5105d
 def printable(
@@ -406,9 +406,40 @@ def open_hdf5(
     return file
 
 # %% ../nbs/08_files.ipynb #1fcc4070
-def to_bytes(texts)->np.ndarray:
+PADDING = 8      # how many times its size a list of texts may take, if it takes more than a megabyte
+
+def utf8(
+    text:str,
+    where:str='text', # what to call it in a message
+)->bytes: # the text in UTF-8
+    "Text as it is written to a file; `InputError` where it is none, or holds half a character or a zero byte."
+    expect(isinstance(text, str), f'{where}: found {text!r:.60}: expected a text')
+    expect('\0' not in text, f'{where}: {text[:60]!r} holds a zero byte: expected letters')
+    try:
+        return text.encode()
+    except UnicodeEncodeError as e:
+        half = text[max(e.start - 20, 0):e.start + 20]
+        raise InputError(f'{where}: {half!r} holds half a character (a lone surrogate): expected whole ones') from e
+
+def to_bytes(
+    texts, # a list of strings, (N,)
+    where:str='texts', # what to call them in a message
+)->np.ndarray: # (N,)
     "A list of strings as an array of fixed-length UTF-8."
-    return np.array([t.encode() for t in texts], dtype='S') if len(texts) else np.zeros(0, 'S1')
+    encoded = [utf8(text, where) for text in texts]
+    return np.array(encoded, dtype='S') if encoded else np.zeros(0, 'S1')
+
+def pack_texts(
+    texts, # a list of strings, (N,)
+    where:str='texts', # what to call them in a message
+)->np.ndarray: # fixed-length UTF-8, (N,); or bytes, (size,), each text ended by a zero byte
+    "A list of strings in bytes that are in proportion to the text, however long one of them may be; for `to_texts`."
+    encoded = [utf8(text, where) for text in texts]
+    size = sum(len(text) + 1 for text in encoded)
+    padded = len(encoded) * max(map(len, encoded), default=0)
+    if padded <= max(2**20, PADDING * size):
+        return np.array(encoded, dtype='S') if encoded else np.zeros(0, 'S1')
+    return np.frombuffer(b''.join(text + b'\0' for text in encoded), np.uint8)
 
 def _long_texts(table, where):
     "Texts of any length, all of which may claim to be the same long one: so few at a time that memory suffices, and in all no more than the file can hold."
@@ -420,14 +451,31 @@ def _long_texts(table, where):
             expect(left >= 0, f'{where}: has texts longer than the file: expected each of them once')
             yield text
 
+def _packed_texts(packed, where):
+    "The texts of `pack_texts`, in bytes."
+    expect(not packed or packed.endswith(b'\0'), f'{where}: its last text has no end: expected a zero byte')
+    return packed.split(b'\0')[:-1]
+
 def to_texts(
-    raw, # a data set of texts
+    raw, # an array of texts, or a data set of them: of `to_bytes` or of `pack_texts`
 )->list: # of strings
     "An array of UTF-8 as a list of strings, or an `InputError`."
-    array, where = raw if isinstance(raw, h5py.Dataset) else np.asarray(raw), f'{raw.file.filename}:{raw.name}' if isinstance(raw, h5py.Dataset) else 'texts'
-    expect(array.ndim == 1 and array.dtype.kind in 'SO', f'{where}: has shape {array.shape} and dtype {array.dtype}: expected a list of texts')
-    try: return [t.decode() for t in (_long_texts(array, where) if isinstance(raw, h5py.Dataset) and array.dtype.kind == 'O' else np.asarray(array))]
-    except (UnicodeDecodeError, AttributeError) as e: raise InputError(f'{where}: is not text in UTF-8 ({e})') from e
+    from_file = isinstance(raw, h5py.Dataset)
+    array = raw if from_file else np.asarray(raw)
+    where = f'{raw.file.filename}:{raw.name}' if from_file else 'texts'
+    packed = array.dtype == np.uint8
+    expect(array.ndim == 1 and (packed or array.dtype.kind in 'SO'),
+           f'{where}: has shape {array.shape} and dtype {array.dtype}: expected a list of texts')
+    if packed:
+        encoded = _packed_texts(np.asarray(array).tobytes(), where)
+    elif from_file and array.dtype.kind == 'O':
+        encoded = _long_texts(array, where)
+    else:
+        encoded = np.asarray(array)
+    try:
+        return [text.decode() for text in encoded]
+    except (UnicodeDecodeError, AttributeError) as e:
+        raise InputError(f'{where}: is not text in UTF-8 ({e})') from e
 
 # %% ../nbs/08_files.ipynb #3642f974
 def shipped(

@@ -36,12 +36,13 @@ def _overlap_scorers():
     return [(bleu, Bleu(4)), (['ROUGE_L'], Rouge()), (['CIDEr'], Cider())]
 
 class Scoring:
-    "All that scores captions. What is missing for it is said when it is made, before there are captions."
+    "All that scores captions. What is missing for it is said when it is made."
     def __init__(self,
         meteor:bool=None, # None: if Java runs; True: an `InputError` where it does not; False: no METEOR
         tokenizer:str='alphanumeric', # one of `TOKENIZERS`
     ):
-        expect(tokenizer in TOKENIZERS, f'tokenizer is {tokenizer!r}: expected {" or ".join(TOKENIZERS)}')
+        known = ' or '.join(TOKENIZERS)
+        expect(tokenizer in TOKENIZERS, f'tokenizer is {tokenizer!r}: expected {known}')
         self.scorers = _overlap_scorers()
         self.must = bool(meteor)
         self.tokenizer = tokenizer
@@ -69,8 +70,8 @@ class Scoring:
     )->tuple: # the scores of all together, by name; those of each picture, by name, (pictures,)
         "Score captions."
         from tqdm import tqdm
-        expect(len(captions) == len(references) > 0, f'{len(captions)} captions and {len(references)} '
-               'lists of references: expected as many of each')
+        counts = f'{len(captions)} captions and {len(references)} lists of references'
+        expect(len(captions) == len(references) > 0, f'{counts}: expected as many of each')
         bare = next((i for i, group in enumerate(references) if not len(group)), None)
         expect(bare is None, f'picture {bare} has no references: expected at least one')
         cut = iter(self.tokens([*captions, *(text for group in references for text in group)]))
@@ -187,13 +188,15 @@ def read_references(
     if isinstance(data, (str, Path)):
         texts, known = read_captions(data)
         found = list(dict.fromkeys(known.values()))
-        expect(not known or split in found, f'{data}: has no split {split!r}: found {", ".join(found)}')
+        expect(not known or split in found,
+               f'{data}: has no split {split!r}: found {", ".join(found)}')
         names = [name for name in texts if not known or known.get(name) == split]
         ids = image_ids(data, needed=False) if str(data).lower().endswith('.json') else None
         rest = tuple(set(texts) - set(names))
         groups = [texts[name] for name in names]
         return References(split if known else 'all', names, groups, AS_WRITTEN, str(data), rest, ids)
-    expect(split in data.splits, f'{data.path}: has no split {split!r}: found {", ".join(data.splits)}')
+    expect(split in data.splits,
+           f'{data.path}: has no split {split!r}: found {", ".join(data.splits)}')
     kind, unknown = kind_of_references(data, split)
     if kind != AS_WRITTEN:
         warnings.warn(f'{data.path}: has no texts, so captions are compared with {kind} ({unknown:.1%} '
@@ -228,7 +231,8 @@ def _judged(scoring, captions, references, about, progress):
     if references.facts is not None:
         each['truth'] = truth(captions, references.facts)[rows]
         scores['truth'] = float(each['truth'].mean())
-    return scores, captions, {name: dict(zip(rows, values.tolist())) for name, values in each.items()}
+    by_row = {name: dict(zip(rows, values.tolist())) for name, values in each.items()}
+    return scores, captions, by_row
 
 def evaluate(
     model, # a captioner
@@ -259,7 +263,7 @@ def evaluate_captions(
     results, # a file for `read_results`, or {image: caption}
     data, # a data set, a file for `read_captions`, or `References`
     split:str='val', # which split
-    annotations=None, # a file for `image_ids`, or what it gave, where the ids are not in the images' names
+    annotations=None, # for ids that are not in the images' names: a file for `image_ids`, or what it gave
     progress:bool=False, # show how far it has come
     tokenizer:str='alphanumeric', # how sentences are cut into words, one of `TOKENIZERS`
     meteor:bool=None, # None: if Java runs; True: an `InputError` where it does not
@@ -273,9 +277,11 @@ def evaluate_captions(
     where = 'the results' if isinstance(results, dict) else str(results)
     wanted = [references.names[i] for i in references.described]
     others = [*references.elsewhere, *(set(references.names) - set(wanted))]
-    said, passed_over = captions_for(given, wanted, others, ids, where, f'split {references.split!r}')
+    split = f'split {references.split!r}'
+    said, passed_over = captions_for(given, wanted, others, ids, where, split)
     if passed_over:
-        warnings.warn(f'{where}: {passed_over} captions are of images in other splits, and do not count')
+        warnings.warn(f'{where}: {passed_over} captions are of images in other splits, '
+                      'and do not count', stacklevel=2)
     captions = [''] * len(references.names)
     for i, caption in zip(references.described, said):
         captions[i] = caption

@@ -9,119 +9,18 @@ from collections import Counter
 from copy import copy
 from pathlib import Path
 import numpy as np, h5py
-from .data import SPECIAL, write_data
-from .files import InputError, atomic_path, attribute, check_features, distinct_output, existing_file, expect, foreign_hdf5, output_folder, read, reading, to_texts
+from .data import SPECIAL, check_vocabulary, write_data
+from .files import (InputError, atomic_path, attribute, check_features, distinct_output, existing_file, expect,
+                                  foreign_hdf5, output_folder, read, reading, to_texts)
 
 # %% auto #0
-__all__ = ['TOKENIZER', 'FORMATS', 'tokenize', 'build_vocabulary', 'encode_captions', 'read_captions', 'read_features',
-           'to_bytes_grid', 'InParts', 'encode_images', 'split_images', 'mirrored', 'prepare']
+__all__ = ['read_features', 'to_bytes_grid', 'InParts', 'encode_images', 'mirrored', 'prepare']
 
-# %% ../nbs/11_prepare.ipynb #090d12db
-TOKENIZER = 'lowercase alphanumeric'
-
-def tokenize(
-    text:str, # a caption as somebody wrote it
-)->list: # words
-    "The runs of letters and digits in a text, in lower case."
-    return re.findall(r'[^\W_]+', text.lower())
-
-# %% ../nbs/11_prepare.ipynb #a0a7642d
-def build_vocabulary(
-    texts, # training captions
-    min_count:int=5, # a word needs this many occurrences to get an id
-)->list: # words in the order of their ids, the four special ones first
-    "The vocabulary of some captions: the special words, then the frequent ones, most frequent first."
-    expect(min_count >= 1, f'min_count is {min_count}: expected at least 1')
-    counts = Counter(word for text in texts for word in tokenize(text))
-    return SPECIAL + sorted((w for w, n in counts.items() if n >= min_count), key=lambda w: (-counts[w], w))
-
-# %% ../nbs/11_prepare.ipynb #a52556da
-def encode_captions(
-    texts:list, # captions
-    vocabulary:list, # words in the order of their ids
-    max_words:int=20, # longer captions are cut to so many words
-)->tuple: # ids (captions, longest + 2) int32, how many captions were cut
-    "Captions as rows `<START> words <END> <NULL>...`, rare words as `<UNK>`."
-    expect(max_words >= 1, f'max_words is {max_words}: expected at least 1')
-    word_to_idx, unknown = {w: i for i, w in enumerate(vocabulary)}, SPECIAL.index('<UNK>')
-    rows = [[word_to_idx.get(w, unknown) for w in tokenize(t)] for t in texts]
-    ids = np.zeros((len(rows), min(max(map(len, rows), default=0), max_words) + 2), np.int32)
-    for row, words in zip(ids, rows):
-        words = [1, *words[:max_words], 2]
-        row[:len(words)] = words
-    return ids, sum(len(words) > max_words for words in rows)
-
-# %% ../nbs/11_prepare.ipynb #41a6d55c
-def _from_tokens(text, path):
-    for number, line in enumerate(text.split('\n'), 1):
-        if not line.strip(): continue
-        name, tab, caption = line.partition('\t')
-        expect(tab, f'{path}: line {number} has no tab: expected NAME#K<TAB>caption, found {line[:40]!r}')
-        yield name.rpartition('#')[0] or name, caption, name, None
-
-def _from_csv(text, path):
-    reader = csv.reader(io.StringIO(text, newline=''), skipinitialspace=True, strict=True)
-    try:
-        next(reader)      # the names of the columns, by which the format was recognised
-        for row in filter(None, reader):
-            expect(len(row) == 2 and row[0].strip(), f'{path}: line {reader.line_num} has not two fields: expected image,caption with quotes around a caption that has commas')
-            yield row[0].strip(), row[1], row[1], None
-    except csv.Error as e: raise InputError(f'{path}: line {reader.line_num} cannot be read as CSV ({e}): expected a quote at the end of every quoted caption') from e
-
-# %% ../nbs/11_prepare.ipynb #10e78b1f
-def _json(text, path):
-    try: return json.loads(text)
-    except (ValueError, RecursionError) as e: raise InputError(f'{path}: is not whole JSON ({e}): expected COCO captions or a Karpathy dataset') from e
-
-def _from_coco(text, path):
-    found, lost = _json(text, path), 0
-    try:
-        names = {image['id']: image['file_name'] for image in found['images']}
-        for a in found['annotations']:
-            if a['image_id'] in names: yield names[a['image_id']], a['caption'], a['id'], None
-            else: lost += 1
-    except (KeyError, TypeError) as e: raise InputError(f'{path}: an image lacks id or file_name, or an annotation image_id, id or caption ({e!r}): expected COCO captions') from e
-    if lost: warnings.warn(f'{path}: {lost} annotations name an image that the file does not list, and are left out')
-
-def _from_karpathy(text, path):
-    found = _json(text, path)
-    try:
-        for image in found['images']:
-            split = {'restval': 'train'}.get(image['split'], image['split'])      # as the papers use it
-            expect(isinstance(split, str) and split, f'{path}: image {image["filename"]!r} is in split {split!r}: expected train, val or test')
-            for i, sentence in enumerate(image['sentences']): yield image['filename'], sentence['raw'], i, split
-    except (KeyError, TypeError) as e: raise InputError(f'{path}: an image lacks filename, split or sentences with raw ({e!r}): expected a Karpathy dataset') from e
-
-FORMATS = [ # name, what its content looks like, its reader; a further format is a further row
-    ('Flickr token.txt', r'.+#\d+\t', _from_tokens),
-    ('CSV image,caption', r'"?image"?\s*,\s*"?caption"?\s*$', _from_csv),
-    ('COCO captions JSON', r'\s*\{(?s:.*)"annotations"\s*:', _from_coco),
-    ('Karpathy dataset JSON', r'\s*\{(?s:.*)"sentences"\s*:', _from_karpathy),
-]
-
-# %% ../nbs/11_prepare.ipynb #b8d20539
-def read_captions(
-    path, # a captions file in one of `FORMATS`
-)->tuple: # {image name: [caption, ...]} in the order of the file, and {image name: split} where the file says
-    "The captions of each image, in a format recognised by content; what is left out is counted in a warning."
-    existing_file(path, 'a file of captions')
-    try: text = Path(path).read_text(encoding='utf-8-sig').lstrip()
-    except UnicodeDecodeError as e: raise InputError(f'{path}: byte {e.start} is not UTF-8: save the file with that encoding') from e
-    reader = next((r for _, pattern, r in FORMATS if re.match(pattern, text, re.M)), None)
-    expect(reader, f'{path}: starts with {text.split(chr(10))[0][:60]!r}: expected {" or ".join(name for name, *_ in FORMATS)}')
-    captions, splits, seen, empty, twice = {}, {}, set(), 0, 0
-    for image, caption, key, split in reader(text, path):
-        expect(isinstance(image, str) and isinstance(caption, str), f'{path}: image {image!r} has the caption {caption!r}: expected text')
-        if split: splits[image] = split
-        key = str(key)
-        if (image, key) in seen: twice += 1
-        elif not tokenize(caption): empty += 1
-        else: captions.setdefault(image, []).append(' '.join(caption.split()))
-        seen.add((image, key))
-    if empty: warnings.warn(f'{path}: {empty} captions have no words and are left out')
-    if twice: warnings.warn(f'{path}: {twice} rows are there twice and count once')
-    expect(captions, f'{path}: has no captions: expected at least one')
-    return captions, splits
+# %% ../nbs/11_prepare.ipynb #c0a11e10
+# names that lived here once, and are still found here, among them
+from .caption_files import (FORMATS, TOKENIZER, build_vocabulary, encode_captions, few as _few,
+                                          read_captions, read_list as _read_list, read_vocabulary, split_images, tokenize,
+                                          unknown_words)
 
 # %% ../nbs/11_prepare.ipynb #c9f95644
 def read_features(
@@ -293,41 +192,6 @@ def _load_part(place, count):
     except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile):
         return None
 
-# %% ../nbs/11_prepare.ipynb #16af7de3
-def split_images(
-    images:list, # all image names
-    lists:dict=None, # {split: list file, one image name a line}; None: see `known`
-    known:dict=None, # {image: split} from the captions file; where it is empty, images are split at random
-    fractions:dict=None, # {split: share} of a random split; default 80, 10 and 10 percent
-    seed:int=0, # of the random split
-)->dict: # {split: [image, ...]}
-    "Which images go to which split; `InputError` where a split comes out empty or two of them share an image."
-    if lists:
-        wanted = {name: _read_list(path) for name, path in lists.items()}
-        twice = [i for i, n in Counter(i for group in wanted.values() for i in group).items() if n > 1]
-        expect(not twice, f'{len(twice)} images are in two splits, such as {twice[0] if twice else ""}')
-        there = set(images)
-        splits = {name: [i for i in group if i in there] for name, group in wanted.items()}
-        unknown = [i for group in wanted.values() for i in group if i not in there]
-        if unknown: warnings.warn(f'{len(unknown)} images of the lists have no captions or no features: {_few(unknown)}')
-    elif known:
-        splits = {name: [i for i in images if known.get(i) == name] for name in dict.fromkeys(known.values())}
-    else:
-        fractions = fractions or {'train': .8, 'val': .1, 'test': .1}
-        order = [images[i] for i in np.random.default_rng(seed).permutation(len(images))]
-        ends = np.round(np.cumsum(list(fractions.values())) * len(images)).astype(int)
-        splits = {name: order[a:b] for name, a, b in zip(fractions, [0, *ends], ends)}
-    for name, group in splits.items(): expect(group, f'split {name!r} is empty: none of its images has a caption and features')
-    return splits
-
-def _read_list(path):
-    existing_file(path, 'a list of image names')
-    try: lines = Path(path).read_text(encoding='utf-8-sig').split('\n')
-    except UnicodeDecodeError as e: raise InputError(f'{path}: byte {e.start} is not UTF-8: expected a list of image names, one a line') from e
-    return list(dict.fromkeys(line.strip() for line in lines if line.strip()))
-
-def _few(names): return ', '.join(list(names)[:5]) + (f' and {len(names) - 5} more' if len(names) > 5 else '')
-
 # %% ../nbs/11_prepare.ipynb #da2e8e0a
 def _split_arrays(images, captions, row_of, arrays, vocabulary, max_words):
     texts = [text for image in images for text in captions[image]]
@@ -377,6 +241,39 @@ def _warn_of_missing(missing, captions, where, strict):
     expect(not (strict and missing), f'{said}: {_few(missing)}')
     if missing: warnings.warn(f'{said} and are left out: {_few(missing)}')
 
+# %% ../nbs/11_prepare.ipynb #c0a11f21
+def _given_words(vocabulary, out):
+    "The words of a file, or those of a list."
+    if isinstance(vocabulary, (str, os.PathLike)):
+        distinct_output(out, vocabulary)
+        words = read_vocabulary(vocabulary)
+    else:
+        words = list(vocabulary)
+        check_vocabulary('vocabulary', words)
+    expect(len(words) > len(SPECIAL), f'{vocabulary}: has no words but {", ".join(SPECIAL)}: expected some')
+    return words
+
+def _count_unknown(texts, groups, words, vocabulary):
+    "How many words of the captions a given vocabulary does not have."
+    where = vocabulary if isinstance(vocabulary, (str, os.PathLike)) else 'the vocabulary'
+    captions = [text for group in groups.values() for image in group for text in texts[image]]
+    unknown, total = unknown_words(captions, words), sum(len(tokenize(text)) for text in captions)
+    count = sum(unknown.values())
+    expect(count < total, f'{where}: has none of the words of the captions, such as {_few(unknown)}: expected a vocabulary in their language')
+    if count:
+        common = _few([word for word, _ in unknown.most_common()])
+        warnings.warn(f'{count:,} of {total:,} words of the captions are not in {where} and become <UNK>: {common}')
+    return dict(unknown=count)
+
+def _folder_name(images):
+    "Where the photographs are, as it is kept in the data set; nothing where its name is no text."
+    name = str(Path(images).resolve())
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return ''
+    return name
+
 # %% ../nbs/11_prepare.ipynb #9dea7802
 def prepare(
     captions, # a file for `read_captions`
@@ -392,10 +289,18 @@ def prepare(
     mirror:bool=False, # also store the features of each mirror image, of which training then takes either
     strict:bool=False, # an image that is missing or unreadable is an `InputError`
     progress:bool=False, # show a progress bar
+    vocabulary=None, # a checkpoint or a data set, or a list of words: take these, whatever `min_count` is; None: from the training captions
 )->dict: # what was written: counts by name, and under 'left_out' {image: why}
     "Make a data set from a captions file and a features file, or from captions and photographs."
     _check_request(captions, features, images, out, splits, encoder, grid or mirror, min_count=(min_count, 1), max_words=(max_words, 1), seed=(seed, 0))
+    given = None if vocabulary is None else _given_words(vocabulary, out)
     texts, known = read_captions(captions)
+    if splits or known or images is not None:      # before the photographs, which take time
+        plan = split_images(list(texts), splits, known, seed=seed, strict=strict)
+        expect('train' in plan or given, f'splits are {", ".join(plan)}: expected one called train')
+    if splits or known:      # an image that no split asks for is not encoded, and not missed
+        known = {image: name for name, group in plan.items() for image in group}
+        texts = {image: texts[image] for image in known}
     parts, where, left_out = Path(out).with_name(f'.{Path(out).name}.parts'), images if features is None else features, {}
     if features is None: names, arrays, made_by, left_out = _encoded(images, list(texts), parts, encoder, grid, mirror, strict, progress)
     else:
@@ -405,13 +310,13 @@ def prepare(
     there = [image for image in texts if image in row_of]
     expect(there, f'{captions}: none of its {len(texts)} images is in {where}: compare {next(iter(texts))!r} with {next(iter(names), "")!r}')
     _warn_of_missing([image for image in texts if image not in row_of and image not in left_out], captions, where, strict)
-    groups = split_images(there, splits, known, seed=seed)
-    expect('train' in groups, f'splits are {", ".join(groups)}: expected one called train')
-    vocabulary = build_vocabulary([t for image in groups['train'] for t in texts[image]], min_count)
-    expect(len(vocabulary) > len(SPECIAL), f'min_count is {min_count}: no word occurs so often in the training captions')
-    made = {name: _split_arrays(group, texts, row_of, arrays, vocabulary, max_words) for name, group in groups.items()}
+    groups = split_images(there, known=known, seed=seed)
+    words = given or build_vocabulary([t for image in groups['train'] for t in texts[image]], min_count)
+    expect(len(words) > len(SPECIAL), f'min_count is {min_count}: no word occurs so often in the training captions')
+    unknown = _count_unknown(texts, groups, words, vocabulary) if given else {}
+    made = {name: _split_arrays(group, texts, row_of, arrays, words, max_words) for name, group in groups.items()}
     cut = sum(n for _, n in made.values())
     if cut: warnings.warn(f'{cut} captions of more than {max_words} words are cut to that length')
-    write_data(out, vocabulary, {name: split for name, (split, _) in made.items()}, made_by, images='' if images is None else str(Path(images).resolve()))
+    write_data(out, words, {name: split for name, (split, _) in made.items()}, made_by, images='' if images is None else _folder_name(images))
     shutil.rmtree(parts, ignore_errors=True)
-    return dict(vocabulary=len(vocabulary), cut=cut, left_out=left_out, **{name: dict(images=len(a['names']), captions=len(a['texts'])) for name, (a, _) in made.items()})
+    return dict(vocabulary=len(words), cut=cut, left_out=left_out, **unknown, **{name: dict(images=len(a['names']), captions=len(a['texts'])) for name, (a, _) in made.items()})

@@ -48,11 +48,13 @@ def _from_json(text, path):
            'expected a list of {"image_id": ..., "caption": ...}, as COCO has them')
     for i, entry in enumerate(entries):
         where = f'{path}: entry {i}'
-        expect(isinstance(entry, dict), f'{where} is {str(entry)[:40]!r}: expected image_id and caption')
+        expect(isinstance(entry, dict),
+               f'{where} is {str(entry)[:40]!r}: expected image_id and caption')
         if 'captions' in entry:  # of the command `caption`
             texts = entry['captions']
-            expect(isinstance(texts, list) and texts and isinstance(texts[0], dict),
-                   f'{where} has no caption{": " if entry.get("error") else ""}{entry.get("error", "")}')
+            why = f': {entry["error"]}' if entry.get('error') else ''
+            good = isinstance(texts, list) and texts and isinstance(texts[0], dict)
+            expect(good, f'{where} has no caption{why}')
             entry = {'image_id': entry.get('image'), 'caption': texts[0].get('text')}
         for key in ('image_id', 'caption'):
             expect(key in entry, f'{where} has {", ".join(map(str, entry)) or "nothing"}: '
@@ -114,11 +116,13 @@ def image_ids(
     "Which id is which image; `InputError` where an id stands for two, or an image has two."
     found = _parsed(_text_of(path), path)
     images = found.get('images') if isinstance(found, dict) else None
-    expect(isinstance(images, list) and images, f'{path}: has no list of images: expected COCO annotations')
+    expect(isinstance(images, list) and images,
+           f'{path}: has no list of images: expected COCO annotations')
     ids, owner = {}, {}
     for i, image in enumerate(images):
         where = f'{path}: image {i}'
-        expect(isinstance(image, dict), f'{where} is {str(image)[:40]!r}: expected id and file_name')
+        expect(isinstance(image, dict),
+               f'{where} is {str(image)[:40]!r}: expected id and file_name')
         key = image.get('id', image.get('cocoid', image.get('imgid')))
         name = image.get('file_name', image.get('filename'))
         if key is None and not needed:
@@ -173,7 +177,7 @@ class Images:
 
     def rows(self,
         image, # a name or a number
-    )->set: # of rows in `names`: empty where the image is not there, several where it may be one of them
+    )->set: # of rows in `names`: none where it is not there, several where it may be either
         "Which of the images may be meant."
         number = int(image) if re.fullmatch('[0-9]{1,18}', str(image)) else None
         if self.ids is not None:
@@ -210,7 +214,8 @@ def captions_for(
         rows = images.rows(image)
         if len(rows) > 1:
             candidates = _few(images.names[row] for row in sorted(rows))
-            raise InputError(f'{where}: image {image!r} may be {candidates}: expected its whole name')
+            message = f'{where}: image {image!r} may be {candidates}: expected its whole name'
+            raise InputError(message)
         for row in rows:
             name = images.names[row]
             expect(row not in found, f'{where}: {name} has two captions, the second as {image!r}: '
@@ -220,12 +225,13 @@ def captions_for(
             unknown.append(image)
     if unknown:
         number = any(isinstance(image, int) for image in unknown) and ids is None
-        hint = ' (ids that are not in the names are looked up in a file of annotations)' if number else ''
-        raise InputError(f'{where}: {len(unknown)} of its {len(results)} images are not in the data set: '
-                         f'{_few(unknown)}: expected names such as {images.names[0]}{hint}')
+        lost = f'{len(unknown)} of its {len(results)} images are not in the data set: {_few(unknown)}'
+        hint = ' (a file of annotations says which id is which image)' if number else ''
+        raise InputError(f'{where}: {lost}: expected names such as {images.names[0]}{hint}')
     missing = [name for row, name in enumerate(names) if row not in found]
-    expect(not missing, f'{where}: {len(missing)} of the {len(names)} images of {split} have no caption: '
-           f'{_few(missing)}: expected one for each, as the COCO evaluation does')
+    lacking = f'{len(missing)} of the {len(names)} images of {split} have no caption'
+    expect(not missing, f'{where}: {lacking}: {_few(missing)}: '
+           'expected one for each, as the COCO evaluation does')
     return [found[row] for row in range(len(names))], len(found) - len(names)
 
 # %% ../nbs/13_results_files.ipynb #e5deb9a6
@@ -241,10 +247,12 @@ def ids_for(
     images, chosen = Images(names), {}
     for key, known in ids.items():
         for row in set().union(*map(images.rows, known)):
-            expect(row not in chosen, f'{names[row]}: may have id {chosen.get(row)!r} or {key!r}: expected one')
+            expect(row not in chosen,
+                   f'{names[row]}: may have id {chosen.get(row)!r} or {key!r}: expected one')
             chosen[row] = key
     lost = [name for row, name in enumerate(names) if row not in chosen]
-    expect(not lost, f'{len(lost)} of {len(names)} images have no id in the annotations: {_few(lost)}')
+    expect(not lost,
+           f'{len(lost)} of {len(names)} images have no id in the annotations: {_few(lost)}')
     return [chosen[row] for row in range(len(names))]
 
 def write_results(
@@ -253,6 +261,7 @@ def write_results(
     captions:list, # one string an image
 ):
     "Write captions as a results JSON of COCO, all of it or nothing."
-    entries = [dict(image_id=key, caption=caption) for key, caption in zip(ids, captions, strict=True)]
+    pairs = zip(ids, captions, strict=True)
+    entries = [dict(image_id=key, caption=caption) for key, caption in pairs]
     with atomic_path(path) as beside:
         Path(beside).write_text(json.dumps(entries), encoding='utf-8')
