@@ -27,7 +27,7 @@ def softmax(
     e:np.ndarray, # scores, (..., L), overwritten
 )->np.ndarray: # `e` itself: numbers of at least 0 that add up to 1 along the last axis
     "Turn scores into weights, in place and without overflow."
-    e -= e.max(axis=-1, keepdims=True)
+    e -= e.max(axis=-1, keepdims=True, initial=-np.inf)      # a picture may have no places
     np.exp(e, out=e)
     e /= e.sum(axis=-1, keepdims=True)
     return e

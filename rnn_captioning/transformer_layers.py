@@ -6,6 +6,7 @@
 from __future__ import annotations
 import numpy as np
 from .data import add_repeats
+from .files import expect
 from .temporal_affine import affine_backward, affine_forward
 
 # %% auto #0
@@ -24,24 +25,44 @@ def causal_mask(
 def attention_forward(
     q:np.ndarray, # queries, (N, heads, Tq, d)
     k:np.ndarray, # keys, (N, heads, Tk, d)
-    v:np.ndarray, # values, (N, heads, Tk, d)
-    mask:np.ndarray=None, # True where a query may look, at least once in each row, bool, (Tq, Tk) or (N, 1, Tq, Tk); None: everywhere
-)->tuple: # out (N, heads, Tq, d); and the cache, whose last entry is the weights, (N, heads, Tq, Tk)
-    "Average values with the softmax of scaled products of queries and keys. Source: Vaswani et al. 2017."
+    v:np.ndarray, # values, (N, heads, Tk, dv); dv may differ from d
+    mask:np.ndarray|None=None, # bool, True where a query may look, or floats to add to the scores, (Tq, Tk) or (N, 1 or heads, Tq, Tk); None: everywhere
+)->tuple[np.ndarray, tuple]: # out (N, heads, Tq, dv), zeros where a query may look nowhere; and the cache, whose last entry is the weights, (N, heads, Tq, Tk)
+    "Average values with the softmax of scaled products of queries and keys. Source: Vaswani et al. 2017. A mask of another kind or shape is an `InputError`."
     w = q @ k.swapaxes(2, 3)
     w *= q.shape[3] ** -.5                                                # (1)
-    if mask is not None: w += np.where(mask, 0, -np.inf).astype(w.dtype)  # (2)
-    w -= w.max(axis=3, keepdims=True, initial=-np.inf)                    # no overflow; and batches without a word
+    if mask is not None:
+        w += _to_add(mask, w)                                             # (2)
+    top = w.max(axis=3, keepdims=True, initial=-np.inf)                   # no overflow; and batches without a word
+    w -= np.where(top == -np.inf, 0, top)                                 # all masked: -inf - (-inf) is no number
     np.exp(w, out=w)
-    w /= w.sum(axis=3, keepdims=True)                                     # (3)
-    return np.matmul(w, v, out=np.empty_like(q)), (q, k, v, w)            # (4)
+    total = w.sum(axis=3, keepdims=True)
+    w /= np.where(total == 0, 1, total)                                   # (3)
+    out = np.empty_like(q, shape=(*q.shape[:3], v.shape[3]))
+    return np.matmul(w, v, out=out), (q, k, v, w)                         # (4)
+
+def _to_add(mask, scores):
+    "What a mask adds to the scores: 0 and -inf for truth values, its own numbers for floats."
+    mask = np.asarray(mask)
+    said = f'mask is {mask.dtype} of shape {mask.shape}'
+    fits = mask.ndim <= 4 and all(m in (1, s) for m, s in zip(mask.shape[::-1], scores.shape[::-1]))
+    expect(fits, f'{said}: expected one that fits scores of shape {scores.shape}')
+    if mask.dtype == bool:
+        return np.where(mask, 0, -np.inf).astype(scores.dtype)
+    expect(mask.dtype.kind == 'f', f'{said}: expected bool, or floats to add to the scores')
+    # Ones and zeros, as numpy.tri makes them, are meant as True and False; added, they would hide nothing.
+    flags = ((mask == 0) | (mask == 1)).all() and mask.any()
+    expect(not flags, f'{said}, ones and zeros: expected bool, as mask.astype(bool), or -inf where a query may not look')
+    expect((mask < np.inf).all(), f'{said} and holds NaN or infinity: expected finite numbers or -inf')
+    with np.errstate(over='ignore'):      # the lowest double is -inf as a float32
+        return mask.astype(scores.dtype)
 
 # %% ../nbs/25_transformer_layers.ipynb #b47bf2c8
 def attention_backward(
-    dout:np.ndarray, # upstream gradient, (N, heads, Tq, d)
+    dout:np.ndarray, # upstream gradient, (N, heads, Tq, dv)
     cache:tuple, # from `attention_forward`
-)->tuple: # dq (N, heads, Tq, d), dk (N, heads, Tk, d), dv (N, heads, Tk, d)
-    "The gradients of attention."
+)->tuple[np.ndarray, np.ndarray, np.ndarray]: # dq (N, heads, Tq, d), dk (N, heads, Tk, d), dv (N, heads, Tk, dv)
+    "The gradients of attention. A query that may look nowhere gets zeros and gives none."
     q, k, v, w = cache
     dv = np.matmul(w.swapaxes(2, 3), dout, out=np.empty_like(v))    # (5)
     ds = dout @ v.swapaxes(2, 3)
