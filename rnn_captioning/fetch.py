@@ -16,8 +16,8 @@ try: import fcntl
 except ImportError: fcntl = None      # Windows has no such locks
 
 # %% auto #0
-__all__ = ['CHUNK', 'COCO', 'FLICKR8K', 'DATASETS', 'check_file', 'download', 'member_path', 'unpack', 'check_coco',
-           'check_flickr8k_captions', 'check_flickr8k_pictures', 'Archive', 'Dataset', 'fetch', 'next_step']
+__all__ = ['CHUNK', 'COCO', 'FLICKR8K', 'DATASETS', 'fetch', 'check_file', 'download', 'member_path', 'unpack', 'check_coco',
+           'check_flickr8k_captions', 'check_flickr8k_pictures', 'Archive', 'Dataset', 'fetch_data', 'next_step']
 
 # %% ../nbs/21_fetch.ipynb #936c6f03
 def _validator(headers):
@@ -358,7 +358,7 @@ DATASETS = {
 }
 
 # %% ../nbs/21_fetch.ipynb #7e36ad71
-def fetch(
+def fetch_data(
     name:str, # a key of `DATASETS`
     to=None, # the folder; None: `coco_captioning` or `flickr8k` in the current one
     progress:bool=False, # show progress bars
@@ -377,6 +377,8 @@ def fetch(
         archive.check(folder)
         if ours: path.unlink()        # what somebody else put there is theirs
     return folder
+
+fetch = fetch_data      # its name within this module; at the front door, fetch is the module
 
 def _there(archive, folder):
     try: archive.check(folder)

@@ -13,8 +13,8 @@ from .data import SPECIAL, write_data
 from .files import InputError, atomic_path, attribute, check_features, distinct_output, existing_file, expect, output_folder, read, reading, to_texts
 
 # %% auto #0
-__all__ = ['TOKENIZER', 'FORMATS', 'tokenize', 'build_vocabulary', 'encode_captions', 'read_captions', 'read_features', 'locate',
-           'to_bytes_grid', 'InParts', 'encode_images', 'split_images', 'mirrored', 'prepare']
+__all__ = ['TOKENIZER', 'FORMATS', 'prepare', 'tokenize', 'build_vocabulary', 'encode_captions', 'read_captions', 'read_features',
+           'locate', 'to_bytes_grid', 'InParts', 'encode_images', 'split_images', 'mirrored', 'prepare_data']
 
 # %% ../nbs/11_prepare.ipynb #090d12db
 TOKENIZER = 'lowercase alphanumeric'
@@ -317,7 +317,7 @@ def _warn_of_missing(missing, captions, where, strict):
     if missing: warnings.warn(f'{said} and are left out: {_few(missing)}')
 
 # %% ../nbs/11_prepare.ipynb #9dea7802
-def prepare(
+def prepare_data(
     captions, # a file for `read_captions`
     features, # a file for `read_features`; of features of places, their mean is stored beside them; None: see `images`
     out, # the data set to write
@@ -354,3 +354,5 @@ def prepare(
     write_data(out, vocabulary, {name: split for name, (split, _) in made.items()}, made_by, images='' if images is None else str(Path(images).resolve()))
     shutil.rmtree(parts, ignore_errors=True)
     return dict(vocabulary=len(vocabulary), cut=cut, left_out=left_out, **{name: dict(images=len(a['names']), captions=len(a['texts'])) for name, (a, _) in made.items()})
+
+prepare = prepare_data      # its name within this module; at the front door, prepare is the module
