@@ -5,14 +5,17 @@
 # %% ../nbs/22_caption.ipynb #4a88585d
 from __future__ import annotations
 import base64, html, io
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 import numpy as np
 from .checkpoint import load_checkpoint
 from .data import Grid
-from .decoding import decode
-from .encoder import encode_photos, find_photos, load_encoder, open_photo, preprocess
+from .decoding import Caption, decode
+from .encoder import Encoder, encode_photos, find_photos, load_encoder, open_photo, preprocess
 from .files import expect, printable, shipped
+from .model import Captioner
 from .prepare import to_bytes_grid
 
 # %% auto #0
@@ -22,17 +25,17 @@ __all__ = ['PRETRAINED', 'Captioned', 'PhotoCaptioner', 'as_stored', 'load']
 @dataclass
 class Captioned:
     "A photograph's captions, best first; as text the best one, in a notebook the picture with all of them."
-    image:object # the path, or the picture itself
-    captions:list = field(default_factory=list) # of `Caption`: text and log_prob
+    image:Any # the path, or the picture itself
+    captions:list[Caption] = field(default_factory=list) # text and log_prob of each
     error:str = '' # why there are none
     @property
-    def text(self): return self.captions[0].text if self.captions else ''
-    def __str__(self): return printable(self.text)
-    def as_dict(self):
+    def text(self)->str: return self.captions[0].text if self.captions else ''
+    def __str__(self)->str: return printable(self.text)
+    def as_dict(self)->dict[str, Any]:
         "For JSON."
         said = dict(image=str(self.image), captions=[c._asdict() for c in self.captions])
         return said | dict(error=self.error) if self.error else said
-    def _repr_html_(self):
+    def _repr_html_(self)->str:
         photo = open_photo(self.image) if not hasattr(self.image, 'convert') else self.image.convert('RGB')
         photo.thumbnail((320, 320))
         photo.save(data := io.BytesIO(), 'JPEG')
@@ -44,8 +47,8 @@ class Captioned:
 class PhotoCaptioner:
     "A captioner with the encoder that makes its features: it captions photographs."
     def __init__(self,
-        model, # a captioner of `load_checkpoint`
-        encoder, # of `load_encoder`
+        model:Captioner, # a captioner of `load_checkpoint`
+        encoder:Encoder, # of `load_encoder`
         name:str='', # of the model, to tell people
     ):
         made_for = getattr(model, 'encoder', '')
@@ -53,18 +56,18 @@ class PhotoCaptioner:
         expect(model.input_dim in (None, encoder.width), f'the encoder gives {encoder.width} features: the model expects {model.input_dim}')
         self.model, self.encoder, self.name, self.looks = model, encoder, name, model.reads == 'grid'      # at places, or at the picture as a whole
     def caption(self,
-        photo, # a path, or a Pillow image
-        **decoding, # of `decode`; beam_size is 5 where nothing else is said
+        photo:Any, # a path, or a Pillow image
+        **decoding:Any, # of `decode`; beam_size is 5 where nothing else is said
     )->Captioned: # an unreadable photograph is an `InputError`
         "Caption one photograph."
         images = preprocess(photo.convert('RGB') if hasattr(photo, 'convert') else open_photo(photo))[None]
         features = as_stored(self.encoder.grid(images)) if self.looks else self.encoder.pooled(images)
         return Captioned(photo, decode(self.model, features, **_with_beam(decoding))[0])
     def stream(self,
-        photos, # a folder, a path, or a list of these
+        photos:Any, # a folder, a path, or a list of these
         progress:bool=False, # show a progress bar
-        **decoding, # of `decode`
-    ): # yields a `Captioned` for each photograph, in order
+        **decoding:Any, # of `decode`
+    )->Iterator[Captioned]: # yields a `Captioned` for each photograph, in order
         "Caption photographs one batch after the other, in flat memory."
         paths, failed, decoding = find_photos(photos), [], _with_beam(decoding)
         waiting = iter(paths)
@@ -79,9 +82,9 @@ class PhotoCaptioner:
                 yield Captioned(path, captions)
         yield from unreadable_before(None)
     def caption_many(self,
-        photos, # a folder, a path, or a list of these
-        **options, # of `stream` and `decode`
-    )->list: # of `Captioned`, one a photograph; what cannot be read has an error and no captions
+        photos:Any, # a folder, a path, or a list of these
+        **options:Any, # of `stream` and `decode`
+    )->list[Captioned]: # of `Captioned`, one a photograph; what cannot be read has an error and no captions
         "Caption many photographs."
         return list(self.stream(photos, **options))
 
@@ -98,8 +101,8 @@ def _with_beam(decoding):
 PRETRAINED = 'pretrained/flickr8k_transformer.h5'
 
 def load(
-    path=None, # a checkpoint; None: the captioner that ships
-    encoder=None, # for `load_encoder`; None: the one that ships
+    path:str|Path|None=None, # a checkpoint; None: the captioner that ships
+    encoder:Any=None, # for `load_encoder`; None: the one that ships
 )->PhotoCaptioner: # ready to caption photographs
     "A captioner of photographs."
     path = path or shipped(PRETRAINED)

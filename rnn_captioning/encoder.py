@@ -5,9 +5,11 @@
 # %% ../nbs/20_encoder.ipynb #186d3fe3
 from __future__ import annotations
 import hashlib, os, re, warnings
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 import numpy as np
 from .files import InputError, check_features, expect, shipped
 
@@ -193,9 +195,9 @@ def _onnx_run(path, threads):
 
 # %% ../nbs/20_encoder.ipynb #f6fd31de
 def load_encoder(
-    which=None, # None: the shipped one; an ONNX file; or a function from images (N, 3, 224, 224) to an array, (N, D) or (N, P, D)
-    name:str=None, # to record instead of the usual name
-    threads:int=None, # that the network may use; None: all
+    which:str|Path|Callable[..., Any]|Encoder|None=None, # None: the shipped one; an ONNX file; or a function from images (N, 3, 224, 224) to an array, (N, D) or (N, P, D)
+    name:str|None=None, # to record instead of the usual name
+    threads:int|None=None, # that the network may use; None: all
 )->Encoder: # ready to run
     "The shipped encoder, or one of your own."
     if isinstance(which, Encoder): return which

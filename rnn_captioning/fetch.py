@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib, http.client, json, lzma, os, re, shlex, shutil, ssl, stat, time, urllib.error, zipfile, zlib
 from collections import Counter
 from pathlib import Path, PurePosixPath
-from typing import Callable, NamedTuple
+from typing import Any, Callable, NamedTuple
 from urllib.request import Request, urlopen
 from tqdm import tqdm
 from .data import open_data
@@ -360,9 +360,9 @@ DATASETS = {
 # %% ../nbs/21_fetch.ipynb #7e36ad71
 def fetch_data(
     name:str, # a key of `DATASETS`
-    to=None, # the folder; None: `coco_captioning` or `flickr8k` in the current one
+    to:str|Path|None=None, # the folder; None: `coco_captioning` or `flickr8k` in the current one
     progress:bool=False, # show progress bars
-    **options, # `retries`, `wait` and `timeout` of `download`
+    **options:Any, # `retries`, `wait` and `timeout` of `download`
 )->Path: # the folder, with everything in it
     "Download, unpack and check a public data set; what is there already is not fetched again."
     expect(name in DATASETS, f'{name!r} is not a data set that can be fetched: expected {" or ".join(DATASETS)}')

@@ -5,8 +5,9 @@
 # %% ../nbs/13_metrics.ipynb #cf9d4f8d
 from __future__ import annotations
 import contextlib, io, json, shutil
+from typing import Any
 import numpy as np
-from .data import caption_texts, check_match
+from .data import CaptionData, caption_texts, check_match
 from .decoding import decode
 from .files import InputError, expect
 from .prepare import TOKENIZER, tokenize
@@ -50,10 +51,10 @@ def image_scores(
     return total, each
 
 def score_captions(
-    captions:list, # one string a picture
-    references:list, # for each picture, a list of strings
-    meteor:bool=None, # None: if there is Java
-)->dict: # score by name, as fractions
+    captions:list[str], # one string a picture
+    references:list[list[str]], # for each picture, a list of strings
+    meteor:bool|None=None, # None: if there is Java
+)->dict[str, Any]: # score by name, as fractions
     "The scores of all pictures together; see `image_scores`."
     return image_scores(captions, references, meteor)[0]
 
@@ -94,12 +95,12 @@ def write_captions(
 
 # %% ../nbs/13_metrics.ipynb #eecec881
 def evaluate(
-    model, # a captioner
-    data, # a data set with the same vocabulary and features
+    model:Any, # a captioner
+    data:CaptionData, # a data set with the same vocabulary and features
     split:str='val', # which split
     progress:bool=False, # show how far it has come
-    **decoding, # of `decode`: beam_size and others
-)->tuple: # scores by name, the captions, and the scores of each picture by name
+    **decoding:Any, # of `decode`: beam_size and others
+)->tuple[dict[str, float], list[str], dict[str, dict[int, float]]]: # scores by name, the captions, and the scores of each picture by name
     "Caption every picture of a split and score the captions; with `truth` where the data set has facts."
     expect(split in data.splits, f'{data.path}: has no split {split!r}: found {", ".join(data.splits)}')
     data = check_match(model, data)
