@@ -158,3 +158,18 @@ def test_no_method_of_a_front_door_class_is_added_from_outside():
             targets = node.targets if isinstance(node, ast.Assign) else []
             found += [ast.unparse(t) for t in targets if isinstance(t, ast.Attribute) and getattr(t.value, 'id', '') in classes]
     assert len(classes) > 8 and not found
+
+
+LAYERS = ['gradient_check', 'step_forward', 'step_backward', 'sequence', 'embedding', 'temporal_affine', 'optim', 'lstm', 'gru', 'transformer_layers']
+
+
+def test_the_layers_themselves_are_typed_rightly(tmp_path):
+    "Of the rest of the package the signatures alone, which the scripts above ask for."
+    needs('mypy')
+    settings = '[mypy]\nfollow_imports = silent\n[mypy-torch.*,h5py.*,rnn_captioning.data,rnn_captioning.files]\nfollow_imports = skip\nignore_missing_imports = True\n'
+    (tmp_path / 'mypy.ini').write_text(settings, encoding='utf-8')
+    done = subprocess.run(
+        [sys.executable, '-m', 'mypy', '--config-file', tmp_path / 'mypy.ini', '--cache-dir', tmp_path / 'cache',
+         *(f'rnn_captioning/{name}.py' for name in LAYERS)],
+        cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
