@@ -16,7 +16,7 @@ setup(
     extras_require={name: extra(name) for name in ('eval', 'photos', 'dev', 'bench')},
     packages=['rnn_captioning', 'rnn_captioning.shipped'],
     package_dir={'rnn_captioning': 'rnn_captioning', 'rnn_captioning.shipped': 'data'},
-    package_data={'rnn_captioning.shipped': ['*', '*/*']},
+    package_data={'rnn_captioning': ['py.typed'], 'rnn_captioning.shipped': ['*', '*/*']},
     # the nbdev group lets names in backticks, here and in other projects, link to their documentation
     entry_points={'console_scripts': s['console_scripts'].split(), 'nbdev': [f"{s['lib_name']}={s['lib_name']}._modidx:d"]},
     zip_safe=False,

@@ -4,7 +4,9 @@
 
 # %% ../nbs/19_attention.ipynb #b8cb1826
 from __future__ import annotations
+from collections.abc import Callable
 from copy import copy
+from typing import Any
 import numpy as np
 from .data import add_repeats, distinct
 from .decoding import decode
@@ -27,7 +29,7 @@ def softmax(
     e:np.ndarray, # scores, (..., L), overwritten
 )->np.ndarray: # `e` itself: numbers of at least 0 that add up to 1 along the last axis
     "Turn scores into weights, in place and without overflow."
-    e -= e.max(axis=-1, keepdims=True)
+    e -= e.max(axis=-1, keepdims=True, initial=-np.inf)      # a picture may have no places
     np.exp(e, out=e)
     e /= e.sum(axis=-1, keepdims=True)
     return e
@@ -38,7 +40,7 @@ def additive_attention_forward(
     query:np.ndarray, # what is looked for, (N, A)
     values:np.ndarray, # what each place has to say, (N, L, D)
     w:np.ndarray, # how much each of the A units counts, (A,)
-)->tuple: # context (N, D), weights (N, L), and the cache
+)->tuple[np.ndarray, np.ndarray, tuple[Any, ...]]: # context (N, D), weights (N, L), and the cache
     "Average the values of the places by how well their keys fit a query. Source: Bahdanau et al. 2015."
     t = np.tanh(keys + query[:, None])                    # (1)
     weights = softmax(t @ w)                              # (2), (3)
@@ -49,8 +51,8 @@ def additive_attention_forward(
 def additive_attention_backward(
     dcontext:np.ndarray, # upstream gradient of the context, (N, D)
     dweights:np.ndarray, # upstream gradient of the weights themselves, (N, L)
-    cache:tuple, # from `additive_attention_forward`
-)->tuple: # dkeys (N, L, A), dquery (N, A), dvalues (N, L, D), dw (A,)
+    cache:tuple[Any, ...], # from `additive_attention_forward`
+)->tuple[np.ndarray, ...]: # dkeys (N, L, A), dquery (N, A), dvalues (N, L, D), dw (A,)
     "The gradients of additive attention."
     t, weights, values, w = cache
     dweights = dweights + (values @ dcontext[:, :, None])[:, :, 0]                  # (5)
@@ -256,17 +258,17 @@ class AttentionCaptioner(Captioner):
     "A captioner that looks at the places of a picture before every word. Source: Xu et al. 2015."
     reads = 'grid'
     def __init__(self,
-        word_to_idx:dict, # word -> id, V of them
+        word_to_idx:dict[str, int], # word -> id, V of them
         input_dim:int=512, # D, width of the features of a place
         wordvec_dim:int=256, # W
         hidden_dim:int=512, # H, of the state, and of the values
         attention_dim:int=128, # A, of keys and queries
-        dtype=np.float32, # float64 for gradient checks
-        rng=None, # a NumPy `Generator`; None: the global one
+        dtype:type=np.float32, # float64 for gradient checks
+        rng:np.random.Generator|None=None, # a NumPy `Generator`; None: the global one
         dropout:float=0., # share of the features that are dropped at each training step
         inner_dropout:float=0., # the same for values, word vectors, and states before they score words
         forget_bias:float=1., # start the bias of the forget gate here
-        recurrent_scale:float=None, # start Wh as an orthogonal matrix of this scale; None: normal
+        recurrent_scale:float|None=None, # start Wh as an orthogonal matrix of this scale; None: normal
         doubly:float=0., # lambda of the doubly stochastic penalty
     ):
         for name, size in dict(input_dim=input_dim, wordvec_dim=wordvec_dim, hidden_dim=hidden_dim, attention_dim=attention_dim).items(): expect(size >= 1, f'{name} is {size}: expected at least 1')
@@ -279,13 +281,24 @@ class AttentionCaptioner(Captioner):
         if recurrent_scale is not None: params['Wh'] = orthogonal(params['Wh'], recurrent_scale)
         params['b'][hidden_dim:2*hidden_dim] = forget_bias
         self.params = {name: value.astype(dtype) for name, value in params.items()}
-    def values(self, grids, dropout=lambda x: (x, None)):
+    def values(self,
+        grids:np.ndarray, # features of places, (N, L, D)
+        dropout:Callable[..., Any]=lambda x: (x, None), # (x) -> x with some numbers dropped, and what it was multiplied by
+    )->tuple[np.ndarray, tuple[Any, ...]]: # values (N, L, H), and the cache
         "What each place has to say, (N, L, H), from grids (N, L, D); and the cache."
         return values_forward(self.params, grids, dropout)
-    def values_backward(self, dvalues, cache):
+    def values_backward(self,
+        dvalues:np.ndarray, # upstream gradient, (N, L, H)
+        cache:tuple[Any, ...], # from `values`
+    )->dict[str, np.ndarray]: # the gradients of the parameters behind the values, by name
         "The gradients of the parameters behind the values, by name."
         return values_backward(dvalues, cache)
-    def forward(self, features, words, sizes, rng=None):
+    def forward(self,
+        features:Any, # of the places of each picture, in the order of the captions, (N, L, D)
+        words:np.ndarray, # the words read, packed, (P,)
+        sizes:list[int], # rows alive at each step, never growing; their sum is P
+        rng:np.random.Generator|None=None, # where dropout gets its random numbers; None: no dropout
+    )->tuple[np.ndarray, tuple[Any, ...]]: # scores (P, V), and the caches
         "Scores (P, V) of the words that follow packed ones, given grids (N, L, D) in their order; and the caches."
         p, dropout, (grids, which) = self.params, lambda x: drop(x, self.inner_dropout, rng), distinct(features)
         values, seen = self.values(drop(grids, self.dropout, rng)[0], dropout)
@@ -299,7 +312,10 @@ class AttentionCaptioner(Captioner):
         dweights = None
         if self.share is not None: self.penalty, dweights = doubly_stochastic_penalty(weights, sizes, self.share)
         return scores, ((seen, placed, which, len(grids)), embedded, kept_x, recurred, dweights, kept_h, scored)
-    def backward(self, dscores, caches):
+    def backward(self,
+        dscores:np.ndarray, # upstream gradient, (P, V)
+        caches:tuple[Any, ...], # from `forward`
+    )->dict[str, np.ndarray]: # the gradient of each parameter, by name
         "The gradients by name, from that of the scores."
         (seen, placed, which, M), embedded, kept_x, recurred, dweights, kept_h, scored = caches
         dh, dW_vocab, db_vocab = affine_backward(dscores, scored)
@@ -310,7 +326,14 @@ class AttentionCaptioner(Captioner):
         if kept_x is not None: dx *= kept_x
         dvalues, g = places_backward(*looked_at, placed)
         return g | dict(W_embed=word_embedding_backward(dx, embedded), W_vocab=dW_vocab, b_vocab=db_vocab) | dict(zip(RECURRENT, rest)) | self.values_backward(dvalues, seen)
-    def loss(self, features, captions, rng=None, backward=True, weight=None, smoothing=0.):
+    def loss(self,
+        features:Any, # of the picture of each caption, (N, D), or of its places, (N, L, D)
+        captions:np.ndarray, # word ids, (N, T+1)
+        rng:np.random.Generator|None=None, # where dropout gets its random numbers; None: no dropout
+        backward:bool=True, # False: no gradients, None in their place
+        weight:np.ndarray|None=None, # what to multiply the loss of each caption by, (N,); None: 1
+        smoothing:float=0., # share of the target that is spread evenly over the vocabulary
+    )->tuple[float, Any]: # the loss, and the gradient of each parameter by name
         "The loss of `Captioner.loss`, and with `doubly` the penalty; each caption's share of both times its weight."
         if not self.doubly: return super().loss(features, captions, rng, backward, weight, smoothing)
         call, order = copy(self), pack_captions(captions, self._null)[0]      # several threads may ask at once: each call has notes of its own
@@ -347,7 +370,7 @@ def glance(
 # %% ../nbs/19_attention.ipynb #4e7abbeb
 def _start(self:AttentionCaptioner,
     features:np.ndarray, # grids as they come, (N, L, D)
-)->dict: # the state: arrays with a row for each caption, and the places
+)->dict[str, Any]: # the state: arrays with a row for each caption, and the places
     "The state before the first word."
     grids, which = distinct(self.features(features))
     (h0, c0, keys, values), _ = places_forward(self.params, self.values(grids)[0])
@@ -355,9 +378,9 @@ def _start(self:AttentionCaptioner,
     return dict(h=h0[picture], c=c0[picture], weights=np.zeros_like(keys[picture, :, 0]), picture=picture, places=Places(keys, values))
 
 def _step(self:AttentionCaptioner,
-    state:dict, # what the step before handed on
+    state:dict[str, Any], # what the step before handed on
     words:np.ndarray, # the words just said, (N,)
-)->tuple: # scores (N, V) of what follows, and the next state, with the weights (N, L) of the glance
+)->tuple[np.ndarray, dict[str, Any]]: # scores (N, V) of what follows, and the next state, with the weights (N, L) of the glance
     "Take a glance and a step."
     p, (places, picture, keys, values) = self.params, state['places'].group(state['picture'])
     context, weights = glance(keys, state['h'] @ p['W_query'], values, p['w'])
@@ -368,11 +391,11 @@ AttentionCaptioner.start, AttentionCaptioner.step = _start, _step
 
 # %% ../nbs/19_attention.ipynb #889110e6
 def attend(
-    model, # a captioner whose state is a dict with `weights`
+    model:Captioner, # a captioner whose state is a dict with `weights`
     features:np.ndarray, # the places of one picture, (L, D)
-    words=None, # a caption, a list of its words, or word ids; None: the model's own
-    **decoding, # of `decode`, where the caption is the model's own: beam_size and others
-)->tuple: # the words, a list; and where each was looked for, (T, L), or with heads (T, heads, L)
+    words:str|list[str]|list[int]|np.ndarray|None=None, # a caption, a list of its words, or word ids; None: the model's own
+    **decoding:Any, # of `decode`, where the caption is the model's own: beam_size and others
+)->tuple[list[str], np.ndarray]: # the words, a list; and where each was looked for, (T, L), or with heads (T, heads, L)
     "Where a captioner looks before each word of a caption."
     features, weights = np.asarray(features)[None], []
     if words is None: words = decode(model, features, **decoding)[0][0].text
@@ -389,14 +412,14 @@ def attend(
 # %% ../nbs/19_attention.ipynb #9f362aa4
 def draw_attention(
     picture:np.ndarray, # RGB, (height, width, 3)
-    words:list, # T strings
+    words:list[str], # T strings
     weights:np.ndarray, # (T, L), or with heads (T, heads, L), which are averaged
-    rows:int=None, # of the grid, L = rows * columns; None: a square, or what `columns` leaves
-    columns:int=None, # of the grid
+    rows:int|None=None, # of the grid, L = rows * columns; None: a square, or what `columns` leaves
+    columns:int|None=None, # of the grid
     across:int=6, # panels side by side
     size:float=1.4, # width of a panel, inches
     darkness:float=.7, # of what is not looked at, 0 to 1
-): # the Matplotlib figure
+)->Any: # the Matplotlib figure
     "Draw a picture once for each word, bright where the captioner looked."
     from matplotlib.figure import Figure
     weights = np.asarray(weights).mean(axis=1) if np.ndim(weights) == 3 else np.asarray(weights)

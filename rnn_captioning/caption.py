@@ -8,15 +8,18 @@ import base64
 import html
 import io
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 import numpy as np
 from .checkpoint import load_checkpoint
 from .data import Grid
-from .decoding import decode
-from .encoder import encode_batches, is_picture, load_encoder, open_photo, photo_name, preprocess
+from .decoding import Caption, decode
+from .encoder import Encoder, encode_batches, is_picture, load_encoder, open_photo, photo_name, preprocess
 from .files import InputError, expect, printable, shipped
 from .photo_files import find_photos, writable
+from .model import Captioner
 from .prepare import to_bytes_grid
 
 # %% auto #0
@@ -33,20 +36,20 @@ def _thumbnail(image):
 @dataclass
 class Captioned:
     "A photograph's captions, best first; as text the best one, in a notebook the picture with all of them."
-    image:object # the path, or the picture itself
-    captions:list = field(default_factory=list) # of `Caption`: text and log_prob
+    image:Any # the path, or the picture itself
+    captions:list[Caption] = field(default_factory=list) # text and log_prob of each
     error:str = '' # why there are none
     @property
-    def text(self):
+    def text(self)->str:
         return self.captions[0].text if self.captions else ''
-    def __str__(self):
+    def __str__(self)->str:
         return printable(self.text)
-    def as_dict(self):
+    def as_dict(self)->dict[str, Any]:
         "For JSON."
         captions = [caption._asdict() for caption in self.captions]
         said = dict(image=writable(photo_name(self.image)), captions=captions)
         return said | dict(error=self.error) if self.error else said
-    def _repr_html_(self):
+    def _repr_html_(self)->str:
         lines = [html.escape(printable(caption.text)) for caption in self.captions]
         try:
             if self.error:
@@ -59,7 +62,7 @@ class Captioned:
 class Gallery(list):
     "A list of `Captioned` that a notebook shows as pictures."
     MOST = 24      # that are shown; the others are counted
-    def _repr_html_(self):
+    def _repr_html_(self)->str:
         shown = (result._repr_html_() for result in self[:self.MOST])
         cards = ''.join(f'<div style="width: 200px">{card}</div>' for card in shown)
         more = f'<p>and {len(self) - self.MOST} more</p>' if len(self) > self.MOST else ''
@@ -72,8 +75,8 @@ class Gallery(list):
 class PhotoCaptioner:
     "A captioner with the encoder that makes its features: it captions photographs."
     def __init__(self,
-        model, # a captioner of `load_checkpoint`
-        encoder, # of `load_encoder`
+        model:Captioner, # a captioner of `load_checkpoint`
+        encoder:Encoder, # of `load_encoder`
         name:str='', # of the model, to tell people
     ):
         made_for = getattr(model, 'encoder', '')
@@ -87,18 +90,18 @@ class PhotoCaptioner:
         name = f'{self.name}: ' if self.name else ''
         return f'PhotoCaptioner({name}{self.model!r}, features of {self.encoder.name.split(",")[0]})'
     def caption(self,
-        photo, # a path, the bytes of a file, an open file, a Pillow image, or an array (H, W) or (H, W, 3)
-        **decoding, # of `decode`; beam_size is 5 where nothing else is said
+        photo:Any, # a path, the bytes of a file, an open file, a Pillow image, or an array (H, W) or (H, W, 3)
+        **decoding:Any, # of `decode`; beam_size is 5 where nothing else is said
     )->Captioned: # an unreadable photograph is an `InputError`
         "Caption one photograph."
         images = preprocess(open_photo(photo))[None]
         features = as_stored(self.encoder.grid(images)) if self.looks else self.encoder.pooled(images)
         return Captioned(photo, decode(self.model, features, **_with_beam(decoding))[0])
     def stream(self,
-        photos, # a folder, a path, a picture as `caption` takes it, or a list of these
+        photos:Any, # a folder, a path, a picture as `caption` takes it, or a list of these
         progress:bool=False, # show a progress bar
-        **decoding, # of `decode`
-    ): # yields a `Captioned` for each photograph, in order
+        **decoding:Any, # of `decode`
+    )->Iterator[Captioned]: # yields a `Captioned` for each photograph, in order
         "Caption photographs one batch after the other, in flat memory."
         found, decoding = _photos_and_pictures(photos), _with_beam(decoding)
         waiting = iter(found)
@@ -109,8 +112,8 @@ class PhotoCaptioner:
             for error, photo in zip(errors, waiting):
                 yield Captioned(photo, error=error) if error else Captioned(photo, next(captions))
     def caption_many(self,
-        photos, # a folder, a path, a picture as `caption` takes it, or a list of these
-        **options, # of `stream` and `decode`
+        photos:Any, # a folder, a path, a picture as `caption` takes it, or a list of these
+        **options:Any, # of `stream` and `decode`
     )->Gallery: # a list of `Captioned`, one a photograph; what cannot be read has an error and no captions
         "Caption many photographs."
         return Gallery(self.stream(photos, **options))
@@ -137,8 +140,8 @@ def _with_beam(decoding):
 PRETRAINED = 'pretrained/flickr8k_transformer.h5'
 
 def load(
-    path=None, # a checkpoint; None: the captioner that ships
-    encoder=None, # for `load_encoder`; None: the one that ships
+    path:str|Path|None=None, # a checkpoint; None: the captioner that ships
+    encoder:Any=None, # for `load_encoder`; None: the one that ships
 )->PhotoCaptioner: # ready to caption photographs
     "A captioner of photographs."
     path = path or shipped(PRETRAINED)

@@ -5,12 +5,15 @@
 # %% ../nbs/14_checkpoint.ipynb #c6990364
 from __future__ import annotations
 import hashlib, json, math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 import numpy as np, h5py
 from .attention import AttentionCaptioner
 from .data import check_match
 from .encoded_attention import EncodedAttentionCaptioner
 from .files import CHECKPOINT, VERSION, InputError, atomic_path, attribute, expect, new_hdf5, open_hdf5, read, reading, to_bytes, to_texts, write_attributes
-from .model import CaptioningRNN
+from .model import Captioner, CaptioningRNN
 from .reward import CIDER
 from .solver import LIKELIHOOD, CaptioningSolver, check_rule
 from .transformer import TransformerCaptioner
@@ -81,14 +84,14 @@ def damage(
 
 # %% ../nbs/14_checkpoint.ipynb #ac26ceea
 def save_checkpoint(
-    path, # the file to write; what was there is replaced once all is written
-    model, # a captioner of `MODELS`
-    solver=None, # the solver, to be able to go on training
+    path:str|Path, # the file to write; what was there is replaced once all is written
+    model:Captioner, # a captioner of `MODELS`
+    solver:CaptioningSolver|None=None, # the solver, to be able to go on training
     encoder:str='', # how the features were made
-    digits:int=None, # weights rounded to so many decimals, in as few bits as that needs, for a captioner that ships; None: as they are
-    run:dict=None, # what the run was told, to be told again
+    digits:int|None=None, # weights rounded to so many decimals, in as few bits as that needs, for a captioner that ships; None: as they are
+    run:dict[str, Any]|None=None, # what the run was told, to be told again
     keep:int=0, # how many checkpoints before it shall stay beside it
-):
+)->None:
     "Write a checkpoint."
     with atomic_path(path, keep) as beside, new_hdf5(beside) as f:
         config = json.dumps({**model.config, 'dtype': np.dtype(model.dtype).name})
@@ -132,9 +135,9 @@ class _Room:
         return np.zeros(shape)
 
 def load_checkpoint(
-    path, # a file of `save_checkpoint`
+    path:str|Path, # a file of `save_checkpoint`
     intact:bool=True, # False: whoever calls makes sure, with `damage`
-): # the captioner, its attribute `encoder` as saved
+)->Captioner: # the captioner, its attribute `encoder` as saved
     "The captioner of a checkpoint."
     with reading(path), open_hdf5(path, CHECKPOINT) as f:
         kind, config, words = str(attribute(f, 'model')), read_json(f, 'config'), to_texts(read(f, 'vocabulary'))
@@ -166,11 +169,11 @@ def _read_config(group, w, rule):
 
 # %% ../nbs/14_checkpoint.ipynb #6a22745d
 def load_solver(
-    path, # a file of `save_checkpoint`
-    model, # the captioner of the same file
-    data, # the data set that it was trained on
-    **options, # what cannot be stored: callbacks, progress, verbose
-): # a solver that goes on where the other stopped
+    path:str|Path, # a file of `save_checkpoint`
+    model:Captioner, # the captioner of the same file
+    data:Mapping[str, Any], # the data set that it was trained on
+    **options:Any, # what cannot be stored: callbacks, progress, verbose
+)->CaptioningSolver: # a solver that goes on where the other stopped
     "The solver of a checkpoint."
     with reading(path), open_hdf5(path, CHECKPOINT) as f:
         expect('solver' in f, f'{path}: was saved for captioning only: expected a checkpoint of an unfinished training')

@@ -6,6 +6,7 @@
 from __future__ import annotations
 import json, sys, warnings
 from pathlib import Path
+from typing import Any
 import click
 
 # %% auto #0
@@ -319,8 +320,8 @@ def bench_command(parts, whole_epoch, plot, as_json):
 
 # %% ../nbs/15_command_line.ipynb #a13a0918
 def info(
-    path, # a data set or a checkpoint
-)->dict: # what it holds
+    path:str|Path, # a data set or a checkpoint
+)->dict[str, Any]: # what it holds
     "What a file of the package holds."
     from rnn_captioning.data import open_data
     from rnn_captioning.files import CHECKPOINT, attribute, open_hdf5, to_texts, read, reading

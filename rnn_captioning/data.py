@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 import numpy as np, h5py
 from .files import (DATA, RATIO, VERSION, InputError, atomic_path, attribute, check_captions, check_contents,
                                   check_features, distinct_output, expect, foreign_hdf5, new_hdf5, open_hdf5, pack_texts,
@@ -33,8 +34,8 @@ def _decode_row(row, idx_to_word):
 
 def decode_captions(
     captions:np.ndarray, # word ids, (T,) or (N, T)
-    idx_to_word, # list, or dict from id to word
-): # a string for (T,), a list of N strings for (N, T)
+    idx_to_word:list[str]|dict[int, str], # list, or dict from id to word
+)->str|list[str]: # a string for (T,), a list of N strings for (N, T)
     "Word ids as text: `<NULL>` left out, each row ended at its `<END>`."
     captions = np.asarray(captions)
     if captions.ndim == 1: return _decode_row(captions, idx_to_word)
@@ -135,11 +136,11 @@ def _coco_vocabulary(path):
 
 # %% ../nbs/10_data.ipynb #a7bb2467
 def load_coco_data(
-    base_dir='data/coco_captioning', # the course's folder
-    max_train:int=None, # keep this many training captions, drawn at random with replacement
+    base_dir:str|Path='data/coco_captioning', # the course's folder
+    max_train:int|None=None, # keep this many training captions, drawn at random with replacement
     pca_features:bool=True, # 512 columns of principal components; False: all 4,096
     in_memory:bool=True, # False: features stay on the disk, as open HDF5 data sets
-)->dict: # arrays and lists by the course's names
+)->dict[str, Any]: # arrays and lists by the course's names
     "The course's COCO folder as a dict: captions, image indices, features, URLs and vocabulary. Source: CS231n."
     base, data = Path(base_dir), _coco_file(base_dir, 'coco2014_captions.h5', 'train_captions', 'train_image_idxs', 'val_captions', 'val_image_idxs', more=True)
     for split in ('train', 'val'):
@@ -184,10 +185,10 @@ def minibatch(
 
 # %% ../nbs/10_data.ipynb #d544fd01
 def sample_coco_minibatch(
-    data, # mapping with the course's names
+    data:Mapping[str, Any], # mapping with the course's names
     batch_size:int=100, # N
     split:str='train', # which split
-)->tuple: # captions (N, T+1), features (N, D), urls (N,)
+)->tuple[np.ndarray, np.ndarray, np.ndarray]: # captions (N, T+1), features (N, D), urls (N,)
     "A minibatch of captions drawn at random with replacement. Source: CS231n."
     rows = np.random.choice(len(data[f'{split}_captions']), batch_size)
     captions, features = minibatch(data, split, rows)
@@ -246,12 +247,12 @@ def _put_pieces(file, name, rows):
             table[place] = row
 
 def write_data(
-    path, # the file to write
-    vocabulary:list, # words in the order of their ids; the first four are `SPECIAL`
-    splits:dict, # {'train': {'captions': ..., 'image_idxs': ..., ...}, ...}
+    path:str|Path, # the file to write
+    vocabulary:list[str], # words in the order of their ids; the first four are `SPECIAL`
+    splits:dict[str, dict[str, Any]], # {'train': {'captions': ..., 'image_idxs': ..., ...}, ...}
     encoder:str='', # how the features were made
     images:str='', # the folder of the photographs, where there is one
-):
+)->None:
     "Write a data set, all of it or nothing; `InputError` where its parts disagree."
     distinct_output(path)
     check_vocabulary(path, vocabulary)
@@ -326,8 +327,8 @@ def _read_split(group, in_memory):
 LARGE = 2**28      # bytes of features that are rather left on the disk
 
 def open_data(
-    path, # an HDF5 file of `write_data`, or the course's `coco_captioning` folder
-    in_memory:bool=None, # False: features are read row by row as they are needed; None: so they are from `LARGE` on
+    path:str|Path, # an HDF5 file of `write_data`, or the course's `coco_captioning` folder
+    in_memory:bool|None=None, # False: features are read row by row as they are needed; None: so they are from `LARGE` on
     pca_features:bool=True, # of the course's folder: 512 columns; False: all 4,096
 )->CaptionData: # answers to the course's names
     "Open a data set; `InputError` where it is not one, or where its parts disagree."

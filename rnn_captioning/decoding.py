@@ -6,13 +6,14 @@
 from __future__ import annotations
 from collections import namedtuple
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 import numpy as np
 from .data import caption_texts
 from .files import expect
 
 # %% auto #0
-__all__ = ['Found', 'Caption', 'Rules', 'repeats', 'log_sum_exp', 'next_scores', 'take', 'word_by_word', 'best_word', 'by_lot',
-           'likely', 'largest', 'nothing_found', 'keep_best', 'beam_search', 'decode', 'drawn']
+__all__ = ['Found', 'Rules', 'repeats', 'log_sum_exp', 'next_scores', 'take', 'word_by_word', 'best_word', 'by_lot', 'likely',
+           'largest', 'nothing_found', 'keep_best', 'beam_search', 'Caption', 'decode', 'drawn']
 
 # %% ../nbs/09_decoding.ipynb #8fc33804
 @dataclass(frozen=True)
@@ -188,13 +189,13 @@ def keep_best(
 
 # %% ../nbs/09_decoding.ipynb #680e14e6
 def beam_search(
-    model, # a captioner
+    model:Any, # a captioner
     features:np.ndarray, # one row a picture, (N, ...)
     beam_size:int=5, # K, beginnings kept for each picture
     num_captions:int=1, # M, how many captions of each picture, at most K
     length_penalty:float=.7, # 0: plain probability; 1: average over the words
     rules:Rules=Rules(), # what may be said
-)->tuple: # words (N, M, max_length), filled up with `<NULL>`, and log-probabilities (N, M), best first
+)->tuple[np.ndarray, np.ndarray]: # words (N, M, max_length), filled up with `<NULL>`, and log-probabilities (N, M), best first
     "Write captions by beam search, for all pictures at once."
     N, K, T = len(features), beam_size, rules.max_length
     expect(1 <= num_captions <= K, f'num_captions is {num_captions}: expected 1 to {K}, the beam size')
@@ -224,24 +225,27 @@ def beam_search(
     return found.words, found.log_prob
 
 # %% ../nbs/09_decoding.ipynb #bf7191c7
-Caption = namedtuple('Caption', 'text log_prob')
+class Caption(NamedTuple):
+    "A caption of a picture."
+    text:str
+    log_prob:float      # of all its words together, the end included
 
 def decode(
-    model, # a captioner
-    features, # array or HDF5 data set, one row a picture, (N, ...)
+    model:Any, # a captioner
+    features:Any, # array or HDF5 data set, one row a picture, (N, ...)
     beam_size:int=1, # 1: greedy
     num_captions:int=1, # captions of each picture, at most `beam_size` unless sampled
     length_penalty:float=.7, # of beam search
-    temperature:float=None, # a number: draw words by lot
-    top_k:int=None, # draw among so many words
-    top_p:float=None, # draw among the fewest words with this probability together
+    temperature:float|None=None, # a number: draw words by lot
+    top_k:int|None=None, # draw among so many words
+    top_p:float|None=None, # draw among the fewest words with this probability together
     max_length:int=30, # words at most
     min_length:int=0, # words at least
     no_repeat_ngram:int=0, # no run of so many words twice; 0: no such rule
     seed:int=0, # of what is drawn by lot
     batch_size:int=256, # pictures at a time
     progress:bool=False, # show a progress bar
-)->list: # for each picture a list of `Caption`, best first
+)->list[list[Caption]]: # for each picture a list of `Caption`, best first
     "Write captions for many pictures."
     expect(model._start is not None and model._end is not None, 'the vocabulary has no <START> or no <END>: captions cannot be written')
     expect(beam_size >= 1 and num_captions >= 1 and batch_size >= 1, f'beam_size is {beam_size}, num_captions {num_captions} and batch_size {batch_size}: expected at least 1 each')

@@ -4,6 +4,7 @@
 
 # %% ../nbs/04_embedding.ipynb #a957b876
 from __future__ import annotations
+from typing import Any
 import numpy as np
 
 # %% auto #0
@@ -13,7 +14,7 @@ __all__ = ['ROUNDS', 'word_embedding_forward', 'word_embedding_backward']
 def word_embedding_forward(
     x:np.ndarray, # word ids in [0, V), ints, (N, T) or any other shape
     W:np.ndarray, # one vector a word, (V, D)
-)->tuple: # out (N, T, D): the row of W at each id, and the cache
+)->tuple[np.ndarray, tuple[Any, ...]]: # out (N, T, D): the row of W at each id, and the cache
     "Look up the vector of every word."
     return W[x], (x, W)
 
@@ -22,7 +23,7 @@ ROUNDS = 4      # occurrences of a word that are added together with those of ot
 
 def word_embedding_backward(
     dout:np.ndarray, # upstream gradient, (N, T, D)
-    cache:tuple, # from `word_embedding_forward`
+    cache:tuple[Any, ...], # from `word_embedding_forward`
 )->np.ndarray: # dW (V, D); zero in the rows of words that did not occur
     "Add up, for every word, the gradients of all its occurrences."
     x, W = cache

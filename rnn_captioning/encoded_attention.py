@@ -4,6 +4,8 @@
 
 # %% ../nbs/27_encoded_attention.ipynb #f401ff65
 from __future__ import annotations
+from collections.abc import Callable
+from typing import Any
 import numpy as np
 from .attention import AttentionCaptioner
 from .files import expect
@@ -16,20 +18,20 @@ __all__ = ['EncodedAttentionCaptioner']
 class EncodedAttentionCaptioner(AttentionCaptioner):
     "A captioner with attention over places that an encoder of a Transformer has led past one another."
     def __init__(self,
-        word_to_idx:dict, # word -> id, V of them
+        word_to_idx:dict[str, int], # word -> id, V of them
         input_dim:int=512, # D, width of the features of a place
         wordvec_dim:int=256, # W
         hidden_dim:int=512, # H, of the state, of the values, and of the encoder's rows
         attention_dim:int=128, # A, of keys and queries
         encoder_layers:int=1, # in which the places look at one another
         heads:int=4, # of each of them; hidden_dim is a multiple of it
-        inner_dim:int=None, # F, width inside their feed-forward layers; None: 4*hidden_dim
-        dtype=np.float32, # float64 for gradient checks
-        rng=None, # a NumPy `Generator`; None: the global one
+        inner_dim:int|None=None, # F, width inside their feed-forward layers; None: 4*hidden_dim
+        dtype:type=np.float32, # float64 for gradient checks
+        rng:np.random.Generator|None=None, # a NumPy `Generator`; None: the global one
         dropout:float=0., # share of the features that are dropped at each training step
         inner_dropout:float=0., # the same for what a sublayer of the encoder adds, word vectors, and states before they score words
         forget_bias:float=1., # start the bias of the forget gate here
-        recurrent_scale:float=None, # start Wh as an orthogonal matrix of this scale; None: normal
+        recurrent_scale:float|None=None, # start Wh as an orthogonal matrix of this scale; None: normal
         doubly:float=0., # lambda of the doubly stochastic penalty
     ):
         inner_dim = 4 * hidden_dim if inner_dim is None else inner_dim
@@ -40,9 +42,15 @@ class EncodedAttentionCaptioner(AttentionCaptioner):
         self.config |= dict(encoder_layers=encoder_layers, heads=heads, inner_dim=inner_dim)
         new = dict(memory_gain=np.ones(hidden_dim), memory_bias=np.zeros(hidden_dim)) | encoder_params(hidden_dim, encoder_layers, inner_dim, rng)
         self.params |= {name: w.astype(dtype) for name, w in new.items()}
-    def values(self, grids, dropout=lambda x: (x, None)):
+    def values(self,
+        grids:np.ndarray, # features of places, (N, L, D)
+        dropout:Callable[..., Any]=lambda x: (x, None), # (x) -> x with some numbers dropped, and what it was multiplied by
+    )->tuple[np.ndarray, tuple[Any, ...]]: # values (N, L, H), and the cache
         "What each place has to say once it has seen the others, (N, L, H), from grids (N, L, D); and the cache."
         return memory_forward(grids, self.params, self.heads, 'gelu', dropout)
-    def values_backward(self, dvalues, cache):
+    def values_backward(self,
+        dvalues:np.ndarray, # upstream gradient, (N, L, H)
+        cache:tuple[Any, ...], # from `values`
+    )->dict[str, np.ndarray]: # the gradients of the parameters behind the values, by name
         "The gradients of the parameters behind the values, by name."
         return memory_backward(dvalues, cache)

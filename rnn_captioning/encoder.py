@@ -10,9 +10,11 @@ import os
 import re
 import warnings
 import zlib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 import numpy as np
 from .files import InputError, check_features, expect, kind_of, shipped
 from .photo_files import SUFFIXES, advice, find_photos, photo_suffixes, register_heif, writable
@@ -411,9 +413,9 @@ def _onnx_run(path, threads):
 
 # %% ../nbs/20_encoder.ipynb #f6fd31de
 def load_encoder(
-    which=None, # None: the shipped one; an ONNX file; or a function from images (N, 3, 224, 224) to an array, (N, D) or (N, P, D)
-    name:str=None, # to record instead of the usual name
-    threads:int=None, # that the network may use; None: all
+    which:str|Path|Callable[..., Any]|Encoder|None=None, # None: the shipped one; an ONNX file; or a function from images (N, 3, 224, 224) to an array, (N, D) or (N, P, D)
+    name:str|None=None, # to record instead of the usual name
+    threads:int|None=None, # that the network may use; None: all
 )->Encoder: # ready to run
     "The shipped encoder, or one of your own."
     if isinstance(which, Encoder): return which

@@ -8,15 +8,15 @@ import hashlib, http.client, json, lzma, os, re, shlex, shutil, ssl, stat, subpr
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
-from typing import Callable, NamedTuple
+from typing import Any, Callable, NamedTuple
 from urllib.request import Request, urlopen
 from tqdm import tqdm
 from .data import open_data
 from .files import InputError, expect, flush_to_disk, output_folder, replace_file, sole_user
 
 # %% auto #0
-__all__ = ['CHUNK', 'COCO', 'FLICKR8K', 'DATASETS', 'check_file', 'download', 'member_path', 'unpack', 'check_coco',
-           'check_flickr8k_captions', 'check_flickr8k_pictures', 'Archive', 'Dataset', 'fetch', 'next_step']
+__all__ = ['CHUNK', 'COCO', 'FLICKR8K', 'DATASETS', 'fetch', 'check_file', 'download', 'member_path', 'unpack', 'check_coco',
+           'check_flickr8k_captions', 'check_flickr8k_pictures', 'Archive', 'Dataset', 'fetch_data', 'next_step']
 
 # %% ../nbs/21_fetch.ipynb #936c6f03
 def _validator(headers):
@@ -361,11 +361,11 @@ DATASETS = {
 }
 
 # %% ../nbs/21_fetch.ipynb #7e36ad71
-def fetch(
+def fetch_data(
     name:str, # a key of `DATASETS`
-    to=None, # the folder; None: `coco_captioning` or `flickr8k` in the current one
+    to:str|Path|None=None, # the folder; None: `coco_captioning` or `flickr8k` in the current one
     progress:bool=False, # show progress bars
-    **options, # `retries`, `wait` and `timeout` of `download`
+    **options:Any, # `retries`, `wait` and `timeout` of `download`
 )->Path: # the folder, with everything in it
     "Download, unpack and check a public data set; what is there already is not fetched again."
     expect(name in DATASETS, f'{name!r} is not a data set that can be fetched: expected {" or ".join(DATASETS)}')
@@ -380,6 +380,8 @@ def fetch(
         archive.check(folder)
         if ours: path.unlink()        # what somebody else put there is theirs
     return folder
+
+fetch = fetch_data      # its name within this module; at the front door, fetch is the module
 
 def _there(archive, folder):
     try: archive.check(folder)

@@ -27,7 +27,10 @@ def printable(
 
 class InputError(ValueError):
     "A mistake in what was given: a file, a key, an argument or an option. The message is one line and says what was expected."
-    def __init__(self, message): super().__init__(printable(message))
+    def __init__(self,
+        message:object, # what was found and what was expected, on one line
+    )->None:
+        super().__init__(printable(message))
 
 # %% ../nbs/08_files.ipynb #c8cc20a5
 def expect(

@@ -4,6 +4,8 @@
 
 # %% ../nbs/00_gradient_check.ipynb #fb48a33d
 from __future__ import annotations
+from collections.abc import Callable, Iterator
+from typing import Any
 import numpy as np
 
 # %% auto #0
@@ -20,7 +22,7 @@ def rel_error(
 
 # %% ../nbs/00_gradient_check.ipynb #3e5916a9
 def eval_numerical_gradient(
-    f, # function of one array that returns a number
+    f:Callable[[np.ndarray], Any], # function of one array that returns a number
     x:np.ndarray, # where to differentiate, any shape; changed in place and restored
     verbose:bool=True, # print each index with its slope
     h:float=1e-5, # step
@@ -38,7 +40,7 @@ def eval_numerical_gradient(
 
 # %% ../nbs/00_gradient_check.ipynb #923074a3
 def eval_numerical_gradient_array(
-    f, # function of one array that returns an array
+    f:Callable[[np.ndarray], np.ndarray], # function of one array that returns an array
     x:np.ndarray, # where to differentiate, any shape; changed in place and restored
     df:np.ndarray, # upstream gradient, the shape of `f(x)`
     h:float=1e-5, # step
@@ -55,12 +57,12 @@ def eval_numerical_gradient_array(
 
 # %% ../nbs/00_gradient_check.ipynb #0fa122c0
 def grad_check_sparse(
-    f, # function of one array that returns a number
+    f:Callable[[np.ndarray], Any], # function of one array that returns a number
     x:np.ndarray, # where to differentiate, any shape; changed in place and restored
     analytic_grad:np.ndarray, # the gradient to check, the shape of `x`
     num_checks:int=10, # how many elements
     h:float=1e-5, # step
-):
+)->None:
     "Print the measured and the derived slope at random elements of `x`. Source: CS231n."
     for _ in range(num_checks):
         i = tuple(np.random.randint(n) for n in x.shape)
@@ -75,7 +77,7 @@ def grad_check_sparse(
 # %% ../nbs/00_gradient_check.ipynb #9a61bc54
 def odd_shapes(
     names:str, # one letter a size, such as 'NTDH'
-): # yields dicts from letter to size
+)->Iterator[dict[str, int]]: # yields dicts from letter to size
     "Sizes that are all different, then the same with each of them 1 in turn."
     sizes = {name: 3 + (2 * i) % len(names) if len(names) % 2 else 2 + i for i, name in enumerate(names)}
     yield dict(sizes)
@@ -102,10 +104,10 @@ def _torch_gradients(reference, inputs, douts):
 
 # %% ../nbs/00_gradient_check.ipynb #cf0e4958
 def check_backward(
-    forward, # (*inputs) -> (out, cache), or (out1, out2, ..., cache)
-    backward, # (dout, cache) -> the gradients, in the order of the inputs
-    inputs:dict, # argument name -> float64 array
-    reference=None, # the same as `forward` in PyTorch, without the cache
+    forward:Callable[..., Any], # (*inputs) -> (out, cache), or (out1, out2, ..., cache)
+    backward:Callable[..., Any], # (dout, cache) -> the gradients, in the order of the inputs
+    inputs:dict[str, np.ndarray], # argument name -> float64 array
+    reference:Callable[..., Any]|None=None, # the same as `forward` in PyTorch, without the cache
     tol:float=1e-6, # largest relative error
     seed:int=231, # of the upstream gradients and the direction
 )->str: # which oracles agree

@@ -4,6 +4,7 @@
 
 # %% ../nbs/18_gru.ipynb #650db105
 from __future__ import annotations
+from typing import Any
 import numpy as np
 from .lstm import sigmoid, squash
 from .sequence import Cell, from_packed, previous_states, to_packed
@@ -19,7 +20,7 @@ def gru_step_forward(
     Wx:np.ndarray, # input weights, (D, 3H), in the order r, z, n
     Wh:np.ndarray, # recurrent weights, (H, 3H)
     b:np.ndarray, # biases, (3H,)
-)->tuple: # next_h (N, H), and the cache for `gru_step_backward`
+)->tuple[np.ndarray, tuple[Any, ...]]: # next_h (N, H), and the cache for `gru_step_backward`
     "One step of a GRU, in the convention of PyTorch."
     v_r, v_z, v_n = np.split(x @ Wx + b, 3, axis=1)        # (1)
     u_r, u_z, u_n = np.split(prev_h @ Wh, 3, axis=1)
@@ -30,8 +31,8 @@ def gru_step_forward(
 # %% ../nbs/18_gru.ipynb #a0c66bfe
 def gru_step_backward(
     dnext_h:np.ndarray, # upstream gradient of the next state, (N, H)
-    cache:tuple, # from `gru_step_forward`
-)->tuple: # dx (N, D), dprev_h (N, H), dWx (D, 3H), dWh (H, 3H), db (3H,)
+    cache:tuple[Any, ...], # from `gru_step_forward`
+)->tuple[np.ndarray, ...]: # dx (N, D), dprev_h (N, H), dWx (D, 3H), dWh (H, 3H), db (3H,)
     "The gradients of one step of a GRU."
     x, prev_h, Wx, Wh, r, z, n, u_n = cache
     dn, dz = dnext_h * (1 - z), dnext_h * (prev_h - n)              # (5)
@@ -117,7 +118,7 @@ def gru_forward(
     Wx:np.ndarray, # input weights, (D, 3H), in the order r, z, n
     Wh:np.ndarray, # recurrent weights, (H, 3H)
     b:np.ndarray, # biases, (3H,)
-)->tuple: # h (N, T, H): the states after steps 1 to T; and the cache
+)->tuple[np.ndarray, tuple[Any, ...]]: # h (N, T, H): the states after steps 1 to T; and the cache
     "Run a GRU over a batch of sequences of one length."
     N, T, _ = x.shape
     h, cache = gru_packed_forward(to_packed(x), h0, Wx, Wh, b, [N] * T)
@@ -126,8 +127,8 @@ def gru_forward(
 # %% ../nbs/18_gru.ipynb #ee6fc88f
 def gru_backward(
     dh:np.ndarray, # upstream gradient of each state, its own step alone, (N, T, H)
-    cache:tuple, # from `gru_forward`
-)->tuple: # dx (N, T, D), dh0 (N, H), dWx (D, 3H), dWh (H, 3H), db (3H,)
+    cache:tuple[Any, ...], # from `gru_forward`
+)->tuple[np.ndarray, ...]: # dx (N, T, D), dh0 (N, H), dWx (D, 3H), dWh (H, 3H), db (3H,)
     "Send the blame of every state back through time."
     dx, *rest = gru_packed_backward(to_packed(dh), cache)
     return from_packed(dx, *dh.shape[:2]), *rest

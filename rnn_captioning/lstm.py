@@ -4,6 +4,7 @@
 
 # %% ../nbs/17_lstm.ipynb #ff0947e3
 from __future__ import annotations
+from typing import Any
 import numpy as np
 from .sequence import Cell, from_packed, previous_states, to_packed
 
@@ -26,7 +27,7 @@ def lstm_step_forward(
     Wx:np.ndarray, # input weights, (D, 4H), in the order i, f, o, g
     Wh:np.ndarray, # recurrent weights, (H, 4H)
     b:np.ndarray, # biases, (4H,)
-)->tuple: # next_h (N, H), next_c (N, H), and the cache for `lstm_step_backward`
+)->tuple[np.ndarray, np.ndarray, tuple[Any, ...]]: # next_h (N, H), next_c (N, H), and the cache for `lstm_step_backward`
     "One step of an LSTM. Source of the API: CS231n."
     i, f, o, g = np.split(x @ Wx + prev_h @ Wh + b, 4, axis=1)    # (1)
     i, f, o, g = sigmoid(i), sigmoid(f), sigmoid(o), np.tanh(g)   # (2)
@@ -38,8 +39,8 @@ def lstm_step_forward(
 def lstm_step_backward(
     dnext_h:np.ndarray, # upstream gradient of the next state, (N, H)
     dnext_c:np.ndarray, # upstream gradient of the next cell, (N, H)
-    cache:tuple, # from `lstm_step_forward`
-)->tuple: # dx (N, D), dprev_h (N, H), dprev_c (N, H), dWx (D, 4H), dWh (H, 4H), db (4H,)
+    cache:tuple[Any, ...], # from `lstm_step_forward`
+)->tuple[np.ndarray, ...]: # dx (N, D), dprev_h (N, H), dprev_c (N, H), dWx (D, 4H), dWh (H, 4H), db (4H,)
     "The gradients of one step of an LSTM. Source of the API: CS231n."
     x, prev_h, prev_c, Wx, Wh, i, f, o, g, tanh_c = cache
     dc = dnext_c + dnext_h * o * (1 - tanh_c**2)                      # (5)
@@ -131,7 +132,7 @@ def lstm_forward(
     Wx:np.ndarray, # input weights, (D, 4H), in the order i, f, o, g
     Wh:np.ndarray, # recurrent weights, (H, 4H)
     b:np.ndarray, # biases, (4H,)
-)->tuple: # h (N, T, H): the states after steps 1 to T; and the cache
+)->tuple[np.ndarray, tuple[Any, ...]]: # h (N, T, H): the states after steps 1 to T; and the cache
     "Run an LSTM over a batch of sequences of one length. Source of the API: CS231n."
     N, T, _ = x.shape
     h, cache = lstm_packed_forward(to_packed(x), h0, Wx, Wh, b, [N] * T)
@@ -140,8 +141,8 @@ def lstm_forward(
 # %% ../nbs/17_lstm.ipynb #ea80576d
 def lstm_backward(
     dh:np.ndarray, # upstream gradient of each state, its own step alone, (N, T, H)
-    cache:tuple, # from `lstm_forward`
-)->tuple: # dx (N, T, D), dh0 (N, H), dWx (D, 4H), dWh (H, 4H), db (4H,)
+    cache:tuple[Any, ...], # from `lstm_forward`
+)->tuple[np.ndarray, ...]: # dx (N, T, D), dh0 (N, H), dWx (D, 4H), dWh (H, 4H), db (4H,)
     "Send the blame of every state back through time. Source of the API: CS231n."
     dx, *rest = lstm_packed_backward(to_packed(dh), cache)
     return from_packed(dx, *dh.shape[:2]), *rest

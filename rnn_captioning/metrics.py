@@ -7,9 +7,10 @@ from __future__ import annotations
 import contextlib, io, json, warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 import numpy as np
 from .results_files import captions_for, image_ids, read_results
-from .data import caption_texts, check_match
+from .data import CaptionData, caption_texts, check_match
 from .decoding import decode
 from .files import InputError, expect
 from .java import JavaError, Meteor, find_java, ptb_tokens
@@ -107,11 +108,11 @@ def image_scores(
     return Scoring(meteor, tokenizer)(captions, references, progress)
 
 def score_captions(
-    captions:list, # one string a picture
-    references:list, # for each picture, a list of strings
-    meteor:bool=None, # None: if Java runs; True: an `InputError` where it does not
+    captions:list[str], # one string a picture
+    references:list[list[str]], # for each picture, a list of strings
+    meteor:bool|None=None, # None: if Java runs; True: an `InputError` where it does not
     tokenizer:str='alphanumeric', # how sentences are cut into words, one of `TOKENIZERS`
-)->dict: # score by name, as fractions
+)->dict[str, Any]: # score by name, as fractions
     "The scores of all pictures together; see `image_scores`."
     return image_scores(captions, references, meteor, tokenizer=tokenizer)[0]
 
@@ -235,14 +236,14 @@ def _judged(scoring, captions, references, about, progress):
     return scores, captions, by_row
 
 def evaluate(
-    model, # a captioner
-    data, # a data set with the same features; where it has texts, its vocabulary may be another
+    model:Any, # a captioner
+    data:CaptionData, # a data set with the same features; where it has texts, its vocabulary may be another
     split:str='val', # which split
     progress:bool=False, # show how far it has come
     tokenizer:str='alphanumeric', # how sentences are cut into words, one of `TOKENIZERS`
-    meteor:bool=None, # None: if Java runs; True: an `InputError` where it does not
-    **decoding, # of `decode`: beam_size and others
-)->tuple: # scores by name, the captions, and the scores of each picture by name
+    meteor:bool|None=None, # None: if Java runs; True: an `InputError` where it does not
+    **decoding:Any, # of `decode`: beam_size and others
+)->tuple[dict[str, Any], list[str], dict[str, dict[int, float]]]: # scores by name, the captions, and the scores of each picture by name
     "Caption every picture of a split and score the captions; with `truth` where the data set has facts."
     references = read_references(data, split)
     words = [model.idx_to_word[i] for i in sorted(model.idx_to_word)]

@@ -4,6 +4,7 @@
 
 # %% ../nbs/06_model.ipynb #8e9a6a70
 from __future__ import annotations
+from typing import Any
 import numpy as np
 from .data import Repeated
 from .embedding import word_embedding_backward, word_embedding_forward
@@ -111,25 +112,35 @@ def mean_and_scale(
 class Captioner:
     "What every captioner has: a vocabulary, normalised features, a loss, greedy sampling."
     reads = 'features'      # which table of a data set: 'features' (pictures, D), or 'grid' (pictures, places, D)
+    params: dict[str, np.ndarray]
+    config: dict[str, Any]      # what the constructor was told, for checkpoints
+    word_to_idx: dict[str, int]
+    idx_to_word: dict[int, str]
+    feature_mean: np.ndarray|None
+    feature_scale: np.ndarray|None
     def __init__(self,
-        word_to_idx:dict, # word -> id; needs `<NULL>`, and `<START>` to write captions
-        dtype=np.float32, # of the parameters
-        input_dim:int=None, # D, width of the features; None: not checked
+        word_to_idx:dict[str, int], # word -> id; needs `<NULL>`, and `<START>` to write captions
+        dtype:type=np.float32, # of the parameters
+        input_dim:int|None=None, # D, width of the features; None: not checked
     ):
         self.word_to_idx, self.dtype, self.input_dim, self.params = word_to_idx, dtype, input_dim, {}
         self.idx_to_word = {i: w for w, i in word_to_idx.items()}
         self._null, self._start, self._end = word_to_idx['<NULL>'], word_to_idx.get('<START>'), word_to_idx.get('<END>')
         self.feature_mean = self.feature_scale = None
-    def __repr__(self):
+    def __repr__(self)->str:
         kind = [self.cell_type] if hasattr(self, 'cell_type') else []
         places = ' at each place' * (self.reads == 'grid')
         count = sum(np.size(array) for array in self.params.values())
         said = [*kind, f'{len(self.word_to_idx):,} words', f'{self.input_dim or "any number of"} features{places}', f'{count:,} parameters']
         return f'{type(self).__name__}({", ".join(said)})'
-    def normalize(self, features):
+    def normalize(self,
+        features:Any, # array or data set on the disk, (pictures, ..., D)
+    )->None:
         "Learn from training features how to bring each column to mean 0 and spread 1; kept with the model."
         self.feature_mean, self.feature_scale = (x.astype(self.dtype) for x in mean_and_scale(features))
-    def features(self, features):
+    def features(self,
+        features:Any, # as a data set has them, (N, D) or (N, L, D)
+    )->Any: # normalised, in the type of the parameters, (N, D) or (N, L, D)
         "Features as the model reads them: in its own type, normalised; a row for a picture is a grid of one place."
         if self.reads == 'grid' and isinstance(features, Repeated): return Repeated(self.features(features.rows), features.index)
         features = np.asarray(features, self.dtype)
@@ -139,14 +150,24 @@ class Captioner:
         expect(self.input_dim is None or (features.ndim == len(expected) and features.shape[-1] == self.input_dim), f'features have shape {shape}: expected ({", ".join(map(str, expected))})')
         if self.feature_mean is None: return features
         return (features - self.feature_mean) * self.feature_scale
-    def loss(self, features, captions, rng=None, backward=True, weight=None, smoothing=0.):
+    def loss(self,
+        features:Any, # of the picture of each caption, (N, D), or of its places, (N, L, D)
+        captions:np.ndarray, # word ids, (N, T+1)
+        rng:np.random.Generator|None=None, # where dropout gets its random numbers; None: no dropout
+        backward:bool=True, # False: no gradients, None in their place
+        weight:np.ndarray|None=None, # what to multiply the loss of each caption by, (N,); None: 1
+        smoothing:float=0., # share of the target that is spread evenly over the vocabulary
+    )->tuple[float, Any]: # the loss, and the gradient of each parameter by name
         "The loss of captions (N, T+1), and the gradients by name; with `rng`, with dropout; with `weight` (N,), each caption's loss times its weight; with `smoothing`, of smoothed labels."
         order, sizes, words_in, words_out, mask = pack_captions(captions, self._null)
         scores, caches = self.forward(self.features(features)[order], words_in, sizes, rng)
         if weight is not None: mask = mask * np.concatenate([weight[order[:n]] for n in sizes])
         loss, dscores = softmax_loss_in_place(scores, words_out, (mask / len(captions)).astype(scores.dtype), smoothing)
         return loss, self.backward(dscores, caches) if backward else None
-    def sample(self, features, max_length=30):
+    def sample(self,
+        features:np.ndarray, # of each picture, (N, D) or (N, L, D)
+        max_length:int=30, # words at most
+    )->np.ndarray: # word ids, (N, max_length), filled up with `<NULL>`
         "Captions by greedy decoding: the word ids (N, max_length), `<NULL>` after `<END>`."
         return greedy(self, features, max_length)
 
@@ -179,16 +200,16 @@ CELLS = {cell.name: cell for cell in [
 class CaptioningRNN(Captioner):
     "A recurrent captioner: features start the state, words move it, every state scores the next word. Source of the API: CS231n."
     def __init__(self,
-        word_to_idx:dict, # word -> id, V of them
+        word_to_idx:dict[str, int], # word -> id, V of them
         input_dim:int=512, # D, width of the features
         wordvec_dim:int=128, # W
         hidden_dim:int=128, # H
         cell_type:str='rnn', # a key of `CELLS`
-        dtype=np.float32, # float64 for gradient checks
-        rng=None, # a NumPy `Generator`; None: the global one
+        dtype:type=np.float32, # float64 for gradient checks
+        rng:np.random.Generator|None=None, # a NumPy `Generator`; None: the global one
         dropout:float=0., # share of the features that are dropped at each training step
         inner_dropout:float=0., # the same for word vectors, and for states before they score words
-        recurrent_scale:float=None, # start Wh as an orthogonal matrix of this scale; None: normal
+        recurrent_scale:float|None=None, # start Wh as an orthogonal matrix of this scale; None: normal
         forget_bias:float=0., # start the bias of the gate that keeps the memory here, where the cell has one
     ):
         if cell_type not in CELLS: raise InputError(f'cell_type is {cell_type!r}: expected {" or ".join(CELLS)}')
@@ -200,18 +221,31 @@ class CaptioningRNN(Captioner):
         if recurrent_scale is not None: params['Wh'] = orthogonal(params['Wh'], recurrent_scale)
         if (block := CELLS[cell_type].keeps) is not None: params['b'][block*hidden_dim:(block + 1)*hidden_dim] = forget_bias
         self.params = {name: value.astype(dtype) for name, value in params.items()}
-    def forward(self, features, words, sizes, rng=None):
+    def forward(self,
+        features:np.ndarray, # of each picture, in the order of the captions, (N, D)
+        words:np.ndarray, # the words read, packed, (P,)
+        sizes:list[int], # rows alive at each step, never growing; their sum is P
+        rng:np.random.Generator|None=None, # where dropout gets its random numbers; None: no dropout
+    )->tuple[np.ndarray, tuple[Any, ...]]: # scores (P, V), and the caches
         "Scores (P, V) of the words that follow packed ones, given features (N, D) in their order; and the caches."
         features, _ = drop(features, self.dropout, rng)
         return caption_forward(self.params, CELLS[self.cell_type], features, words, sizes, lambda x: drop(x, self.inner_dropout, rng))
-    def backward(self, dscores, caches):
+    def backward(self,
+        dscores:np.ndarray, # upstream gradient, (P, V)
+        caches:tuple[Any, ...], # from `forward`
+    )->dict[str, np.ndarray]: # the gradient of each parameter, by name
         "The gradients by name, from that of the scores."
         return caption_backward(dscores, CELLS[self.cell_type], caches)
-    def start(self, features):
+    def start(self,
+        features:np.ndarray, # of each picture, (N, D)
+    )->Any: # the state
         "The state before the first word, from features (N, D)."
         h0, _ = affine_forward(self.features(features), self.params['W_proj'], self.params['b_proj'])
         return CELLS[self.cell_type].start(h0)
-    def step(self, state, words):
+    def step(self,
+        state:Any, # from `start` or the step before
+        words:np.ndarray, # the words just said, ids, (N,)
+    )->tuple[np.ndarray, Any]: # scores of the next word, (N, V), and the next state
         "Scores (N, V) of what follows `words` (N,), and the next state."
         p = self.params
         h, state = CELLS[self.cell_type].step(p['W_embed'][words], state, p['Wx'], p['Wh'], p['b'])

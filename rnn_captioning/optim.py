@@ -4,6 +4,7 @@
 
 # %% ../nbs/07_optim.ipynb #be80c244
 from __future__ import annotations
+from typing import Any
 import numpy as np
 
 # %% auto #0
@@ -34,9 +35,9 @@ def _ready(w, config, out, defaults, memory=()):
 def sgd(
     w:np.ndarray, # parameter, any shape
     dw:np.ndarray, # its gradient, the shape of w
-    config:dict=None, # learning_rate 1e-2
-    out:np.ndarray=None, # where to write the result, the shape of w; None: a new array
-)->tuple: # the new parameter, config
+    config:dict[str, Any]|None=None, # learning_rate 1e-2
+    out:np.ndarray|None=None, # where to write the result, the shape of w; None: a new array
+)->tuple[np.ndarray, dict[str, Any]]: # the new parameter, config
     "Plain gradient descent: w - learning_rate * dw."
     config, out = _ready(w, config, out, dict(learning_rate=1e-2))
     rate = float(config['learning_rate'])
@@ -49,9 +50,9 @@ def sgd(
 def sgd_momentum(
     w:np.ndarray, # parameter, any shape
     dw:np.ndarray, # its gradient, the shape of w
-    config:dict=None, # learning_rate 1e-2, momentum 0.9, velocity
-    out:np.ndarray=None, # where to write the result, the shape of w; None: a new array
-)->tuple: # the new parameter, config
+    config:dict[str, Any]|None=None, # learning_rate 1e-2, momentum 0.9, velocity
+    out:np.ndarray|None=None, # where to write the result, the shape of w; None: a new array
+)->tuple[np.ndarray, dict[str, Any]]: # the new parameter, config
     "Gradient descent with a velocity: v = momentum * v - learning_rate * dw; w + v."
     config, out = _ready(w, config, out, dict(learning_rate=1e-2, momentum=.9), ['velocity'])
     rate, momentum = float(config['learning_rate']), float(config['momentum'])
@@ -65,9 +66,9 @@ def sgd_momentum(
 def rmsprop(
     w:np.ndarray, # parameter, any shape
     dw:np.ndarray, # its gradient, the shape of w
-    config:dict=None, # learning_rate 1e-2, decay_rate 0.99, epsilon 1e-8, cache
-    out:np.ndarray=None, # where to write the result, the shape of w; None: a new array
-)->tuple: # the new parameter, config
+    config:dict[str, Any]|None=None, # learning_rate 1e-2, decay_rate 0.99, epsilon 1e-8, cache
+    out:np.ndarray|None=None, # where to write the result, the shape of w; None: a new array
+)->tuple[np.ndarray, dict[str, Any]]: # the new parameter, config
     "Divide the gradient by the root of its running mean square. Source: Tieleman and Hinton 2012."
     config, out = _ready(w, config, out, dict(learning_rate=1e-2, decay_rate=.99, epsilon=1e-8), ['cache'])
     rate, rho, epsilon = (float(config[k]) for k in ('learning_rate', 'decay_rate', 'epsilon'))
@@ -83,9 +84,9 @@ def rmsprop(
 def adam(
     w:np.ndarray, # parameter, any shape
     dw:np.ndarray, # its gradient, the shape of w
-    config:dict=None, # learning_rate 1e-3, beta1 0.9, beta2 0.999, epsilon 1e-8, m, v, t
-    out:np.ndarray=None, # where to write the result, the shape of w; None: a new array
-)->tuple: # the new parameter, config
+    config:dict[str, Any]|None=None, # learning_rate 1e-3, beta1 0.9, beta2 0.999, epsilon 1e-8, m, v, t
+    out:np.ndarray|None=None, # where to write the result, the shape of w; None: a new array
+)->tuple[np.ndarray, dict[str, Any]]: # the new parameter, config
     "Momentum and RMSProp together, corrected for their start at zero. Source: Kingma and Ba 2015."
     config, out = _ready(w, config, out, dict(learning_rate=1e-3, beta1=.9, beta2=.999, epsilon=1e-8, t=0), ['m', 'v'])
     config['t'] += 1

@@ -8,13 +8,14 @@ import csv, hashlib, io, json, os, re, shutil, warnings, zipfile
 from collections import Counter
 from copy import copy
 from pathlib import Path
+from typing import Any
 import numpy as np, h5py
 from .data import SPECIAL, check_vocabulary, write_data
 from .files import (InputError, atomic_path, attribute, check_features, distinct_output, existing_file, expect,
                                   foreign_hdf5, output_folder, read, reading, to_texts)
 
 # %% auto #0
-__all__ = ['read_features', 'to_bytes_grid', 'InParts', 'encode_images', 'mirrored', 'prepare']
+__all__ = ['prepare', 'read_features', 'to_bytes_grid', 'InParts', 'encode_images', 'mirrored', 'prepare_data']
 
 # %% ../nbs/11_prepare.ipynb #c0a11e10
 # names that lived here once, and are still found here, among them
@@ -275,22 +276,22 @@ def _folder_name(images):
     return name
 
 # %% ../nbs/11_prepare.ipynb #9dea7802
-def prepare(
-    captions, # a file for `read_captions`
-    features, # a file for `read_features`; of features of places, their mean is stored beside them; None: see `images`
-    out, # the data set to write
-    splits:dict=None, # {split: list file}; None: as the captions file says, or 80, 10 and 10 percent at random
+def prepare_data(
+    captions:str|Path, # a file for `read_captions`
+    features:str|Path|None, # a file for `read_features`; of features of places, their mean is stored beside them; None: see `images`
+    out:str|Path, # the data set to write
+    splits:dict[str, str|Path]|None=None, # {split: list file}; None: as the captions file says, or 80, 10 and 10 percent at random
     min_count:int=5, # a word needs this many occurrences in the training captions
     max_words:int=20, # longer captions are cut
     seed:int=0, # of a random split
-    images=None, # a folder of photographs to make features from
-    encoder=None, # for `load_encoder`: None is the one that ships; an ONNX file; a function
+    images:str|Path|None=None, # a folder of photographs to make features from
+    encoder:Any=None, # for `load_encoder`: None is the one that ships; an ONNX file; a function
     grid:bool=False, # also store the features of each place, in bytes
     mirror:bool=False, # also store the features of each mirror image, of which training then takes either
     strict:bool=False, # an image that is missing or unreadable is an `InputError`
     progress:bool=False, # show a progress bar
-    vocabulary=None, # a checkpoint or a data set, or a list of words: take these, whatever `min_count` is; None: from the training captions
-)->dict: # what was written: counts by name, and under 'left_out' {image: why}
+    vocabulary:Any=None, # a checkpoint or a data set, or a list of words: take these, whatever `min_count` is; None: from the training captions
+)->dict[str, Any]: # what was written: counts by name, and under 'left_out' {image: why}
     "Make a data set from a captions file and a features file, or from captions and photographs."
     _check_request(captions, features, images, out, splits, encoder, grid or mirror, min_count=(min_count, 1), max_words=(max_words, 1), seed=(seed, 0))
     given = None if vocabulary is None else _given_words(vocabulary, out)
@@ -320,3 +321,5 @@ def prepare(
     write_data(out, words, {name: split for name, (split, _) in made.items()}, made_by, images='' if images is None else _folder_name(images))
     shutil.rmtree(parts, ignore_errors=True)
     return dict(vocabulary=len(words), cut=cut, left_out=left_out, **unknown, **{name: dict(images=len(a['names']), captions=len(a['texts'])) for name, (a, _) in made.items()})
+
+prepare = prepare_data      # its name within this module; at the front door, prepare is the module

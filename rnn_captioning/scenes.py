@@ -5,6 +5,8 @@
 # %% ../nbs/12_scenes.ipynb #6c2545c2
 from __future__ import annotations
 import json, re
+from pathlib import Path
+from typing import Any
 import numpy as np
 from .data import write_data
 from .prepare import build_vocabulary, encode_captions, tokenize
@@ -158,7 +160,7 @@ def parse(
 # %% ../nbs/12_scenes.ipynb #4dad1670
 def is_true(
     sentence:str, # a caption
-    facts:list, # the objects of the scene
+    facts:list[Any], # the objects of the scene
 )->bool: # false too if the sentence cannot be understood
     "Whether everything that a sentence claims holds in a scene."
     claim = parse(sentence)
@@ -234,12 +236,12 @@ def _scene_split(rs, name, count, unseen):
 
 # %% ../nbs/12_scenes.ipynb #e82a162a
 def make_scenes(
-    path, # the file to write
+    path:str|Path, # the file to write
     train:int=6000, # scenes
     val:int=500, # scenes
     test:int=600, # scenes, a third with held-out combinations
     seed:int=0, # the same seed gives the same file
-):
+)->None:
     "Draw the scenes data set."
     rs = np.random.RandomState(seed)
     splits = {name: _scene_split(rs, name, count, unseen) for name, count, unseen in (('train', train, 0), ('val', val, 0), ('test', test, test // 3))}

@@ -6,6 +6,7 @@
 from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +34,7 @@ def from_packed(
 # %% ../nbs/03_sequence.ipynb #3db09b27
 def pack(
     lengths:np.ndarray, # how many steps each caption has, ints, (N,)
-)->tuple: # order (N,): which caption goes where; sizes: a list, rows alive at each step; alive: bool (T, N)
+)->tuple[np.ndarray, list[int], np.ndarray]: # order (N,): which caption goes where; sizes: a list, rows alive at each step; alive: bool (T, N)
     "Order captions longest first, and say which of them, in that order, reach each step."
     order = np.argsort(-lengths, kind='stable')
     alive = np.arange(lengths.max(initial=0))[:, None] < lengths[order]
@@ -98,7 +99,7 @@ def rnn_forward(
     Wx:np.ndarray, # input weights, (D, H)
     Wh:np.ndarray, # recurrent weights, (H, H)
     b:np.ndarray, # biases, (H,)
-)->tuple: # h (N, T, H): the states after steps 1 to T; and the cache
+)->tuple[np.ndarray, tuple[Any, ...]]: # h (N, T, H): the states after steps 1 to T; and the cache
     "Run the recurrence over a batch of sequences of one length. Source of the API: CS231n."
     N, T, _ = x.shape
     h, cache = rnn_packed_forward(to_packed(x), h0, Wx, Wh, b, [N] * T)
@@ -107,8 +108,8 @@ def rnn_forward(
 # %% ../nbs/03_sequence.ipynb #d81a3561
 def rnn_backward(
     dh:np.ndarray, # upstream gradient of each state, its own step alone, (N, T, H)
-    cache:tuple, # from `rnn_forward`
-)->tuple: # dx (N, T, D), dh0 (N, H), dWx (D, H), dWh (H, H), db (H,)
+    cache:tuple[Any, ...], # from `rnn_forward`
+)->tuple[np.ndarray, ...]: # dx (N, T, D), dh0 (N, H), dWx (D, H), dWh (H, H), db (H,)
     "Send the blame of every state back through time. Source of the API: CS231n."
     dx, *rest = rnn_packed_backward(to_packed(dh), cache)
     return from_packed(dx, *dh.shape[:2]), *rest
@@ -119,11 +120,11 @@ class Cell:
     "What a captioner needs to know of a recurrent cell."
     name:str # what users call it
     gates:int # `Wx`, `Wh` and `b` have gates*H columns
-    forward:Callable # (x (P, D), h0, Wx, Wh, b, sizes) -> h (P, H), cache
-    backward:Callable # (dh (P, H), cache) -> dx, dh0, dWx, dWh, db
-    start:Callable # h0 (N, H) -> state: an array or a tuple of arrays, each with N rows
-    step:Callable # (x (N, D), state, Wx, Wh, b) -> h (N, H), state
-    keeps:int=None # which block of H columns is the gate that keeps the memory, if there is one
+    forward:Callable[..., Any] # (x (P, D), h0, Wx, Wh, b, sizes) -> h (P, H), cache
+    backward:Callable[..., Any] # (dh (P, H), cache) -> dx, dh0, dWx, dWh, db
+    start:Callable[..., Any] # h0 (N, H) -> state: an array or a tuple of arrays, each with N rows
+    step:Callable[..., Any] # (x (N, D), state, Wx, Wh, b) -> h (N, H), state
+    keeps:int|None=None # which block of H columns is the gate that keeps the memory, if there is one
 
 # %% ../nbs/03_sequence.ipynb #a451a009
 def rnn_start(

@@ -5,9 +5,10 @@
 # %% ../nbs/07_solver.ipynb #a6dade42
 from __future__ import annotations
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 import numpy as np
 from . import optim
 from .data import ReadAhead, minibatch, sample_coco_minibatch
@@ -89,10 +90,21 @@ def validation_loss(
 # %% ../nbs/07_solver.ipynb #61633c94
 class CaptioningSolver:
     "Train a captioner, anything with `params` and `loss`, on a data set. Source of the API: CS231n."
+    loss_history: list[float]      # of each step
+    val_loss_history: list[float]      # of each epoch, with `validate`
+    best_params: dict[str, np.ndarray]
+    optim_configs: dict[str, dict[str, Any]]      # what the update rule remembers of each parameter
+    update_rule: Callable[..., tuple[np.ndarray, dict[str, Any]]]
+    optim_config: dict[str, Any]
+    lr_decay: float
+    batch_size: int
+    num_epochs: int
+    print_every: int
+    verbose: bool
     def __init__(self,
-        model, # the captioner
-        data, # mapping with the course's names
-        **options, # see the table above; a wrong one is an `InputError`
+        model:Any, # the captioner
+        data:Mapping[str, Any], # mapping with the course's names
+        **options:Any, # see the table above; a wrong one is an `InputError`
     ):
         self.model, self.data, self.epoch, self.step = model, data, 0, 0
         self.__dict__.update(_checked(options))
@@ -106,10 +118,10 @@ class CaptioningSolver:
         done = f'epoch {self.epoch} of {self.num_epochs}, step {self.step:,}, {getattr(self.update_rule, "__name__", "own rule")}, batches of {self.batch_size}'
         return f'{type(self).__name__}({self.model!r}: {done})'
     @property
-    def steps_per_epoch(self): return max(len(self.data['train_captions']) // self.batch_size, 1)
+    def steps_per_epoch(self)->int: return max(len(self.data['train_captions']) // self.batch_size, 1)
     @property
-    def steps(self): return self.steps_per_epoch * self.num_epochs
-    def train(self):
+    def steps(self)->int: return self.steps_per_epoch * self.num_epochs
+    def train(self)->None:
         "Run until `num_epochs` epochs are done, or something says stop; then hold the best parameters, if `validate` kept them, or else their mean, if `average` did."
         self.stop = False
         keep_memory()

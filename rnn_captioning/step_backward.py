@@ -4,6 +4,7 @@
 
 # %% ../nbs/02_step_backward.ipynb #ce53334e
 from __future__ import annotations
+from typing import Any
 import numpy as np
 
 # %% auto #0
@@ -12,8 +13,8 @@ __all__ = ['rnn_step_backward']
 # %% ../nbs/02_step_backward.ipynb #490edb9d
 def rnn_step_backward(
     dnext_h:np.ndarray, # upstream gradient of the next state, (N, H)
-    cache:tuple, # from `rnn_step_forward`
-)->tuple: # dx (N, D), dprev_h (N, H), dWx (D, H), dWh (H, H), db (H,)
+    cache:tuple[Any, ...], # from `rnn_step_forward`
+)->tuple[np.ndarray, ...]: # dx (N, D), dprev_h (N, H), dWx (D, H), dWh (H, H), db (H,)
     "The gradients of one step of a vanilla RNN. Source of the API: CS231n."
     x, prev_h, Wx, Wh, next_h = cache
     da = dnext_h * (1 - next_h**2)                  # (2)

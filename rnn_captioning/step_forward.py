@@ -4,6 +4,7 @@
 
 # %% ../nbs/01_step_forward.ipynb #b2502850
 from __future__ import annotations
+from typing import Any
 import numpy as np
 
 # %% auto #0
@@ -16,7 +17,7 @@ def rnn_step_forward(
     Wx:np.ndarray, # input weights, (D, H)
     Wh:np.ndarray, # recurrent weights, (H, H)
     b:np.ndarray, # biases, (H,)
-)->tuple: # next_h (N, H), and the cache for `rnn_step_backward`
+)->tuple[np.ndarray, tuple[Any, ...]]: # next_h (N, H), and the cache for `rnn_step_backward`
     "One step of a vanilla RNN: tanh(x Wx + prev_h Wh + b). Source of the API: CS231n."
     next_h = np.tanh(x @ Wx + prev_h @ Wh + b)
     return next_h, (x, prev_h, Wx, Wh, next_h)

@@ -4,6 +4,7 @@
 
 # %% ../nbs/05_temporal_affine.ipynb #35f553ec
 from __future__ import annotations
+from typing import Any
 import numpy as np
 
 # %% auto #0
@@ -15,7 +16,7 @@ def affine_forward(
     x:np.ndarray, # inputs, (N, d1, ..., dk)
     w:np.ndarray, # weights, (D, M) with D = d1*...*dk
     b:np.ndarray, # biases, (M,)
-)->tuple: # out (N, M), and the cache
+)->tuple[np.ndarray, tuple[Any, ...]]: # out (N, M), and the cache
     "Compute x w + b, each input flattened to a row."
     out = x.reshape(len(x), len(w)) @ w
     out += b
@@ -23,8 +24,8 @@ def affine_forward(
 
 def affine_backward(
     dout:np.ndarray, # upstream gradient, (N, M)
-    cache:tuple, # from `affine_forward`
-)->tuple: # dx (shape of x), dw (D, M), db (M,)
+    cache:tuple[Any, ...], # from `affine_forward`
+)->tuple[np.ndarray, np.ndarray, np.ndarray]: # dx (shape of x), dw (D, M), db (M,)
     "Compute the gradients of an affine layer."
     x, w = cache
     dw = x.reshape(len(x), len(w)).T @ dout
@@ -35,7 +36,7 @@ def temporal_affine_forward(
     x:np.ndarray, # inputs, (N, T, D)
     w:np.ndarray, # weights, (D, M)
     b:np.ndarray, # biases, (M,)
-)->tuple: # out (N, T, M), and the cache
+)->tuple[np.ndarray, tuple[Any, ...]]: # out (N, T, M), and the cache
     "Apply one affine layer at every step, as one product."
     N, T, D = x.shape
     out, cache = affine_forward(x.reshape(N * T, D), w, b)
@@ -43,8 +44,8 @@ def temporal_affine_forward(
 
 def temporal_affine_backward(
     dout:np.ndarray, # upstream gradient, (N, T, M)
-    cache:tuple, # from `temporal_affine_forward`
-)->tuple: # dx (N, T, D), dw (D, M), db (M,)
+    cache:tuple[Any, ...], # from `temporal_affine_forward`
+)->tuple[np.ndarray, np.ndarray, np.ndarray]: # dx (N, T, D), dw (D, M), db (M,)
     "Compute the gradients of an affine layer applied at every step."
     N, T, M = dout.shape
     dx, dw, db = affine_backward(dout.reshape(N * T, M), cache)
@@ -81,7 +82,7 @@ def temporal_softmax_loss(
     y:np.ndarray, # the right words, ints in [0, V), (N, T)
     mask:np.ndarray, # True where the word counts, False on padding, bool, (N, T)
     verbose:bool=False, # print the shape of the flattened gradient
-)->tuple: # the loss, a float: summed over time, averaged over the batch; and dx (N, T, V)
+)->tuple[float, np.ndarray]: # the loss, a float: summed over time, averaged over the batch; and dx (N, T, V)
     "Compute the softmax loss of every word that counts, and its gradient."
     N, T, V = x.shape
     scores = x.reshape(N * T, V).copy()

@@ -5,8 +5,10 @@
 # %% ../nbs/24_training.ipynb #80e17401
 from __future__ import annotations
 import hashlib, inspect, os, shlex, signal, threading, time, warnings
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 import numpy as np
 from .checkpoint import MODELS, damage, load_checkpoint, load_run, load_solver, save_checkpoint
 from .data import as_read, open_data
@@ -164,29 +166,29 @@ def opened(
 
 # %% ../nbs/24_training.ipynb #37244a8c
 def train(
-    data=None, # path of a data set; None: the scenes that ship
-    out='captioner', # folder for `checkpoint.h5`
+    data:str|Path|None=None, # path of a data set; None: the scenes that ship
+    out:str|Path='captioner', # folder for `checkpoint.h5`
     model:str='rnn', # kind of captioner, a key of `MODELS`
-    cell:str=None, # kind of recurrence, for the model 'rnn'; None: 'rnn'
+    cell:str|None=None, # kind of recurrence, for the model 'rnn'; None: 'rnn'
     epochs:int=6, # passes over the captions
     reward_epochs:int=2, # after that, passes that train for CIDEr
     batch_size:int=100, # captions a step
-    hidden_dim:int=None, # H; None: the model's own, 512 for 'rnn'
-    wordvec_dim:int=None, # W; None: the model's own, 256 for 'rnn'
+    hidden_dim:int|None=None, # H; None: the model's own, 512 for 'rnn'
+    wordvec_dim:int|None=None, # W; None: the model's own, 256 for 'rnn'
     learning_rate:float=1e-3, # at the start; it falls to zero along a cosine
     reward_learning_rate:float=2e-4, # the same, for the passes that train for CIDEr
     dropout:float=0., # share of the features dropped in training
     inner_dropout:float=0., # the same for what is inside: word vectors, states before they score words
     label_smoothing:float=0., # share of the target that is spread evenly over the vocabulary
     average:float=0., # share of the running mean of the parameters that each step leaves; 0: no mean
-    model_options:dict=None, # further options of the model's constructor
+    model_options:dict[str, Any]|None=None, # further options of the model's constructor
     seed:int=0, # of everything random
-    threads:int=None, # how many work at once; None: one for each core, at most eight
+    threads:int|None=None, # how many work at once; None: one for each core, at most eight
     resume:bool=False, # go on from the checkpoint in `out`, with its settings
     checkpoint_minutes:float=10., # between checkpoints within an epoch; 0: one after every step
     keep:int=1, # checkpoints kept beside the newest, as checkpoint.1.h5 and so on
     progress:bool=False, # show a progress bar
-    callbacks=(), # functions of the solver, called after every epoch
+    callbacks:Sequence[Callable[[CaptioningSolver], Any]]=(), # functions of the solver, called after every epoch
 )->CaptioningSolver: # of the last part, the model with its best parameters in it
     "Train a captioner on a data set; leaves a checkpoint after every epoch, and every few minutes within it."
     expect(isinstance(checkpoint_minutes, (int, float)) and checkpoint_minutes >= 0, f'checkpoint_minutes is {checkpoint_minutes!r}: expected at least 0')

@@ -4,6 +4,7 @@
 
 # %% ../nbs/26_transformer.ipynb #16965efa
 from __future__ import annotations
+from typing import Any
 import numpy as np
 from .attention import Places
 from .data import distinct
@@ -327,17 +328,17 @@ class TransformerCaptioner(Captioner):
     "A captioner without recurrence: words look at the words before them and at the places of the picture. Source: Vaswani et al. 2017."
     reads = 'grid'
     def __init__(self,
-        word_to_idx:dict, # word -> id, V of them
+        word_to_idx:dict[str, int], # word -> id, V of them
         input_dim:int=512, # width of the features of a place
         hidden_dim:int=320, # D, width of a row
         layers:int=2, # how many
         heads:int=5, # of every attention; hidden_dim is a multiple of it
-        inner_dim:int=None, # F, width inside the feed-forward layers; None: 4*hidden_dim
+        inner_dim:int|None=None, # F, width inside the feed-forward layers; None: 4*hidden_dim
         activation:str='gelu', # a key of `ACTIVATIONS`
         tied:bool=True, # score words by their vectors, without a matrix of its own
         encoder_layers:int=0, # layers in which the places look at one another first
-        dtype=np.float32, # float64 for gradient checks
-        rng=None, # a NumPy `Generator`; None: the global one
+        dtype:type=np.float32, # float64 for gradient checks
+        rng:np.random.Generator|None=None, # a NumPy `Generator`; None: the global one
         dropout:float=0., # share of the features that are dropped at each training step
         inner_dropout:float=0., # the same for word vectors, and for what each sublayer adds
     ):
@@ -351,21 +352,37 @@ class TransformerCaptioner(Captioner):
         self.heads, self.activation, self.dropout, self.inner_dropout = heads, activation, dropout, inner_dropout
         self.config = dict(input_dim=input_dim, hidden_dim=hidden_dim, layers=layers, heads=heads, inner_dim=inner_dim, activation=activation, tied=tied, encoder_layers=encoder_layers, dropout=dropout, inner_dropout=inner_dropout)
         self.params = {name: w.astype(dtype) for name, w in transformer_params(len(word_to_idx), input_dim, hidden_dim, layers, inner_dim, tied, rng, encoder_layers).items()}
-    def forward(self, features, words, sizes, rng=None):
+    def forward(self,
+        features:Any, # of the places of each picture, in the order of the captions, (N, L, input_dim)
+        words:np.ndarray, # the words read, packed, (P,)
+        sizes:list[int], # rows alive at each step, never growing; their sum is P
+        rng:np.random.Generator|None=None, # where dropout gets its random numbers; None: no dropout
+    )->tuple[np.ndarray, tuple[Any, ...]]: # scores (P, V), and the caches
         "Scores (P, V) of the words that follow packed ones, given a grid (N, L, input_dim) in their order; and the caches."
         grid, which = distinct(features)
         grid, _ = drop(grid, self.dropout, rng)
         return transformer_forward(self.params, self.heads, self.activation, grid, words, sizes, which, lambda x: drop(x, self.inner_dropout, rng))
-    def backward(self, dscores, caches):
+    def backward(self,
+        dscores:np.ndarray, # upstream gradient, (P, V)
+        caches:tuple[Any, ...], # from `forward`
+    )->dict[str, np.ndarray]: # the gradient of each parameter, by name
         "The gradients by name, from that of the scores."
         return transformer_backward(dscores, caches)
-    def start(self, features):
+    def start(self,
+        features:np.ndarray, # of the places of each picture, (N, L, input_dim)
+    )->Any: # the state
         "The state before the first word, from a grid (N, L, input_dim)."
         return transformer_start(self.params, self.heads, self.activation, *distinct(self.features(features)))
-    def step(self, state, words):
+    def step(self,
+        state:Any, # from `start` or the step before
+        words:np.ndarray, # the words just said, ids, (N,)
+    )->tuple[np.ndarray, Any]: # scores of the next word, (N, V), and the next state
         "Scores (N, V) of what follows `words` (N,), and the next state."
         return transformer_step(self.params, self.heads, self.activation, state, words)
-    def attention(self, features, words):
+    def attention(self,
+        features:np.ndarray, # of the places of one picture, (L, input_dim)
+        words:list[int]|np.ndarray, # a caption, ids without `<START>`, (T,)
+    )->np.ndarray: # the weights, (T, heads, L)
         "Where the last layer looks in a picture (L, input_dim) before each word of a caption, ids (T,) without `<START>`: the weights, (T, heads, L)."
         expect(len(words), 'the caption has no words: expected at least one')
         state, weights = self.start(np.asarray(features)[None]), []

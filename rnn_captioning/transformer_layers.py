@@ -4,8 +4,10 @@
 
 # %% ../nbs/25_transformer_layers.ipynb #b50079fd
 from __future__ import annotations
+from typing import Any
 import numpy as np
 from .data import add_repeats
+from .files import expect
 from .temporal_affine import affine_backward, affine_forward
 
 # %% auto #0
@@ -24,24 +26,44 @@ def causal_mask(
 def attention_forward(
     q:np.ndarray, # queries, (N, heads, Tq, d)
     k:np.ndarray, # keys, (N, heads, Tk, d)
-    v:np.ndarray, # values, (N, heads, Tk, d)
-    mask:np.ndarray=None, # True where a query may look, at least once in each row, bool, (Tq, Tk) or (N, 1, Tq, Tk); None: everywhere
-)->tuple: # out (N, heads, Tq, d); and the cache, whose last entry is the weights, (N, heads, Tq, Tk)
-    "Average values with the softmax of scaled products of queries and keys. Source: Vaswani et al. 2017."
+    v:np.ndarray, # values, (N, heads, Tk, dv); dv may differ from d
+    mask:np.ndarray|None=None, # bool, True where a query may look, or floats to add to the scores, (Tq, Tk) or (N, 1 or heads, Tq, Tk); None: everywhere
+)->tuple[np.ndarray, tuple[Any, ...]]: # out (N, heads, Tq, dv), zeros where a query may look nowhere; and the cache, whose last entry is the weights, (N, heads, Tq, Tk)
+    "Average values with the softmax of scaled products of queries and keys. Source: Vaswani et al. 2017. A mask of another kind or shape is an `InputError`."
     w = q @ k.swapaxes(2, 3)
     w *= q.shape[3] ** -.5                                                # (1)
-    if mask is not None: w += np.where(mask, 0, -np.inf).astype(w.dtype)  # (2)
-    w -= w.max(axis=3, keepdims=True, initial=-np.inf)                    # no overflow; and batches without a word
+    if mask is not None:
+        w += _to_add(mask, w)                                             # (2)
+    top = w.max(axis=3, keepdims=True, initial=-np.inf)                   # no overflow; and batches without a word
+    w -= np.where(top == -np.inf, 0, top)                                 # all masked: -inf - (-inf) is no number
     np.exp(w, out=w)
-    w /= w.sum(axis=3, keepdims=True)                                     # (3)
-    return np.matmul(w, v, out=np.empty_like(q)), (q, k, v, w)            # (4)
+    total = w.sum(axis=3, keepdims=True)
+    w /= np.where(total == 0, 1, total)                                   # (3)
+    out = np.empty_like(q, shape=(*q.shape[:3], v.shape[3]))
+    return np.matmul(w, v, out=out), (q, k, v, w)                         # (4)
+
+def _to_add(mask, scores):
+    "What a mask adds to the scores: 0 and -inf for truth values, its own numbers for floats."
+    mask = np.asarray(mask)
+    said = f'mask is {mask.dtype} of shape {mask.shape}'
+    fits = mask.ndim <= 4 and all(m in (1, s) for m, s in zip(mask.shape[::-1], scores.shape[::-1]))
+    expect(fits, f'{said}: expected one that fits scores of shape {scores.shape}')
+    if mask.dtype == bool:
+        return np.where(mask, 0, -np.inf).astype(scores.dtype)
+    expect(mask.dtype.kind == 'f', f'{said}: expected bool, or floats to add to the scores')
+    # Ones and zeros, as numpy.tri makes them, are meant as True and False; added, they would hide nothing.
+    flags = ((mask == 0) | (mask == 1)).all() and mask.any()
+    expect(not flags, f'{said}, ones and zeros: expected bool, as mask.astype(bool), or -inf where a query may not look')
+    expect((mask < np.inf).all(), f'{said} and holds NaN or infinity: expected finite numbers or -inf')
+    with np.errstate(over='ignore'):      # the lowest double is -inf as a float32
+        return mask.astype(scores.dtype)
 
 # %% ../nbs/25_transformer_layers.ipynb #b47bf2c8
 def attention_backward(
-    dout:np.ndarray, # upstream gradient, (N, heads, Tq, d)
-    cache:tuple, # from `attention_forward`
-)->tuple: # dq (N, heads, Tq, d), dk (N, heads, Tk, d), dv (N, heads, Tk, d)
-    "The gradients of attention."
+    dout:np.ndarray, # upstream gradient, (N, heads, Tq, dv)
+    cache:tuple[Any, ...], # from `attention_forward`
+)->tuple[np.ndarray, np.ndarray, np.ndarray]: # dq (N, heads, Tq, d), dk (N, heads, Tk, d), dv (N, heads, Tk, dv)
+    "The gradients of attention. A query that may look nowhere gets zeros and gives none."
     q, k, v, w = cache
     dv = np.matmul(w.swapaxes(2, 3), dout, out=np.empty_like(v))    # (5)
     ds = dout @ v.swapaxes(2, 3)
@@ -70,7 +92,7 @@ def join_heads(
 def table_of(
     sizes:list, # rows alive at each step, never growing; their sum is P
     N:int, # captions, longest first
-)->tuple: # N, T, and where each packed row stands in a table of N lines and T columns, read line by line, (P,)
+)->tuple[int, int, np.ndarray]: # N, T, and where each packed row stands in a table of N lines and T columns, read line by line, (P,)
     "Where packed rows stand in a table of captions and steps."
     T = len(sizes)
     step, caption = (np.arange(N) < np.asarray(sizes, int)[:, None]).nonzero()
@@ -102,9 +124,9 @@ def self_attention_forward(
     Wo:np.ndarray, # output weights, (D, D)
     bo:np.ndarray, # (D,)
     heads:int, # D is a multiple of it
-    table:tuple, # from `table_of`
+    table:tuple[int, int, np.ndarray], # from `table_of`
     causal:bool=True, # False: let each row look at all rows of its line of the table, which must have no gaps
-)->tuple: # out (P, D), and the cache
+)->tuple[np.ndarray, tuple[Any, ...]]: # out (P, D), and the cache
     "Let each word look at itself and at the words before it."
     qkv, projected = affine_forward(x, Wqkv, bqkv)                                             # (8)
     q, k, v = (split_heads(part, heads) for part in np.split(to_table(qkv, table), 3, axis=2))
@@ -114,8 +136,8 @@ def self_attention_forward(
 
 def self_attention_backward(
     dout:np.ndarray, # upstream gradient, (P, D)
-    cache:tuple, # from `self_attention_forward`
-)->tuple: # dx (P, D), dWqkv (D, 3D), dbqkv (3D,), dWo (D, D), dbo (D,)
+    cache:tuple[Any, ...], # from `self_attention_forward`
+)->tuple[np.ndarray, ...]: # dx (P, D), dWqkv (D, 3D), dbqkv (3D,), dWo (D, D), dbo (D,)
     "The gradients of self-attention: where a word did not look, its weights are zero and nothing comes back."
     projected, attended, joined, table = cache
     dlooked, dWo, dbo = affine_backward(dout, joined)
@@ -144,9 +166,9 @@ def cross_attention_forward(
     Wo:np.ndarray, # output weights, (D, D)
     bo:np.ndarray, # (D,)
     heads:int, # D is a multiple of it
-    table:tuple, # from `table_of`
-    which:np.ndarray=None, # the picture of each caption, (N,), where several captions share one
-)->tuple: # out (P, D), and the cache
+    table:tuple[int, int, np.ndarray], # from `table_of`
+    which:np.ndarray|None=None, # the picture of each caption, (N,), where several captions share one
+)->tuple[np.ndarray, tuple[Any, ...]]: # out (P, D), and the cache
     "Let each word look at the places of its picture."
     pictures, L, M = memory.shape
     q, asked = affine_forward(x, Wq, bq)
@@ -159,8 +181,8 @@ def cross_attention_forward(
 
 def cross_attention_backward(
     dout:np.ndarray, # upstream gradient, (P, D)
-    cache:tuple, # from `cross_attention_forward`
-)->tuple: # dx (P, D), dmemory (shape of memory), dWq (D, D), dbq (D,), dWkv (M, 2D), dbkv (2D,), dWo (D, D), dbo (D,)
+    cache:tuple[Any, ...], # from `cross_attention_forward`
+)->tuple[np.ndarray, ...]: # dx (P, D), dmemory (shape of memory), dWq (D, D), dbq (D,), dWkv (M, 2D), dbkv (2D,), dWo (D, D), dbo (D,)
     "The gradients of attention to a picture."
     asked, projected, attended, joined, table, which, pictures = cache
     dlooked, dWo, dbo = affine_backward(dout, joined)
@@ -229,7 +251,7 @@ def layer_norm_forward(
     gain:np.ndarray, # (D,)
     bias:np.ndarray, # (D,)
     epsilon:float=1e-5, # added to the variance
-)->tuple: # out (P, D), and the cache
+)->tuple[np.ndarray, tuple[Any, ...]]: # out (P, D), and the cache
     "Bring each row to mean 0 and variance 1, then scale and shift each column. Source: Ba et al. 2016."
     xhat = x - x.mean(axis=1, keepdims=True)
     inverse = 1 / np.sqrt(np.einsum('pd,pd->p', xhat, xhat)[:, None] / x.shape[1] + epsilon)
@@ -240,8 +262,8 @@ def layer_norm_forward(
 
 def layer_norm_backward(
     dout:np.ndarray, # upstream gradient, (P, D)
-    cache:tuple, # from `layer_norm_forward`
-)->tuple: # dx (P, D), dgain (D,), dbias (D,)
+    cache:tuple[Any, ...], # from `layer_norm_forward`
+)->tuple[np.ndarray, np.ndarray, np.ndarray]: # dx (P, D), dgain (D,), dbias (D,)
     "The gradients of layer norm."
     (xhat, inverse, gain), D = cache, dout.shape[1]
     both = dout * xhat

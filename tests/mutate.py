@@ -35,6 +35,7 @@ CHECKS = {
 FUNCTIONS = {
     'model': ['pack_captions', 'caption_forward', 'caption_backward', 'drop', 'Captioner.loss', 'CaptioningRNN.forward', 'CaptioningRNN.backward', 'CaptioningRNN.start', 'CaptioningRNN.step'],
     'attention': ['softmax', 'additive_*', 'attention_packed_*', 'glance*', 'sum_over_steps', 'blame_values', 'values_*', 'places_*', 'doubly_*', 'AttentionCaptioner.forward', 'AttentionCaptioner.backward', 'AttentionCaptioner.loss', '_start', '_step'],
+    'transformer_layers': ['[!_]*'],      # what refuses a mask is tried in tests/test_masks.py
     'transformer': ['*_forward', '*_backward', '*_step', 'transformer_start', 'layers_of'],
 }
 
@@ -73,15 +74,16 @@ REASONS = {
         embedding.word_embedding_backward: counts > ROUNDS -> counts >= ROUNDS
         model.pack_captions: np.where(mask.any(axis=1), mask.shape[1] - mask[:, ::-1].argmax(axis=1), 0) -> np.where(mask.any(axis=1), mask.shape[1] - mask[:, ::-1].argmax(axis=1), -1)
         attention.blame_values: sizes[0] if sizes else 0 -> sizes[0] if sizes else 1
-        attention.blame_values: sizes[0] if sizes else 0 -> sizes[0] if sizes else -1""",
+        attention.blame_values: sizes[0] if sizes else 0 -> sizes[0] if sizes else -1
+        transformer_layers.attention_forward: np.where(total == 0, 1, total) -> np.where(total == 0, 2, total)""",
     'a slice that ends beyond the last column': """
         gru.gru_packed_forward: 2 * H -> 3 * H #4
         gru.gru_step: 2 * H -> 3 * H #4""",
     'softmax takes no notice of a number that is added to all scores, nor its gradient of one that is added to all weights': """
         attention.attention_packed_backward: 0 if dweights is None else dweights[now] -> 1 if dweights is None else dweights[now]
         attention.attention_packed_backward: 0 if dweights is None else dweights[now] -> -1 if dweights is None else dweights[now]
-        transformer_layers.attention_forward: np.where(mask, 0, -np.inf) -> np.where(mask, 1, -np.inf)
-        transformer_layers.attention_forward: np.where(mask, 0, -np.inf) -> np.where(mask, -1, -np.inf)""",
+        transformer_layers.attention_forward: np.where(top == -np.inf, 0, top) -> np.where(top == -np.inf, 1, top)
+        transformer_layers.attention_forward: np.where(top == -np.inf, 0, top) -> np.where(top == -np.inf, -1, top)""",
     'other only where a random number is the rate itself, to the last digit': """
         model.drop: rng.random(x.shape, dtype=np.float32) >= rate -> rng.random(x.shape, dtype=np.float32) > rate""",
 }

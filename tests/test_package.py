@@ -49,7 +49,7 @@ def unpacked(tmp_path_factory):
 
 def test_wheel_is_whole(unpacked):
     names = {p.relative_to(unpacked/'rnn_captioning').as_posix() for p in (unpacked/'rnn_captioning').rglob('*') if p.is_file()}
-    modules = {p.name for p in (ROOT/'rnn_captioning').glob('*.py')}
+    modules = {p.name for p in (ROOT/'rnn_captioning').glob('*.py')} | {'py.typed'}
     assert len(modules) > 15 and {n for n in names if '/' not in n} == modules and 'shipped/scenes.h5' in names
     assert {p.name.split('-')[0] for p in unpacked.iterdir()} == {'rnn_captioning'}
 

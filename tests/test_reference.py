@@ -3,6 +3,7 @@ import ast, re
 from pathlib import Path
 import nbformat, pytest
 import rnn_captioning
+from numpydoc import parameters
 
 ROOT = Path(__file__).parent.parent
 
@@ -21,7 +22,8 @@ class Signature:
         self.module, self.name, self.node, self.doc = module, name, node, ast.get_docstring(node)
         args = node.args if isinstance(node, ast.FunctionDef) else None
         every = [] if args is None else [*args.posonlyargs, *args.args, *args.kwonlyargs, *filter(None, (args.vararg, args.kwarg))]
-        self.params = {a.arg: (lines[a.lineno - 1][a.col_offset:].partition('#')[2].strip(), ast.unparse(a.annotation) if a.annotation else '') for a in every if a.arg not in ('self', 'cls')}
+        said = {a.arg: lines[a.lineno - 1][a.col_offset:].partition('#')[2].strip() for a in every} | parameters(self.doc)      # a comment beside it, or the docstring
+        self.params = {a.arg: (said[a.arg], ast.unparse(a.annotation) if a.annotation else '') for a in every if a.arg not in ('self', 'cls')}
         self.one_line = args is not None and len({node.lineno, *(a.lineno for a in every)}) == 1
         self.is_property = any(getattr(d, 'id', '') == 'property' for d in getattr(node, 'decorator_list', []))
         self.is_command = any(isinstance(d, ast.Call) and isinstance(d.func, ast.Attribute) and d.func.attr in ('command', 'group') for d in getattr(node, 'decorator_list', []))
@@ -51,13 +53,13 @@ def test_every_function_class_and_method_has_a_docstring():
 
 def test_every_parameter_has_a_comment():
     "Where the signature takes a line for each parameter, and for what users import from the package always; a signature on one line has its docstring. What a command takes is in its options."
-    asked = [s for s in ALL if s.params and not s.is_command and (not s.one_line or s in FRONT)]
+    asked = [s for s in ALL if s.params and not s.is_command and (not s.one_line or s in FRONT or parameters(s.doc))]
     bare = [f'{s}({name})' for s in asked for name, (comment, _) in s.params.items() if not comment]
     assert len(asked) > 200 and not bare, f'add a comment behind each of these parameters in its notebook: {bare}'
 
 SHAPE = re.compile(r'\([^()]*,[^()]*\)|\bshape\b')
 
 def test_every_array_says_its_shape():
-    arrays = [(s, name, comment) for s in ALL for name, (comment, kind) in s.params.items() if 'ndarray' in kind and comment]
+    arrays = [(s, name, comment) for s in ALL for name, (comment, kind) in s.params.items() if kind in ('np.ndarray', 'np.ndarray | None') and comment]
     shapeless = [f'{s}({name}): {comment}' for s, name, comment in arrays if not SHAPE.search(comment)]
     assert len(arrays) > 250 and not shapeless, f'say the shape, as in (N, D), or `any shape`: {shapeless}'
