@@ -58,14 +58,16 @@ export function cutFormulas(mayScroll) {
 // What scrolls sideways in the page's text, and the keyboard does not reach where it scrolls.
 export function unreachable() {
   const found = []
+  const name = e => e.outerHTML.slice(0, 90).replace(/\s+/g, ' ')
   for (const e of document.querySelectorAll('main *:not(.katex *, math *, svg *)')) {
-    const name = e.outerHTML.slice(0, 90).replace(/\s+/g, ' ')
     const scrolls = e.clientWidth && e.scrollWidth > e.clientWidth + 1
       && ['auto', 'scroll'].includes(getComputedStyle(e).overflowX)
-    if (scrolls && e.tabIndex < 0) found.push(`scrolls, and the keyboard does not reach it: ${name}`)
-    if (scrolls && !e.getAttribute('aria-label')) found.push(`scrolls, and has no name: ${name}`)
+    if (scrolls && e.tabIndex < 0) {
+      found.push(`scrolls, and the keyboard does not reach it: ${name(e)}`)
+    }
+    if (scrolls && !e.getAttribute('aria-label')) found.push(`scrolls, and has no name: ${name(e)}`)
     if (!scrolls && e.hasAttribute('data-scrolls') && e.scrollHeight <= e.clientHeight + 1) {
-      found.push(`takes the focus, and does not scroll: ${name}`)
+      found.push(`takes the focus, and does not scroll: ${name(e)}`)
     }
   }
   return found
