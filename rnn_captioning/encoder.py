@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 import numpy as np
-from .files import InputError, check_features, expect, shipped
+from .files import InputError, check_features, expect, local_path, shipped
 
 # %% auto #0
 __all__ = ['SIDE', 'MAX_PIXELS', 'MAX_ASPECT', 'MEAN', 'STD', 'LITE0', 'SUFFIXES', 'open_photo', 'preprocess', 'Encoder',
@@ -81,7 +81,7 @@ def open_photo(
     path, # an image file
 ): # PIL image in mode RGB, upright; a large JPEG at a half, quarter or eighth of its size, short side at least 672
     "Open a photograph of any form as RGB; of an animation the first frame. `InputError` where it cannot be read whole."
-    path = Path(path)
+    path = Path(local_path(path))
     expect(os.path.exists(path), f'{path}: no such file')
     expect(path.is_file(), f'{path}: is {"a folder" if path.is_dir() else "not a regular file"}: expected a photograph')
     expect(path.stat().st_size, f'{path}: is empty (0 bytes): expected a photograph')
@@ -203,7 +203,7 @@ def load_encoder(
         usual = getattr(which, '__name__', None) or type(which).__qualname__
         return Encoder(name or usual, lambda images, grid: [which(images)])
     expect(which is None or isinstance(which, (str, os.PathLike)), f'encoder is {which!r}: expected an ONNX file, a function or None')
-    path = Path(which or shipped('encoder/efficientnet_lite0.onnx'))
+    path = Path(local_path(which) or shipped('encoder/efficientnet_lite0.onnx'))
     expect(path.is_file(), f'{path}: no such file: expected an ONNX model')
     run = _onnx_run(path, threads)
     usual = f'ONNX {path.name} {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}' if which else LITE0
@@ -219,7 +219,7 @@ def find_photos(
     given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
     expect(given, 'no photographs are given: expected files or folders')
     found = []
-    for path in map(Path, given):
+    for path in map(Path, map(local_path, given)):
         expect(os.path.exists(path), f'{path}: no such file or folder')
         inside = sorted(p for p in path.rglob('*') if p.suffix.lower() in SUFFIXES and p.is_file()
                         and not any(part.startswith('.') for part in p.relative_to(path).parts)) if path.is_dir() else [path]

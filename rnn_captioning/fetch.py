@@ -11,7 +11,7 @@ from typing import Callable, NamedTuple
 from urllib.request import Request, urlopen
 from tqdm import tqdm
 from .data import open_data
-from .files import InputError, expect, output_folder
+from .files import InputError, expect, local_path, output_folder
 try: import fcntl
 except ImportError: fcntl = None      # Windows has no such locks
 
@@ -366,7 +366,7 @@ def fetch(
 )->Path: # the folder, with everything in it
     "Download, unpack and check a public data set; what is there already is not fetched again."
     expect(name in DATASETS, f'{name!r} is not a data set that can be fetched: expected {" or ".join(DATASETS)}')
-    folder = Path(to or DATASETS[name].folder)
+    folder = Path(local_path(to) or DATASETS[name].folder)
     for archive in DATASETS[name].archives:
         if _there(archive, folder): continue
         path = folder/archive.file

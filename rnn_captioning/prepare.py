@@ -10,7 +10,7 @@ from copy import copy
 from pathlib import Path
 import numpy as np, h5py
 from .data import SPECIAL, write_data
-from .files import InputError, atomic_path, attribute, check_features, distinct_output, existing_file, expect, output_folder, read, reading, to_texts
+from .files import InputError, atomic_path, attribute, check_features, distinct_output, existing_file, expect, local_path, output_folder, read, reading, to_texts
 
 # %% auto #0
 __all__ = ['TOKENIZER', 'FORMATS', 'tokenize', 'build_vocabulary', 'encode_captions', 'read_captions', 'read_features', 'locate',
@@ -104,7 +104,7 @@ def read_captions(
     path, # a captions file in one of `FORMATS`
 )->tuple: # {image name: [caption, ...]} in the order of the file, and {image name: split} where the file says
     "The captions of each image, in a format recognised by content; what is left out is counted in a warning."
-    existing_file(path, 'a file of captions')
+    path = existing_file(path, 'a file of captions')
     try: text = Path(path).read_text(encoding='utf-8-sig').lstrip()
     except UnicodeDecodeError as e: raise InputError(f'{path}: byte {e.start} is not UTF-8: save the file with that encoding') from e
     reader = next((r for _, pattern, r in FORMATS if re.match(pattern, text, re.M)), None)
@@ -128,7 +128,7 @@ def read_features(
     path, # HDF5 with `features` (pictures, D) or (pictures, places, D), and `image_names` (pictures,)
 )->tuple: # names, features as an array, and how they were made
     "The features of a file, the name of each row's image, and the attribute `encoder`."
-    existing_file(path, 'an HDF5 file of features')
+    path = existing_file(path, 'an HDF5 file of features')
     try: f = h5py.File(path, 'r')
     except OSError as e: raise InputError(f'{path}: is not a readable HDF5 file ({str(e).splitlines()[0]})') from e
     with f, reading(path):
@@ -146,7 +146,7 @@ def locate(
     names:list, # as the captions file calls them
 )->dict: # {name: path} of those that are there
     "Where the images are: by their path within the folder, or by a file name that occurs once."
-    folder = Path(folder)
+    folder = Path(local_path(folder))
     expect(folder.is_dir(), f'{folder}: is no folder: expected one with photographs')
     paths = [Path(where)/file for where, _, files in os.walk(folder) for file in files]
     by_path, counts = {p.relative_to(folder).as_posix(): p for p in paths}, Counter(p.name for p in paths)
@@ -269,7 +269,7 @@ def split_images(
     return splits
 
 def _read_list(path):
-    existing_file(path, 'a list of image names')
+    path = existing_file(path, 'a list of image names')
     try: lines = Path(path).read_text(encoding='utf-8-sig').split('\n')
     except UnicodeDecodeError as e: raise InputError(f'{path}: byte {e.start} is not UTF-8: expected a list of image names, one a line') from e
     return list(dict.fromkeys(line.strip() for line in lines if line.strip()))
@@ -333,6 +333,8 @@ def prepare(
     progress:bool=False, # show a progress bar
 )->dict: # what was written: counts by name, and under 'left_out' {image: why}
     "Make a data set from a captions file and a features file, or from captions and photographs."
+    captions, features, out, images, encoder = map(local_path, (captions, features, out, images, encoder))
+    splits = {name: local_path(path) for name, path in splits.items()} if splits else splits
     _check_request(captions, features, images, out, splits, encoder, grid or mirror, min_count=(min_count, 1), max_words=(max_words, 1), seed=(seed, 0))
     texts, known = read_captions(captions)
     parts, where, left_out = Path(out).with_name(f'.{Path(out).name}.parts'), images if features is None else features, {}
