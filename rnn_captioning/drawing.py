@@ -111,12 +111,16 @@ def save_figure(
     "Write a figure; of all that Matplotlib warns of meanwhile comes one warning."
     from rnn_captioning.files import atomic_path
     options = {'format': Path(path).suffix[1:] or 'png', **options}
-    with warnings.catch_warnings(record=True) as caught, atomic_path(path) as beside:
-        warnings.simplefilter('always')
-        figure.savefig(beside, **options)
-    if caught:
-        more = f' (and {len(caught) - 1} warnings more)' if len(caught) > 1 else ''
-        warnings.warn(f'{Path(path).name}: {caught[0].message}{more}')
+    said, usual = [], warnings.showwarning
+    warnings.showwarning = lambda message, *_, **__: said.append(message)      # what is to be shown at all is the caller's affair
+    try:
+        with atomic_path(path) as beside:
+            figure.savefig(beside, **options)
+    finally:
+        warnings.showwarning = usual
+    if said:
+        more = f' (and {len(said) - 1} warnings more)' if len(said) > 1 else ''
+        warnings.warn(f'{Path(path).name}: {said[0]}{more}')
 
 # %% ../nbs/91_drawing.ipynb #2e55bb8f
 BOX = '□'      # in the place of a character that no font has
@@ -196,7 +200,7 @@ def choose_fonts(
     instead = {ord(c): ' ' if c.isspace() else '' for c in unseen} | {ord(c): BOX for c in missing}
     if missing:
         few = ''.join(sorted(missing)[:5])
-        script = unicodedata.name(few[0], 'unknown').split()[0].capitalize()
+        script = unicodedata.name(few[0], 'unknown').split()[0]
         more = f' and {len(missing) - 5} more' if len(missing) > 5 else ''
         warnings.warn(f'no installed font has the characters {few}{more} ({script}), which are drawn as {BOX}: '
                       'install a font that has them, such as one of Noto Sans')

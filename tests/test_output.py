@@ -266,7 +266,7 @@ def test_where_no_font_has_them_one_line_says_so(tmp_path):
     letters = ''.join(map(chr, range(0x10600, 0x10620)))
     with pytest.warns(UserWarning) as caught:
         plot_captions([letters] * 8, [letters] * 8, [letters] * 8, [None] * 8, tmp_path/'captions.png')
-    assert len(caught) == 1 and 'and 27 more (Linear)' in str(caught[0].message) and BOX in str(caught[0].message)
+    assert len(caught) == 1 and 'and 27 more (LINEAR)' in str(caught[0].message) and BOX in str(caught[0].message)
     assert (tmp_path/'captions.png').stat().st_size > 5000
 
 
