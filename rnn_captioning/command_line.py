@@ -19,7 +19,7 @@ def say(
     text:str, # one line
     err:bool=False, # to standard error
 ):
-    "Print a line, whatever a file has put into it: control characters are spelt out, and so is what the stream has no code for."
+    "Print a line of any text: control characters are spelt out, and so is what the stream has no code for."
     from rnn_captioning.files import printable
     encoding = getattr(sys.stderr if err else sys.stdout, 'encoding', None) or 'utf-8'
     click.echo(printable(text).encode(encoding, 'backslashreplace').decode(encoding), err=err)
@@ -40,7 +40,7 @@ class _LogLines(logging.Handler):
 
 @contextmanager
 def _warnings_as_lines():
-    "For a while, a warning is a line on standard error; of those of Matplotlib, logged ones included, the first alone is."
+    "For a while, a warning is a line on standard error; of Matplotlib's, the logged included, only the first."
     heard = []
     def tell_first(text):
         if not heard:
@@ -140,7 +140,8 @@ def plot_losses(
     save_figure(figure, path, dpi=110)
 
 # %% ../nbs/15_command_line.ipynb #bc7a6815
-MARKS = {True: '✓ ', False: '✗ ', None: ''}      # of a caption that is true of its picture, of one that is not, of one that nobody has judged
+# whether a caption is true of its picture; None: nobody has judged it
+MARKS = {True: '✓ ', False: '✗ ', None: ''}
 COLOURS = {True: '#00664d', False: '#b34700', None: 'black'}
 
 def _wrapped(text, width):
@@ -176,7 +177,8 @@ def plot_captions(
         ax.axis('off')
     for ax, picture, caption, reference, mark in zip(axes, pictures, said, true, marks):
         if isinstance(picture, str):
-            ax.text(.5, .5, fonts(_wrapped(picture, 28)), ha='center', va='center', fontsize=8, color='#555555', **style)
+            inside = dict(ha='center', va='center', fontsize=8, color='#555555')
+            ax.text(.5, .5, fonts(_wrapped(picture, 28)), **inside, **style)
         else:
             ax.imshow(picture)
         ax.set_title(fonts(_wrapped(caption, 32)), fontsize=9, color=COLOURS[mark], **style)
@@ -195,7 +197,9 @@ def _photograph(path):
     return photo
 
 def _pictures(data, split, rows):
-    "The pictures of some rows; where the data set has none, the photographs in its folder; in the place of one that cannot be had, its name and why."
+    """The pictures of some rows, or the photographs in the data set's folder.
+
+    In the place of one that cannot be had stands its name, and why."""
     if f'{split}_pictures' in data:
         return [data[f'{split}_pictures'][i] for i in rows]
     names = [data[f'{split}_urls'][i] for i in rows]
@@ -217,7 +221,9 @@ def _pictures(data, split, rows):
 
 # %% ../nbs/15_command_line.ipynb #e1d0415b
 def _examples(solver, count):
-    "Some captions of validation pictures, by the arguments of `plot_captions`, with the names of the pictures; and what can be said of all captions of the split."
+    """Some captions of validation pictures: the arguments of `plot_captions`, the pictures' names, and a verdict.
+
+    The verdict is a line about all captions of the split; empty where nobody can judge them."""
     from rnn_captioning.data import gather
     from rnn_captioning.metrics import split_references, truth, write_captions
     data, model = solver.data, solver.model
@@ -237,7 +243,8 @@ def _examples(solver, count):
     true = [(references[i] or ['(none)'])[0] for i in rows]
     learnt = ', which the training has learnt from: there is no split val' if split == 'train' else ''
     note = f'{len(rows)} of the {total:,} pictures of the split {split}{learnt}'
-    shown = dict(pictures=_pictures(data, split, rows), captions=captions, references=true, marks=marks, note=note)
+    pictures = _pictures(data, split, rows)
+    shown = dict(pictures=pictures, captions=captions, references=true, marks=marks, note=note)
     return shown, [data[f'{split}_urls'][i] for i in rows], verdict
 
 @contextmanager
@@ -425,8 +432,10 @@ def bench_command(parts, whole_epoch, plot, as_json):
     from rnn_captioning.files import output_folder
     output_folder(Path(plot).parent, Path(plot).name)
     found = bench(parts or PARTS, progress=lambda text: say(text, err=True), whole_epoch=whole_epoch)
-    if {'steps', 'growth'} & set(found): plot_bench(found, plot)
-    for line in [json.dumps(found)] if as_json else report(found).splitlines(): say(line)
+    if {'steps', 'growth'} & set(found):
+        plot_bench(found, plot)
+    for line in [json.dumps(found)] if as_json else report(found).splitlines():
+        say(line)
 
 # %% ../nbs/15_command_line.ipynb #a13a0918
 def info(

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 import numpy as np, h5py
-from .files import (DATA, VERSION, InputError, atomic_path, attribute, check_captions, check_contents, check_features, distinct_output, expect, local_path,
-                                  open_hdf5, read, reading, to_bytes, to_texts, write_attributes)
+from .files import (DATA, VERSION, InputError, atomic_path, attribute, check_captions, check_contents, check_features, distinct_output, expect,
+                                  local_path, open_hdf5, read, reading, to_bytes, to_texts, write_attributes)
 
 # %% auto #0
 __all__ = ['SPECIAL', 'PER_CAPTION', 'GRIDS', 'REQUIRED', 'WIDE', 'LARGE', 'decode_captions', 'caption_texts', 'check_splits',

@@ -92,7 +92,8 @@ def _import_matplotlib():
         try:
             matplotlib.rcParams['backend'] = backend      # as Matplotlib itself does
         except ValueError:
-            warnings.warn(f'MPLBACKEND is {backend!r}, which Matplotlib does not know: figures are drawn without it')
+            warnings.warn(f'MPLBACKEND is {backend!r}, which Matplotlib does not know: '
+                          'figures are drawn without it')
     return matplotlib
 
 def new_figure(
@@ -112,7 +113,9 @@ def save_figure(
     from rnn_captioning.files import atomic_path
     options = {'format': Path(path).suffix[1:] or 'png', **options}
     said, usual = [], warnings.showwarning
-    warnings.showwarning = lambda message, *_, **__: said.append(message)      # what is to be shown at all is the caller's affair
+    def keep(message, *_, **__):
+        said.append(message)
+    warnings.showwarning = keep      # and not catch_warnings, which would forget what has been shown already
     try:
         with atomic_path(path) as beside:
             figure.savefig(beside, **options)
@@ -139,7 +142,7 @@ def _can_draw(path, character):
         return False
 
 def _usual_fonts():
-    "The families that Matplotlib is set to, as far as they are installed, and DejaVu Sans, which comes with it; each with its file."
+    "The installed ones of the families that Matplotlib is set to, and DejaVu Sans, which it brings; with their files."
     from matplotlib import rcParams
     from matplotlib.font_manager import FontProperties, findfont
     found = {}
@@ -151,7 +154,7 @@ def _usual_fonts():
     return found
 
 def _further_fonts(missing):
-    "Installed families that together have as many of some characters as can be had, those with most of them first."
+    "Installed families that have as many of some characters as can be had, and what none of them has."
     from matplotlib.font_manager import FontProperties, findfont, fontManager
     has = {}
     for entry in fontManager.ttflist:
@@ -174,7 +177,7 @@ def _further_fonts(missing):
 
 @dataclass(frozen=True)
 class Fonts:
-    "Fonts for some texts: `families` is for Matplotlib's `fontfamily`, and called with a text it gives what can be drawn of it."
+    "Fonts for some texts. `families` is for Matplotlib's `fontfamily`; called with a text, what can be drawn of it."
     families:tuple # names of installed fonts, the usual one first
     instead:dict # {code of a character that none of them has: what is drawn instead}
     def __call__(self,
@@ -190,7 +193,7 @@ def _unseen(character):
 def choose_fonts(
     texts, # strings that will be drawn
 )->Fonts: # to draw them in
-    "Find installed fonts that have the characters of some texts; a warning where there is none for some of them."
+    "Find installed fonts that have the characters of some texts; a warning where there are none for some."
     _import_matplotlib()
     usual = _usual_fonts()
     characters = {c for text in texts for c in text if c != '\n'}

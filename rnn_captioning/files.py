@@ -85,7 +85,7 @@ ADDRESS = re.compile(r'(https?|ftps?|sftp|s3|gs|hdfs|file):/', re.IGNORECASE)
 def local_path(
     path, # as somebody gave it
 ): # the same; a text that begins with ~ has the home folder in its place
-    "A path as it was meant; `InputError` for an address of the web. A `Path` is taken as it is, and so is what is no path."
+    "A path as it was meant; `InputError` for an address of the web. A `Path`, and what is no path, stays as it is."
     if not isinstance(path, (str, os.PathLike)):
         return path
     text = os.fspath(path)
