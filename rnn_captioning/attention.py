@@ -421,18 +421,20 @@ def draw_attention(
     darkness:float=.7, # of what is not looked at, 0 to 1
 )->Any: # the Matplotlib figure
     "Draw a picture once for each word, bright where the captioner looked."
-    from matplotlib.figure import Figure
+    from rnn_captioning.drawing import choose_fonts, new_figure
     weights = np.asarray(weights).mean(axis=1) if np.ndim(weights) == 3 else np.asarray(weights)
     L, down, (height, width) = weights.shape[1], -(-len(words) // across), np.shape(picture)[:2]
     if not rows and not columns: rows = columns = round(L**.5)
     rows, columns = rows or L // columns, columns or L // rows
     expect(rows * columns == L, f'the weights have {L} places: expected rows * columns, {rows} * {columns}')
     expect(0 < len(words) == len(weights), f'{len(words)} words and {len(weights)} rows of weights: expected as many of each')
-    fig = Figure(figsize=(across * size, down * (size * height / width + .25)), facecolor='white', layout='constrained')
+    words = [printable(word) for word in words]
+    fonts = choose_fonts(words)
+    fig = new_figure(figsize=(across * size, down * (size * height / width + .25)))
     panels = fig.subplots(down, across, squeeze=False).ravel()
     for ax in panels: ax.axis('off')
     for ax, word, w in zip(panels, words, weights):
         ax.imshow(picture, extent=(0, width, height, 0))
         ax.imshow(w.reshape(rows, columns), cmap='gray', vmin=0, vmax=weights.max(), alpha=darkness, interpolation='bilinear', extent=(0, width, height, 0))
-        ax.set_title(printable(word), fontsize=9, parse_math=False)
+        ax.set_title(fonts(word), fontsize=9, parse_math=False, fontfamily=fonts.families)
     return fig

@@ -562,10 +562,10 @@ def plot_bench(
     path, # of the picture
 ):
     "The picture that `rnn-captioning bench` leaves."
-    from matplotlib.figure import Figure
-    fig = Figure(figsize=(15, 4), layout='constrained')
+    from rnn_captioning.drawing import new_figure, save_figure
+    fig = new_figure(figsize=(15, 4))
     memory = lambda found, ax: plot_growth(found, ax, 'megabytes')
     for ax, key, draw in zip(fig.subplots(1, 3), ('steps', 'growth', 'growth'), (plot_steps, plot_growth, memory)):
         if key in found: draw(found, ax)
         else: ax.set_axis_off()
-    fig.savefig(path, dpi=120, format='png')
+    save_figure(fig, path, dpi=120, format='png')

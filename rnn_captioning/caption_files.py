@@ -295,7 +295,7 @@ def read_text(
     expected:str='text', # what it should be, for the message
 )->str: # with \n at the end of lines
     "The text of a file; `InputError` where it is in another encoding, with the first byte that is wrong."
-    existing_file(path, expected)
+    path = existing_file(path, expected)
     try:
         raw = Path(path).read_bytes()
     except OSError as e:

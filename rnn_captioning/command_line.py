@@ -4,32 +4,72 @@
 
 # %% ../nbs/15_command_line.ipynb #d4725236
 from __future__ import annotations
-import json, sys, warnings
+import json, logging, sys, warnings
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 import click
 
 # %% auto #0
-__all__ = ['say', 'OneLine', 'main', 'plot_losses', 'plot_captions', 'train_command', 'caption_command', 'evaluate_command',
-           'prepare_command', 'fetch_command', 'bench_command', 'info', 'info_command']
+__all__ = ['MARKS', 'COLOURS', 'say', 'OneLine', 'main', 'LocalPath', 'NamedPath', 'plot_losses', 'plot_captions',
+           'train_command', 'caption_command', 'evaluate_command', 'prepare_command', 'fetch_command', 'bench_command',
+           'info', 'info_command']
 
 # %% ../nbs/15_command_line.ipynb #da048d9f
 def say(
     text:str, # one line
     err:bool=False, # to standard error
 ):
-    "Print a line, whatever a file has put into it: control characters are spelt out."
+    "Print a line of any text: control characters are spelt out, and so is what the stream has no code for."
     from rnn_captioning.files import printable
-    click.echo(printable(text), err=err)
+    encoding = getattr(sys.stderr if err else sys.stdout, 'encoding', None) or 'utf-8'
+    click.echo(printable(text).encode(encoding, 'backslashreplace').decode(encoding), err=err)
+
+def _escape_output():
+    "Let everything that prints, and not `say` alone, spell out what the stream has no code for."
+    for stream in (sys.stdout, sys.stderr):
+        if getattr(stream, 'errors', None) in ('strict', 'surrogateescape') and hasattr(stream, 'reconfigure'):
+            stream.reconfigure(errors='backslashreplace')
+
+class _LogLines(logging.Handler):
+    "Hands what is logged to a function."
+    def __init__(self, tell):
+        super().__init__(logging.WARNING)
+        self.tell = tell
+    def emit(self, record):
+        self.tell(record.getMessage())
+
+@contextmanager
+def _warnings_as_lines():
+    "For a while, a warning is a line on standard error; of Matplotlib's, the logged included, only the first."
+    heard = []
+    def tell_first(text):
+        if not heard:
+            say(f'warning: Matplotlib: {" ".join(str(text).split())}', err=True)
+        heard.append(text)
+    def show(message, category, filename, *_, **__):
+        if 'matplotlib' in Path(filename).parts:
+            tell_first(message)
+        else:
+            say(f'warning: {message}', err=True)
+    before, log, handler = warnings.showwarning, logging.getLogger('matplotlib'), _LogLines(tell_first)
+    warnings.showwarning = show
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        warnings.showwarning = before
+        log.removeHandler(handler)
 
 class OneLine(click.Group):
     "A group of commands in which a user's mistake is one line on standard error and exit status 2, and so is a warning, without the exit."
     def main(self, *args, **kwargs):
         "Run a command, and end the process with its exit status."
-        showwarning, warnings.showwarning = warnings.showwarning, lambda message, *_, **__: say(f'warning: {message}', err=True)
+        _escape_output()
         try:
             from rnn_captioning.files import InputError
-            sys.exit(super().main(*args, **{**kwargs, 'standalone_mode': False}))
+            with _warnings_as_lines():
+                sys.exit(super().main(*args, **{**kwargs, 'standalone_mode': False}))
         except KeyboardInterrupt:       # before there is anything to save
             click.echo('stopped', err=True)
             sys.exit(130)
@@ -42,7 +82,6 @@ class OneLine(click.Group):
             lines = e.format_message() if isinstance(e, click.ClickException) else f'not enough memory ({e})' if isinstance(e, MemoryError) else str(e)
             where = f' (see {e.ctx.command_path} --help)' if getattr(e, 'ctx', None) else ''
             say(f'error: {" ".join(lines.split())}{where}', err=True)
-        finally: warnings.showwarning = showwarning
         sys.exit(2)
 
 # %% ../nbs/15_command_line.ipynb #6892bfb7
@@ -51,68 +90,193 @@ class OneLine(click.Group):
 def main():
     "Image captioning with recurrent networks in NumPy."
 
+# %% ../nbs/15_command_line.ipynb #9a2b2057
+class LocalPath(click.Path):
+    "A path on this machine: ~ is the home folder, and an address of the web is a mistake."
+    def convert(self, value, param, ctx):
+        "The path, or click's error."
+        from rnn_captioning.files import InputError, local_path
+        try:
+            value = local_path(value)
+        except InputError as e:
+            self.fail(str(e), param, ctx)
+        return super().convert(value, param, ctx)
+
+class NamedPath(click.ParamType):
+    "NAME=PATH, the path as in `LocalPath`."
+    name = 'text'
+    def convert(self, value, param, ctx):
+        "The same text, its path put right, or click's error."
+        name, equals, path = value.partition('=')
+        return f'{name}={LocalPath().convert(path, param, ctx)}' if equals else value
+
 # %% ../nbs/15_command_line.ipynb #c11185f5
-def plot_losses(solver, path):
+def plot_losses(
+    solver, # after a run
+    path, # of the picture to write
+):
     "Draw the training and validation loss of a run, and beside it the score, if it was trained for that."
     import numpy as np
-    from matplotlib.figure import Figure
+    from rnn_captioning.drawing import new_figure, save_figure
     rewarded = solver.objective.name != 'likelihood'
-    losses, val = (solver.earlier_loss_history, solver.earlier_val_loss_history) if rewarded else (solver.loss_history, solver.val_loss_history)
-    fig, n = Figure(figsize=(10 if rewarded else 7, 3.5)), min(50, len(losses))
-    left, *right = fig.subplots(1, 1 + rewarded, squeeze=False, width_ratios=(2, 1)[:1 + rewarded])[0]
-    if n: left.plot(np.arange(n - 1, len(losses)), np.convolve(losses, np.ones(n) / n, 'valid'), color='#0072b2', label=f'training, mean of {n} steps')
-    if val: left.plot(len(losses) // len(val) * np.arange(1, len(val) + 1), val, 'o', color='#d55e00', label='validation')
-    left.set(xlabel='step', ylabel='loss a caption', ylim=(0, None)); left.legend(frameon=False)
+    losses, val = solver.loss_history, solver.val_loss_history
+    if rewarded:
+        losses, val = solver.earlier_loss_history, solver.earlier_val_loss_history
+    figure = new_figure(figsize=(10 if rewarded else 7, 3.5))
+    left, *right = figure.subplots(1, 1 + rewarded, squeeze=False, width_ratios=(2, 1)[:1 + rewarded])[0]
+    n = min(50, len(losses))
+    if n:
+        means = np.convolve(losses, np.ones(n) / n, 'valid')
+        left.plot(np.arange(n - 1, len(losses)), means, color='#0072b2', label=f'training, mean of {n} steps')
+    if val:
+        ends = len(losses) // len(val) * np.arange(1, len(val) + 1)
+        left.plot(ends, val, 'o', color='#d55e00', label='validation')
+    left.set(xlabel='step', ylabel='loss a caption', ylim=(0, None))
+    if n or val:
+        left.legend(frameon=False)
     for ax in right:
-        ax.plot(np.arange(1, len(solver.val_loss_history) + 1), -np.array(solver.val_loss_history), 'o-', color='#d55e00')
-        ax.set(xlabel='pass for the score', ylabel='CIDEr-D of validation captions', xticks=range(1, max(len(solver.val_loss_history), 1) + 1))
-    fig.tight_layout(); fig.savefig(path, dpi=110)
+        passes = range(1, len(solver.val_loss_history) + 1)
+        ax.plot(passes, -np.array(solver.val_loss_history), 'o-', color='#d55e00')
+        ax.set(xlabel='pass for the score', ylabel='CIDEr-D of validation captions', xticks=passes or [1])
+    save_figure(figure, path, dpi=110)
 
 # %% ../nbs/15_command_line.ipynb #bc7a6815
-def plot_captions(pictures, captions, references, marks, path):
-    "Draw pictures, or their names, with the generated caption above and one of the true ones below."
+# whether a caption is true of its picture; None: nobody has judged it
+MARKS = {True: '✓ ', False: '✗ ', None: ''}
+COLOURS = {True: '#00664d', False: '#b34700', None: 'black'}
+
+def _wrapped(text, width):
+    "A text in lines of so many letters, or half as many of the wide ones of Chinese, Japanese and Korean."
     import textwrap
-    from matplotlib.figure import Figure
+    import unicodedata
+    wide = any(unicodedata.east_asian_width(c) in 'WF' for c in text)
+    return '\n'.join(textwrap.wrap(text, width // 2 if wide else width))
+
+def plot_captions(
+    pictures, # of each caption: an array or Pillow image, or a text to stand in its place
+    captions, # strings
+    references, # a true caption of each picture
+    marks, # of each caption True, False, or None where nobody has judged it
+    path, # of the picture to write
+    note='', # a line to stand under all of them
+):
+    "Draw pictures, or their names, with the generated caption above and one of the true ones below."
+    from rnn_captioning.drawing import choose_fonts, new_figure, save_figure
     from rnn_captioning.files import printable
-    rows, wrapped = -(-len(captions) // 4), lambda text, width: '\n'.join(textwrap.wrap(printable(text), width))
-    fig = Figure(figsize=(11, 3.6 * rows), layout='constrained')
-    axes = fig.subplots(rows, 4, squeeze=False).flat
-    for ax in axes[len(captions):]: ax.axis('off')
-    for ax, picture, caption, reference, mark in zip(axes, pictures, captions, references, marks):
-        if isinstance(picture, str): ax.text(.5, .5, wrapped(picture, 20), ha='center', parse_math=False, va='center', fontsize=8, color='#555555')
-        else: ax.imshow(picture)
-        sign = {True: '✓ ', False: '✗ ', None: ''}[mark]
-        ax.set_title(wrapped(sign + caption, 32), parse_math=False, fontsize=9, color={True: '#00664d', False: '#b34700', None: 'black'}[mark])
-        ax.set_xlabel(wrapped('true: ' + reference, 36), parse_math=False, fontsize=8)
+    said = [printable(MARKS[mark] + caption) for mark, caption in zip(marks, captions)]
+    true = [printable(f'true: {reference}') for reference in references]
+    pictures = [printable(p) if isinstance(p, str) else p for p in pictures]
+    if any(mark is not None for mark in marks):
+        note = f'{note}   ✓ true of its picture   ✗ not true'.strip()
+    note = printable(note)
+    fonts = choose_fonts([*said, *true, note, *(p for p in pictures if isinstance(p, str))])
+    style = dict(parse_math=False, fontfamily=fonts.families)
+    rows = -(-len(captions) // 4)
+    figure = new_figure(figsize=(11, 3.6 * rows))
+    axes = figure.subplots(rows, 4, squeeze=False).flat
+    for ax in axes[len(captions):]:
+        ax.axis('off')
+    for ax, picture, caption, reference, mark in zip(axes, pictures, said, true, marks):
+        if isinstance(picture, str):
+            inside = dict(ha='center', va='center', fontsize=8, color='#555555')
+            ax.text(.5, .5, fonts(_wrapped(picture, 28)), **inside, **style)
+        else:
+            ax.imshow(picture)
+        ax.set_title(fonts(_wrapped(caption, 32)), fontsize=9, color=COLOURS[mark], **style)
+        ax.set_xlabel(fonts(_wrapped(reference, 36)), fontsize=8, **style)
         ax.set(xticks=[], yticks=[])
-    fig.savefig(path, dpi=110)
+    if note:
+        figure.supxlabel(fonts(note), fontsize=9, **style)
+    save_figure(figure, path, dpi=110)
 
 # %% ../nbs/15_command_line.ipynb #7a65e8f6
+def _photograph(path):
+    "A photograph, no larger than it is drawn."
+    from rnn_captioning.encoder import open_photo
+    photo = open_photo(path)
+    photo.thumbnail((640, 640))
+    return photo
+
 def _pictures(data, split, rows):
-    "The pictures of some rows; where the data set has none, the photographs in its folder; where these are gone, their names."
-    if f'{split}_pictures' in data: return [data[f'{split}_pictures'][i] for i in rows]
+    """The pictures of some rows, or the photographs in the data set's folder.
+
+    In the place of one that cannot be had stands its name, and why."""
+    if f'{split}_pictures' in data:
+        return [data[f'{split}_pictures'][i] for i in rows]
     names = [data[f'{split}_urls'][i] for i in rows]
     images = getattr(data, 'images', '')
-    if not images or not Path(images).is_dir(): return names
-    from rnn_captioning.encoder import open_photo
+    if not images or not Path(images).is_dir():
+        return names
+    from rnn_captioning.files import InputError
     from rnn_captioning.prepare import locate
-    paths = locate(images, names)
-    return [open_photo(paths[name]) if name in paths else name for name in names]
+    paths, found, problems = locate(images, names), [], []
+    for name in names:
+        try:
+            found.append(_photograph(paths[name]) if name in paths else f'{name} (not found)')
+        except InputError as e:
+            problems.append(str(e))
+            found.append(f'{name} ({str(e).removeprefix(f"{paths[name]}: ")})')
+    if problems:
+        warnings.warn(f'{len(problems)} of {len(names)} photographs cannot be drawn, such as {problems[0]}')
+    return found
 
 # %% ../nbs/15_command_line.ipynb #e1d0415b
-def _report(solver, out, count=8):
+def _examples(solver, count):
+    """Some captions of validation pictures: the arguments of `plot_captions`, the pictures' names, and a verdict.
+
+    The verdict is a line about all captions of the split; empty where nobody can judge them."""
+    from rnn_captioning.data import gather
     from rnn_captioning.metrics import split_references, truth, write_captions
     data, model = solver.data, solver.model
-    split = next(s for s in ('test', 'val', 'train') if s in data.splits)
-    names, facts = list(data[f'{split}_urls']), data.get(f'{split}_facts')
+    split = 'val' if 'val' in data.splits else 'train'
+    features, facts = data[f'{split}_features'], data.get(f'{split}_facts')
+    total = len(features)
+    rows = list(range(0, total, max(total // count, 1)))[:count]
+    marks, verdict = [None] * len(rows), ''
+    if facts is None:
+        captions = write_captions(model, gather(features, rows))
+    else:
+        every = write_captions(model, features)
+        judged = truth(every, facts).tolist()
+        captions, marks = [every[i] for i in rows], [judged[i] for i in rows]
+        verdict = f'{sum(judged) / total:.1%} of {total:,} {split} captions are true of their picture'
     references = split_references(data, split)
-    captions = write_captions(model, data[f'{split}_features'])
-    marks = [None] * len(captions) if facts is None else truth(captions, facts).tolist()
-    rows = range(0, len(captions), max(len(captions) // count, 1))[:count]
-    picked = lambda values: [values[i] for i in rows]
-    plot_captions(_pictures(data, split, rows), picked(captions), [(group or ['(none)'])[0] for group in picked(references)], picked(marks), Path(out)/'captions.png')
-    for i in rows: say(f'{names[i]:<24} { {None: "", True: "true   ", False: "false  "}[marks[i]] }{captions[i]}')
-    if facts is not None: say(f'{sum(marks) / len(marks):.1%} of {len(captions)} {split} captions are true of their picture')
+    true = [(references[i] or ['(none)'])[0] for i in rows]
+    learnt = ', which the training has learnt from: there is no split val' if split == 'train' else ''
+    note = f'{len(rows)} of the {total:,} pictures of the split {split}{learnt}'
+    pictures = _pictures(data, split, rows)
+    shown = dict(pictures=pictures, captions=captions, references=true, marks=marks, note=note)
+    return shown, [data[f'{split}_urls'][i] for i in rows], verdict
+
+@contextmanager
+def _forgiving(what):
+    "Make a warning of whatever goes wrong in showing what a run has come to."
+    try:
+        yield
+    except BrokenPipeError:      # whoever was reading has gone
+        raise
+    except Exception as e:
+        reason = ' '.join(str(e).split()) or type(e).__name__
+        warnings.warn(f'no {what} ({reason[:300]}): the captioner is in checkpoint.h5 all the same')
+
+def _report(solver, out, count=8):
+    "Draw and say what a run has come to, and give the names of the pictures that were drawn."
+    drawn = []
+    with _forgiving('loss.png'):
+        plot_losses(solver, Path(out)/'loss.png')
+        drawn.append('loss.png')
+    with _forgiving('captions'):
+        shown, names, verdict = _examples(solver, count)
+        with _forgiving('captions.png'):
+            plot_captions(**shown, path=Path(out)/'captions.png')
+            drawn.append('captions.png')
+        say(f'{shown["note"]}:')
+        words = {None: '', True: 'true   ', False: 'false  '}
+        for name, mark, caption in zip(names, shown['marks'], shown['captions']):
+            say(f'{name:<24} {words[mark]}{caption}')
+        if verdict:
+            say(verdict)
+    return drawn
 
 # %% ../nbs/15_command_line.ipynb #11b3b30e
 def _by_name(pairs):
@@ -125,8 +289,8 @@ def _by_name(pairs):
     return {name: value(text) for name, text in (pair.split('=', 1) for pair in pairs)}
 
 @main.command('train', epilog='Example, for photographs: rnn-captioning train mine.h5 --model transformer --epochs 14 --learning-rate 5e-4 --label-smoothing 0.1 --dropout 0.4 --inner-dropout 0.3 --average 0.998 --reward-epochs 3 --reward-learning-rate 5e-5 --out mine')
-@click.argument('data', required=False, type=click.Path())
-@click.option('--out', default='captioner', help='Folder for checkpoint.h5, loss.png and captions.png.')
+@click.argument('data', required=False, type=LocalPath())
+@click.option('--out', default='captioner', type=LocalPath(), help='Folder for checkpoint.h5, loss.png and captions.png.')
 @click.option('--model', default='rnn', help='Kind of captioner: rnn, attention, encoded-attention or transformer. All but the first look at places, and need a data set with a grid.')
 @click.option('--cell', help='Kind of recurrence: rnn, lstm or gru.  [default: rnn]')
 @click.option('--epochs', default=6, help='Passes over the captions.')
@@ -154,15 +318,14 @@ def train_command(out, **options):
     if options['resume'] and given: raise click.UsageError(f'--resume goes on with the settings that the run began with: leave out {next(p.opts[-1] for p in context.command.params if p.name == given[0])}')
     options['model_options'] = _by_name(options['model_options'])
     solver = train(out=out, progress=True, **options)
-    plot_losses(solver, Path(out)/'loss.png')
-    _report(solver, out)
-    say(f'in {out}: checkpoint.h5, loss.png, captions.png')
+    drawn = _report(solver, out)
+    say(f'in {out}: {", ".join(["checkpoint.h5", *drawn])}')
 
 # %% ../nbs/15_command_line.ipynb #96a91e4c
 @main.command('caption', epilog='Example: rnn-captioning caption holiday/ --beam-size 5')
-@click.argument('photos', nargs=-1, required=True, metavar='PHOTO_OR_FOLDER...', type=click.Path())
-@click.option('--model', type=click.Path(), help='A checkpoint; without it, the captioner that ships.')
-@click.option('--encoder', type=click.Path(), help='An ONNX file, for a model that was trained on its features.')
+@click.argument('photos', nargs=-1, required=True, metavar='PHOTO_OR_FOLDER...', type=LocalPath())
+@click.option('--model', type=LocalPath(), help='A checkpoint; without it, the captioner that ships.')
+@click.option('--encoder', type=LocalPath(), help='An ONNX file, for a model that was trained on its features.')
 @click.option('--beam-size', default=5, help='Beginnings kept while writing; 1 is greedy.')
 @click.option('--num-captions', default=1, help='Captions of each photograph, best first.')
 @click.option('--length-penalty', default=.7, help='Of a beam: 0 prefers short captions, 1 long ones.')
@@ -184,7 +347,7 @@ def caption_command(photos, model, encoder, as_json, temperature, top_p, **decod
         if as_json: found.append(result.as_dict())
         else:
             for caption in result.captions: say(f'{result.image}: {caption.text}')
-    if as_json: say(json.dumps(found, ensure_ascii=False))
+    if as_json: say(json.dumps(found))
     if failed: sys.exit(1)
 
 # %% ../nbs/15_command_line.ipynb #484df1ac
@@ -217,15 +380,15 @@ def _check_outputs(outputs, inputs):
     expect(len(set(paths)) == len(paths), f'{both} name the same file: expected two')
 
 @main.command('evaluate', epilog='Example: rnn-captioning evaluate captioner/checkpoint.h5 flickr8k.h5 --split val --beam-size 5 --json')
-@click.argument('checkpoint', type=click.Path())
-@click.argument('data', type=click.Path())
+@click.argument('checkpoint', type=LocalPath())
+@click.argument('data', type=LocalPath())
 @click.option('--split', default='val', help='Which split.')
 @click.option('--beam-size', default=1, help='Beginnings kept while writing; 1 is greedy.')
 @click.option('--length-penalty', default=.7, help='Of a beam: 0 prefers short captions, 1 long ones.')
 @click.option('--tokenizer', type=click.Choice(['alphanumeric', 'ptb']), default='alphanumeric', help='How sentences are cut into words; ptb: as by the COCO evaluation, which needs Java.')
-@click.option('--per-image', type=click.Path(), help='A CSV file to write: each image with its caption and scores.')
-@click.option('--results', type=click.Path(), help="A JSON file to write: the captions in COCO's form, for the programs of others.")
-@click.option('--annotations', type=click.Path(), help="COCO annotations in JSON, which say which image has which id, where it is not in the images' names.")
+@click.option('--per-image', type=LocalPath(), help='A CSV file to write: each image with its caption and scores.')
+@click.option('--results', type=LocalPath(), help="A JSON file to write: the captions in COCO's form, for the programs of others.")
+@click.option('--annotations', type=LocalPath(), help="COCO annotations in JSON, which say which image has which id, where it is not in the images' names.")
 @click.option('--json', 'as_json', is_flag=True, help='One JSON document.')
 def evaluate_command(checkpoint, data, split, beam_size, length_penalty, tokenizer, per_image, results, annotations, as_json):
     "Score CHECKPOINT on a split of DATA. In the place of CHECKPOINT may stand a file of captions (COCO results, a table with image and caption, the output of caption --json), and then in the place of DATA a file of the captions that people wrote."
@@ -263,16 +426,16 @@ def evaluate_command(checkpoint, data, split, beam_size, length_penalty, tokeniz
 
 # %% ../nbs/15_command_line.ipynb #d0e92113
 @main.command('prepare', epilog='Example: rnn-captioning prepare --captions captions.csv --images photos --out mine.h5')
-@click.option('--captions', required=True, type=click.Path(), help='Flickr token.txt, a table with the columns image and caption (CSV, or with semicolons, tabs or bars), COCO captions JSON, or a Karpathy dataset.json.')
-@click.option('--images', type=click.Path(), help='A folder of photographs to make features from.')
-@click.option('--features', type=click.Path(), help='Instead: HDF5 with features and image_names.')
-@click.option('--split', 'splits', multiple=True, metavar='NAME=LISTFILE', help='Image names of a split, one a line; dev, valid and validation become val. Without any, as the captions file says, or 80, 10 and 10 percent at random.')
-@click.option('--out', required=True, type=click.Path(), help='The data set to write.')
+@click.option('--captions', required=True, type=LocalPath(), help='Flickr token.txt, a table with the columns image and caption (CSV, or with semicolons, tabs or bars), COCO captions JSON, or a Karpathy dataset.json.')
+@click.option('--images', type=LocalPath(), help='A folder of photographs to make features from.')
+@click.option('--features', type=LocalPath(), help='Instead: HDF5 with features and image_names.')
+@click.option('--split', 'splits', multiple=True, type=NamedPath(), metavar='NAME=LISTFILE', help='Image names of a split, one a line; dev, valid and validation become val. Without any, as the captions file says, or 80, 10 and 10 percent at random.')
+@click.option('--out', required=True, type=LocalPath(), help='The data set to write.')
 @click.option('--min-count', default=5, help='Words rarer than this in the training captions become <UNK>.')
-@click.option('--vocabulary', type=click.Path(), help='A checkpoint or a data set whose words to take, in the place of the frequent ones: for a captioner that is there already.')
+@click.option('--vocabulary', type=LocalPath(), help='A checkpoint or a data set whose words to take, in the place of the frequent ones: for a captioner that is there already.')
 @click.option('--max-words', default=20, help='Longer captions are cut.')
 @click.option('--seed', default=0, help='Of a random split.')
-@click.option('--encoder', type=click.Path(), help='An ONNX file that makes the features, instead of the one that ships.')
+@click.option('--encoder', type=LocalPath(), help='An ONNX file that makes the features, instead of the one that ships.')
 @click.option('--grid', is_flag=True, help='Also store the features of each of the 7x7 places.')
 @click.option('--mirror', is_flag=True, help='Also store the features of each mirror image, of which training then takes either.')
 @click.option('--strict', is_flag=True, help='Stop at an image that is missing or cannot be read, among those that the splits ask for.')
@@ -295,7 +458,7 @@ def prepare_command(splits, out, **options):
 # %% ../nbs/15_command_line.ipynb #f03406a2
 @main.command('fetch', epilog='Example: rnn-captioning fetch flickr8k --to flickr8k')
 @click.argument('name', type=click.Choice(['coco', 'flickr8k']))
-@click.option('--to', type=click.Path(), help='The folder; without it, coco_captioning or flickr8k in the current one.')
+@click.option('--to', type=LocalPath(), help='The folder; without it, coco_captioning or flickr8k in the current one.')
 def fetch_command(name, to):
     "Download, unpack and check a public data set; an interrupted download goes on where it was."
     from rnn_captioning.fetch import fetch, next_step
@@ -306,17 +469,18 @@ def fetch_command(name, to):
 @main.command('bench', epilog='Example: rnn-captioning bench --only steps')
 @click.option('--only', 'parts', multiple=True, type=click.Choice(['steps', 'models', 'captioning', 'disk', 'growth']), help='Measure this alone; may be given several times. Without it, all, in about six minutes.')
 @click.option('--whole-epoch', is_flag=True, help='From the disk and from memory, a whole epoch of COCO, and not a hundred steps of it; some ten minutes more.')
-@click.option('--plot', default='bench.png', type=click.Path(), help='The picture to write.')
+@click.option('--plot', default='bench.png', type=LocalPath(), help='The picture to write.')
 @click.option('--json', 'as_json', is_flag=True, help='One JSON document.')
 def bench_command(parts, whole_epoch, plot, as_json):
     "Measure the speed of training and captioning beside PyTorch and JAX, where they are installed."
     from rnn_captioning.bench import PARTS, bench, plot_bench, report
-    from rnn_captioning.files import atomic_path, output_folder
+    from rnn_captioning.files import output_folder
     output_folder(Path(plot).parent, Path(plot).name)
     found = bench(parts or PARTS, progress=lambda text: say(text, err=True), whole_epoch=whole_epoch)
     if {'steps', 'growth'} & set(found):
-        with atomic_path(plot) as beside: plot_bench(found, beside)
-    click.echo(json.dumps(found) if as_json else report(found))
+        plot_bench(found, plot)
+    for line in [json.dumps(found)] if as_json else report(found).splitlines():
+        say(line)
 
 # %% ../nbs/15_command_line.ipynb #a13a0918
 def info(
@@ -341,7 +505,7 @@ def _finite(number): return float(number) if abs(number) < float('inf') else Non
 
 # %% ../nbs/15_command_line.ipynb #79439898
 @main.command('info', epilog='Example: rnn-captioning info captioner/checkpoint.h5')
-@click.argument('file', type=click.Path())
+@click.argument('file', type=LocalPath())
 @click.option('--json', 'as_json', is_flag=True, help='One JSON document.')
 def info_command(file, as_json):
     "Say what a data set or a checkpoint holds."

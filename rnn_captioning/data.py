@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 import numpy as np, h5py
 from .files import (DATA, RATIO, VERSION, InputError, atomic_path, attribute, check_captions, check_contents,
-                                  check_features, distinct_output, expect, foreign_hdf5, new_hdf5, open_hdf5, pack_texts,
+                                  check_features, distinct_output, expect, foreign_hdf5, local_path, new_hdf5, open_hdf5, pack_texts,
                                   read, reading, to_bytes, to_texts, utf8, write_attributes)
 
 # %% auto #0
@@ -136,12 +136,13 @@ def _coco_vocabulary(path):
 
 # %% ../nbs/10_data.ipynb #a7bb2467
 def load_coco_data(
-    base_dir:str|Path='data/coco_captioning', # the course's folder
+    base_dir:str|Path='cs231n/datasets/coco_captioning', # the course's folder, as it lies within the assignment's
     max_train:int|None=None, # keep this many training captions, drawn at random with replacement
     pca_features:bool=True, # 512 columns of principal components; False: all 4,096
     in_memory:bool=True, # False: features stay on the disk, as open HDF5 data sets
 )->dict[str, Any]: # arrays and lists by the course's names
     "The course's COCO folder as a dict: captions, image indices, features, URLs and vocabulary. Source: CS231n."
+    base_dir = local_path(base_dir)
     base, data = Path(base_dir), _coco_file(base_dir, 'coco2014_captions.h5', 'train_captions', 'train_image_idxs', 'val_captions', 'val_image_idxs', more=True)
     for split in ('train', 'val'):
         name = f'{split}2014_vgg16_fc7{"_pca" if pca_features else ""}.h5'
@@ -332,6 +333,7 @@ def open_data(
     pca_features:bool=True, # of the course's folder: 512 columns; False: all 4,096
 )->CaptionData: # answers to the course's names
     "Open a data set; `InputError` where it is not one, or where its parts disagree."
+    path = local_path(path)
     if Path(path).is_dir():
         data = load_coco_data(path, pca_features=pca_features, in_memory=pca_features if in_memory is None else in_memory)
         return CaptionData(data, path, f'VGG-16 fc7{"" if pca_features else ", all columns,"} of the CS231n coco_captioning folder')

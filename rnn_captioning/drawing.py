@@ -4,10 +4,13 @@
 
 # %% ../nbs/91_drawing.ipynb #49a5041f
 from __future__ import annotations
-import csv, html, io, json
+import csv, html, io, json, os, sys, unicodedata, warnings
+from dataclasses import dataclass
+from pathlib import Path
 
 # %% auto #0
-__all__ = ['KINDS', 'ARROWS', 'Diagram', 'Interactive', 'inline', 'unfold']
+__all__ = ['KINDS', 'ARROWS', 'BOX', 'Diagram', 'new_figure', 'save_figure', 'Fonts', 'choose_fonts', 'Interactive', 'inline',
+           'unfold']
 
 # %% ../nbs/91_drawing.ipynb #bc01055e
 KINDS = { # kind: (fill, edge)
@@ -73,6 +76,138 @@ def _arrow(self:Diagram,
     self.ax.text((x1+x2)/2 + offset[0], (y1+y2)/2 + offset[1], label, ha='center', va='center', fontsize=8, color=ARROWS[kind])
 
 Diagram.arrow = _arrow
+
+# %% ../nbs/91_drawing.ipynb #6247b769
+def _import_matplotlib():
+    "Matplotlib, also where MPLBACKEND names something that it does not know."
+    if 'matplotlib' in sys.modules:
+        return sys.modules['matplotlib']
+    backend = os.environ.pop('MPLBACKEND', None)
+    try:
+        import matplotlib
+    finally:
+        if backend is not None:
+            os.environ['MPLBACKEND'] = backend
+    if backend:
+        try:
+            matplotlib.rcParams['backend'] = backend      # as Matplotlib itself does
+        except ValueError:
+            warnings.warn(f'MPLBACKEND is {backend!r}, which Matplotlib does not know: '
+                          'figures are drawn without it')
+    return matplotlib
+
+def new_figure(
+    **options, # of Matplotlib's `Figure`, such as figsize=(7, 3.5), in inches
+): # the Matplotlib figure
+    "A figure for a file: without a window, and so without a backend."
+    _import_matplotlib()
+    from matplotlib.figure import Figure
+    return Figure(**{'facecolor': 'white', 'layout': 'constrained', **options})
+
+def save_figure(
+    figure, # of `new_figure`
+    path, # the file; what was there stays there until all of the new one is written
+    **options, # of Matplotlib's `savefig`, such as dpi
+):
+    "Write a figure; of all that Matplotlib warns of meanwhile comes one warning."
+    from rnn_captioning.files import atomic_path
+    options = {'format': Path(path).suffix[1:] or 'png', **options}
+    said, usual = [], warnings.showwarning
+    def keep(message, *_, **__):
+        said.append(message)
+    warnings.showwarning = keep      # and not catch_warnings, which would forget what has been shown already
+    try:
+        with atomic_path(path) as beside:
+            figure.savefig(beside, **options)
+    finally:
+        warnings.showwarning = usual
+    if said:
+        more = f' (and {len(said) - 1} warnings more)' if len(said) > 1 else ''
+        warnings.warn(f'{Path(path).name}: {said[0]}{more}')
+
+# %% ../nbs/91_drawing.ipynb #2e55bb8f
+BOX = '□'      # in the place of a character that no font has
+
+def _can_draw(path, character):
+    "Whether a font file has a character, in outlines: a font of pixels has one size only, which is not ours."
+    from matplotlib.font_manager import get_font
+    try:
+        font = get_font(path)
+        if not font.get_char_index(ord(character)):
+            return False
+        font.set_size(9, 110)
+        font.load_char(ord(character))
+        return True
+    except (OSError, RuntimeError, ValueError):      # a damaged file, or one of pixels
+        return False
+
+def _usual_fonts():
+    "The installed ones of the families that Matplotlib is set to, and DejaVu Sans, which it brings; with their files."
+    from matplotlib import rcParams
+    from matplotlib.font_manager import FontProperties, findfont
+    found = {}
+    for family in [*rcParams['font.family'], 'DejaVu Sans']:
+        try:
+            found[family] = findfont(FontProperties(family=[family]), fallback_to_default=False)
+        except ValueError:
+            pass      # not installed: Matplotlib would say so for each text
+    return found
+
+def _further_fonts(missing):
+    "Installed families that have as many of some characters as can be had, and what none of them has."
+    from matplotlib.font_manager import FontProperties, findfont, fontManager
+    has = {}
+    for entry in fontManager.ttflist:
+        hidden = entry.name.startswith(('.', 'Last Resort'))      # the system's own; boxes for everything
+        if entry.style == 'normal' and not hidden and entry.name not in has:
+            has[entry.name] = {c for c in missing if _can_draw(entry.fname, c)}
+    chosen = []
+    while missing and has:
+        family = max(sorted(has), key=lambda name: (len(has[name] & missing), 'Sans' in name))
+        covered = has.pop(family) & missing
+        if not covered:
+            break
+        path = findfont(FontProperties(family=[family]), fallback_to_default=False)
+        covered = {c for c in covered if _can_draw(path, c)}      # the family's regular weight may be another file
+        if covered:
+            chosen.append(family)
+            missing = missing - covered
+    return chosen, missing
+
+
+@dataclass(frozen=True)
+class Fonts:
+    "Fonts for some texts. `families` is for Matplotlib's `fontfamily`; called with a text, what can be drawn of it."
+    families:tuple # names of installed fonts, the usual one first
+    instead:dict # {code of a character that none of them has: what is drawn instead}
+    def __call__(self,
+        text:str, # one of the texts
+    )->str: # the same, with a box for each character that no font has
+        "A text that can be drawn."
+        return text.translate(self.instead)
+
+def _unseen(character):
+    "Whether a character has no shape of its own: blanks, joiners, and marks that choose between shapes."
+    return character.isspace() or unicodedata.category(character) == 'Cf' or '\ufe00' <= character <= '\ufe0f'
+
+def choose_fonts(
+    texts, # strings that will be drawn
+)->Fonts: # to draw them in
+    "Find installed fonts that have the characters of some texts; a warning where there are none for some."
+    _import_matplotlib()
+    usual = _usual_fonts()
+    characters = {c for text in texts for c in text if c != '\n'}
+    lacking = {c for c in characters if not any(_can_draw(path, c) for path in usual.values())}
+    unseen = {c for c in lacking if _unseen(c)}
+    further, missing = _further_fonts(lacking - unseen)
+    instead = {ord(c): ' ' if c.isspace() else '' for c in unseen} | {ord(c): BOX for c in missing}
+    if missing:
+        few = ''.join(sorted(missing)[:5])
+        script = unicodedata.name(few[0], 'unknown').split()[0]
+        more = f' and {len(missing) - 5} more' if len(missing) > 5 else ''
+        warnings.warn(f'no installed font has the characters {few}{more} ({script}), which are drawn as {BOX}: '
+                      'install a font that has them, such as one of Noto Sans')
+    return Fonts((*usual, *further), instead)
 
 # %% ../nbs/91_drawing.ipynb #726b8d60
 class Interactive:

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 import numpy as np
-from .files import InputError, check_features, expect, kind_of, shipped
+from .files import InputError, check_features, expect, kind_of, local_path, shipped
 from .photo_files import SUFFIXES, advice, find_photos, photo_suffixes, register_heif, writable
 
 # %% auto #0
@@ -306,6 +306,7 @@ def open_photo(
     name = photo_name(photo)
     with _whole(name), _quiet():
         if isinstance(photo, (str, os.PathLike)):
+            photo = local_path(photo)
             _check_file(photo)
             return _decoded(Path(photo), name)
         if isinstance(photo, Image.Image):
@@ -423,7 +424,7 @@ def load_encoder(
         usual = getattr(which, '__name__', None) or type(which).__qualname__
         return Encoder(name or usual, lambda images, grid: [which(images)])
     expect(which is None or isinstance(which, (str, os.PathLike)), f'encoder is {which!r}: expected an ONNX file, a function or None')
-    path = Path(which or shipped('encoder/efficientnet_lite0.onnx'))
+    path = Path(local_path(which) or shipped('encoder/efficientnet_lite0.onnx'))
     expect(path.is_file(), f'{path}: no such file: expected an ONNX model')
     run = _onnx_run(path, threads)
     usual = f'ONNX {writable(path.name)} {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}' if which else LITE0

@@ -12,7 +12,7 @@ from typing import Any, Callable, NamedTuple
 from urllib.request import Request, urlopen
 from tqdm import tqdm
 from .data import open_data
-from .files import InputError, expect, flush_to_disk, output_folder, replace_file, sole_user
+from .files import InputError, expect, flush_to_disk, local_path, output_folder, replace_file, sole_user
 
 # %% auto #0
 __all__ = ['CHUNK', 'COCO', 'FLICKR8K', 'DATASETS', 'fetch', 'check_file', 'download', 'member_path', 'unpack', 'check_coco',
@@ -369,7 +369,7 @@ def fetch_data(
 )->Path: # the folder, with everything in it
     "Download, unpack and check a public data set; what is there already is not fetched again."
     expect(name in DATASETS, f'{name!r} is not a data set that can be fetched: expected {" or ".join(DATASETS)}')
-    folder = Path(to or DATASETS[name].folder)
+    folder = Path(local_path(to) or DATASETS[name].folder)
     for archive in DATASETS[name].archives:
         if _there(archive, folder): continue
         path = folder/archive.file

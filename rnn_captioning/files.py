@@ -12,11 +12,11 @@ import numpy as np, h5py
 from filelock import FileLock, Timeout
 
 # %% auto #0
-__all__ = ['SMALL', 'RATIO', 'MOST_ITEMS', 'DEEPEST', 'FILTERS', 'DATA', 'CHECKPOINT', 'VERSION', 'PADDING', 'printable',
-           'InputError', 'expect', 'raises', 'check_features', 'check_captions', 'kind_of', 'existing_file', 'reading',
-           'earlier', 'replace_file', 'atomic_path', 'flush_to_disk', 'output_folder', 'distinct_output', 'sole_user',
-           'write_attributes', 'attribute', 'read', 'check_contents', 'foreign_hdf5', 'new_hdf5', 'open_hdf5', 'utf8',
-           'to_bytes', 'pack_texts', 'to_texts', 'shipped']
+__all__ = ['ADDRESS', 'SMALL', 'RATIO', 'MOST_ITEMS', 'DEEPEST', 'FILTERS', 'DATA', 'CHECKPOINT', 'VERSION', 'PADDING',
+           'printable', 'InputError', 'expect', 'raises', 'check_features', 'check_captions', 'local_path', 'kind_of',
+           'existing_file', 'reading', 'earlier', 'replace_file', 'atomic_path', 'flush_to_disk', 'output_folder',
+           'distinct_output', 'sole_user', 'write_attributes', 'attribute', 'read', 'check_contents', 'foreign_hdf5',
+           'new_hdf5', 'open_hdf5', 'utf8', 'to_bytes', 'pack_texts', 'to_texts', 'shipped']
 
 # %% ../nbs/08_files.ipynb #51a5105d
 def printable(
@@ -84,6 +84,21 @@ def check_captions(
     expect(not bad.any(), f'{name}: row {bad.argmax()} holds a word id outside the vocabulary: expected 0 to {vocabulary_size - 1}')
     return captions
 
+# %% ../nbs/08_files.ipynb #a28c1764
+ADDRESS = re.compile(r'(https?|ftps?|sftp|s3|gs|hdfs|file):/', re.IGNORECASE)
+
+def local_path(
+    path, # as somebody gave it
+): # the same; a text that begins with ~ has the home folder in its place
+    "A path as it was meant; `InputError` for an address of the web. A `Path`, and what is no path, stays as it is."
+    if not isinstance(path, (str, os.PathLike)):
+        return path
+    text = os.fspath(path)
+    if isinstance(text, str) and ADDRESS.match(text) and not os.path.lexists(text):
+        hint = 'leave out file://' if text.lower().startswith('file:') else 'download it first'
+        raise InputError(f'{text}: is an address, and not a path on this machine: {hint}')
+    return os.path.expanduser(path) if isinstance(path, str) else path
+
 # %% ../nbs/08_files.ipynb #36243487
 def kind_of(
     path, # that exists
@@ -96,6 +111,7 @@ def existing_file(
     expected:str='a file', # what kind, for the message
 )->Path: # the same
     "Make sure that a file is there, or raise an `InputError` that says what is there instead."
+    path = local_path(path)
     expect(str(path), f'the path of {expected} is empty: expected the path of {expected}')
     expect(Path(path).exists(), f'{path}: no such file')
     expect(Path(path).is_file(), f'{path}: is {kind_of(path)}: expected {expected}')
@@ -111,7 +127,7 @@ def reading(
     "Turn whatever goes wrong while a file is read into an `InputError` that names it."
     try: yield
     except InputError as e:
-        if str(path) in str(e): raise
+        if str(path) in str(e) or os.path.expanduser(str(path)) in str(e): raise
         raise InputError(f'{path}: {e}') from e
     except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, ArithmeticError, RuntimeError, MemoryError) as e:
         raise InputError(f'{path}: is damaged, or not what it says it is ({type(e).__name__}: {" ".join(str(e).split())[:200]})') from e
@@ -158,7 +174,7 @@ def atomic_path(
     keep:int=0, # how many versions before it shall stay, see `earlier`
 ):
     "A path beside `path` to write to; renamed to `path` when the block ends well, removed when it does not."
-    path = Path(os.path.realpath(path))      # a link stays a link
+    path = Path(os.path.realpath(local_path(path)))      # a link stays a link
     expect(path.is_file() or not path.exists(), f'{path}: is {kind_of(path)}: expected a file, or a place for a new one')
     beside = path.with_name(f'.{path.name}.{os.getpid()}.part')
     replaced = False
@@ -213,6 +229,7 @@ def output_folder(
     *files:str, # the names of files that will be written there
 )->Path: # the same
     "Make sure that files can be written to a folder, or raise an `InputError` that says why not."
+    path = local_path(path)
     expect(str(path), 'the path of a folder is empty: expected one to write to')
     try:
         Path(path).mkdir(parents=True, exist_ok=True)
@@ -227,6 +244,7 @@ def distinct_output(
     *inputs, # files that are read for it
 ):
     "Raise an `InputError` if a file would be written over one that it is made from, or over something that is no file."
+    out, *inputs = map(local_path, (out, *inputs))
     expect(str(out), 'the path of the output is empty: expected a place for a file')
     expect(Path(out).is_file() or not Path(out).exists(), f'{out}: is {kind_of(out)}: expected a file, or a place for a new one')
     for path in inputs: expect(not (Path(out).exists() and Path(path).exists() and os.path.samefile(out, path)), f'{out}: is read, and would be written over: expected another file')

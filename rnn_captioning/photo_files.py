@@ -12,7 +12,7 @@ import warnings
 from collections import Counter, defaultdict
 from functools import cache
 from pathlib import Path
-from .files import expect
+from .files import expect, local_path
 
 # %% auto #0
 __all__ = ['SUFFIXES', 'register_heif', 'photo_suffixes', 'advice', 'passed_over', 'list_files', 'find_photos', 'locate',
@@ -137,7 +137,7 @@ def find_photos(
     given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
     expect(given, 'no photographs are given: expected files or folders')
     found = []
-    for path in map(Path, given):
+    for path in map(Path, map(local_path, given)):
         expect(os.path.lexists(path), f'{path}: no such file or folder')
         found += _photos_in(path) if os.path.isdir(path) else [path]
     return found
@@ -245,7 +245,7 @@ def locate(
 
     A name that may mean several files is left out, with a warning; so are names that would share a file.
     """
-    folder = Path(folder)
+    folder = Path(local_path(folder))
     expect(folder.is_dir(), f'{folder}: is no folder: expected one with photographs')
     roots = list({_parts(os.path.abspath(folder)), _parts(os.path.realpath(folder))})
     unreadable = []

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np, h5py
 from .data import SPECIAL, check_vocabulary, write_data
 from .files import (InputError, atomic_path, attribute, check_features, distinct_output, existing_file, expect,
-                                  foreign_hdf5, output_folder, read, reading, to_texts)
+                                  foreign_hdf5, local_path, output_folder, read, reading, to_texts)
 
 # %% auto #0
 __all__ = ['prepare', 'read_features', 'to_bytes_grid', 'InParts', 'encode_images', 'mirrored', 'prepare_data']
@@ -28,7 +28,7 @@ def read_features(
     path, # HDF5 with `features` (pictures, D) or (pictures, places, D), and `image_names` (pictures,)
 )->tuple: # names, features as an array, and how they were made
     "The features of a file, the name of each row's image, and the attribute `encoder`."
-    existing_file(path, 'an HDF5 file of features')
+    path = existing_file(path, 'an HDF5 file of features')
     with foreign_hdf5(path) as f, reading(path):
         table, names = read(f, 'features'), to_texts(read(f, 'image_names', 'SO'))
         features = check_features(np.asarray(table), f'{path}: features')
@@ -293,6 +293,8 @@ def prepare_data(
     vocabulary:Any=None, # a checkpoint or a data set, or a list of words: take these, whatever `min_count` is; None: from the training captions
 )->dict[str, Any]: # what was written: counts by name, and under 'left_out' {image: why}
     "Make a data set from a captions file and a features file, or from captions and photographs."
+    captions, features, out, images, encoder = map(local_path, (captions, features, out, images, encoder))
+    splits = {name: local_path(path) for name, path in splits.items()} if splits else splits
     _check_request(captions, features, images, out, splits, encoder, grid or mirror, min_count=(min_count, 1), max_words=(max_words, 1), seed=(seed, 0))
     given = None if vocabulary is None else _given_words(vocabulary, out)
     texts, known = read_captions(captions)

@@ -21,7 +21,7 @@ __all__ = ['read_results', 'holds_captions', 'image_ids', 'coco_number', 'Images
 _NAME_COLUMNS = 'image', 'image_id', 'file_name', 'filename', 'image_name'
 
 def _text_of(path):
-    existing_file(path, 'a file of captions')
+    path = existing_file(path, 'a file of captions')
     try:
         return Path(path).read_text(encoding='utf-8-sig')
     except UnicodeDecodeError as e:

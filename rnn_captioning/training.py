@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from .checkpoint import MODELS, damage, load_checkpoint, load_run, load_solver, save_checkpoint
 from .data import as_read, open_data
-from .files import InputError, earlier, expect, output_folder, reading, shipped, sole_user
+from .files import InputError, earlier, expect, local_path, output_folder, reading, shipped, sole_user
 from .reward import CIDER
 from .solver import LIKELIHOOD, CaptioningSolver
 from .threads import cores
@@ -193,6 +193,7 @@ def train(
     "Train a captioner on a data set; leaves a checkpoint after every epoch, and every few minutes within it."
     expect(isinstance(checkpoint_minutes, (int, float)) and checkpoint_minutes >= 0, f'checkpoint_minutes is {checkpoint_minutes!r}: expected at least 0')
     expect(isinstance(keep, int) and keep >= 0, f'keep is {keep!r}: expected at least 0, a whole number')
+    data, out = local_path(data), local_path(out)
     path, threads, model_options = Path(out)/'checkpoint.h5', cores() if threads is None else threads, model_options or {}
     run = {name: value for name, value in locals().items() if name not in ('data', 'out', 'resume', 'checkpoint_minutes', 'keep', 'progress', 'callbacks', 'path')}
     asked = []

@@ -74,21 +74,24 @@ def test_overview():
 def test_train_leaves_and_prints(tiny):
     assert sorted(p.name for p in (tiny/'out').iterdir()) == ['captions.png', 'checkpoint.h5', 'loss.png']
     assert is_png(tiny/'out'/'loss.png') and is_png(tiny/'out'/'captions.png')
-    *captions, truth, where = (tiny/'said').read_text(encoding='utf-8').splitlines()
-    assert len(captions) == 8 and all(c.startswith('test-000') and c.split()[1] in ('true', 'false') for c in captions)
-    assert truth.endswith('of 9 test captions are true of their picture') and where == f'in {tiny/"out"}: checkpoint.h5, loss.png, captions.png'
+    which, *captions, truth, where = (tiny/'said').read_text(encoding='utf-8').splitlines()
+    assert which == '3 of the 3 pictures of the split val:'
+    assert len(captions) == 3 and all(c.startswith('val-000') and c.split()[1] in ('true', 'false') for c in captions)
+    assert truth.endswith('of 3 val captions are true of their picture') and where == f'in {tiny/"out"}: checkpoint.h5, loss.png, captions.png'
 
 @pytest.mark.parametrize('change, split', [
-    case('without pictures', lambda f: None, 'test'),
+    case('without pictures', lambda f: None, 'val'),
     case('without test', lambda f: f.pop('test'), 'val'),
     case('without test and val', lambda f: [f.pop(split) for split in ('test', 'val')], 'train'),
-    case('with photographs that are gone', lambda f: write_attributes(f, images='no such folder'), 'test'),
-    case('with half precision features', lambda f: [f.__setitem__(f'{s}/features', f[s].pop('features')[()].astype('f2')) for s in ('train', 'val', 'test')], 'test'),
+    case('with photographs that are gone', lambda f: write_attributes(f, images='no such folder'), 'val'),
+    case('with half precision features', lambda f: [f.__setitem__(f'{s}/features', f[s].pop('features')[()].astype('f2')) for s in ('train', 'val', 'test')], 'val'),
 ])
 def test_train_on_less(tiny, tmp_path, change, split):
     said = works('train', edited(tiny/'plain.h5', tmp_path/'data.h5', change), '--out', tmp_path/'out', *OPTIONS)
     assert is_png(tmp_path/'out'/'captions.png') and is_png(tmp_path/'out'/'loss.png')
-    assert said.startswith(f'{split}-0000') and 'true' not in said
+    which, first, *_ = said.splitlines()
+    assert f'pictures of the split {split}' in which and ('has learnt from' in which) == (split == 'train')
+    assert first.startswith(f'{split}-0000') and 'true' not in said
 
 @pytest.mark.parametrize('kind, options', [('attention', ['--wordvec-dim=8', '--model-option=attention_dim=4']), ('transformer', ['--model-option=heads=2', '--model-option=layers=1']), ('encoded-attention', ['--wordvec-dim=8', '--model-option=attention_dim=4', '--model-option=heads=2'])])
 def test_train_that_looks_at_places(tiny, tmp_path, kind, options):
