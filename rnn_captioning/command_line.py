@@ -125,7 +125,7 @@ def _by_name(pairs):
 
 @main.command('train', epilog='Example, for photographs: rnn-captioning train mine.h5 --model transformer --epochs 14 --learning-rate 5e-4 --label-smoothing 0.1 --dropout 0.4 --inner-dropout 0.3 --average 0.998 --reward-epochs 3 --reward-learning-rate 5e-5 --out mine')
 @click.argument('data', required=False, type=click.Path())
-@click.option('--out', default='captioner', help='Folder for checkpoint.h5, loss.png and captions.png.')
+@click.option('--out', default='captioner', help='Folder for checkpoint.h5, log.csv, loss.png and captions.png.')
 @click.option('--model', default='rnn', help='Kind of captioner: rnn, attention, encoded-attention or transformer. All but the first look at places, and need a data set with a grid.')
 @click.option('--cell', help='Kind of recurrence: rnn, lstm or gru.  [default: rnn]')
 @click.option('--epochs', default=6, help='Passes over the captions.')
@@ -141,18 +141,19 @@ def _by_name(pairs):
 @click.option('--average', default=0., help='Train for a running mean of the parameters: the share of it that each step leaves, such as 0.999.')
 @click.option('--model-option', 'model_options', multiple=True, metavar='NAME=VALUE', help='A further option of the model, such as layers=3. May be given several times.')
 @click.option('--seed', default=0, help='Of everything random.')
-@click.option('--threads', type=int, help='How many work at once.  [default: one for each core, at most eight]')
+@click.option('--threads', type=int, help='How many work at once.  [default: one for each core, at most eight; with --resume, as the run began]')
 @click.option('--checkpoint-minutes', default=10., help='Between checkpoints within a pass; one is written after every pass, and at Ctrl-C.')
 @click.option('--keep', default=1, help='Checkpoints kept beside the newest, as checkpoint.1.h5 and so on.')
-@click.option('--resume', is_flag=True, help='Go on from the checkpoint in --out.')
-def train_command(out, **options):
+@click.option('--resume', is_flag=True, help='Go on from the checkpoint in --out, with its settings. Given again, they must be the same, but for --threads.')
+@click.option('--quiet', is_flag=True, help='Show no progress; results, warnings and errors are shown all the same.')
+def train_command(out, quiet, **options):
     "Train a captioner on DATA, or on the scenes that ship with the package."
     from rnn_captioning.training import train
     context = click.get_current_context()
-    given = [name for name in options if context.get_parameter_source(name).name == 'COMMANDLINE' and name not in ('data', 'resume', 'checkpoint_minutes', 'keep')]
-    if options['resume'] and given: raise click.UsageError(f'--resume goes on with the settings that the run began with: leave out {next(p.opts[-1] for p in context.command.params if p.name == given[0])}')
-    options['model_options'] = _by_name(options['model_options'])
-    solver = train(out=out, progress=True, **options)
+    given = {name: value for name, value in options.items() if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT}
+    if 'model_options' in given:
+        given['model_options'] = _by_name(given['model_options'])
+    solver = train(out=out, progress=not quiet, **given)
     plot_losses(solver, Path(out)/'loss.png')
     _report(solver, out)
     say(f'in {out}: checkpoint.h5, loss.png, captions.png')
@@ -169,15 +170,16 @@ def train_command(out, **options):
 @click.option('--top-p', type=float, help='Draw by lot, among the likeliest words with this probability together.')
 @click.option('--seed', default=0, help='Of what is drawn by lot.')
 @click.option('--json', 'as_json', is_flag=True, help='One JSON document.')
-def caption_command(photos, model, encoder, as_json, temperature, top_p, **decoding):
+@click.option('--quiet', is_flag=True, help='Show no progress; results, warnings and errors are shown all the same.')
+def caption_command(photos, model, encoder, as_json, quiet, temperature, top_p, **decoding):
     "Caption photographs."
     from rnn_captioning.caption import load
     drawn = temperature is not None or top_p is not None
     if drawn and click.get_current_context().get_parameter_source('beam_size') is click.core.ParameterSource.COMMANDLINE: raise click.UsageError('--beam-size finds the likeliest captions, --temperature and --top-p draw them by lot: expected one or the other')
     if drawn: decoding |= dict(beam_size=1, temperature=temperature, top_p=top_p)
     captioner, found, failed = load(model, encoder), [], 0
-    for number, result in enumerate(captioner.stream(photos, progress=as_json, **decoding)):
-        if not number: say(f'captioner: {captioner.name}', err=True)
+    for number, result in enumerate(captioner.stream(photos, progress=as_json and not quiet, **decoding)):
+        if not number and not quiet: say(f'captioner: {captioner.name}', err=True)
         failed += bool(result.error)
         if result.error: say(f'error: {result.error}', err=True)
         if as_json: found.append(result.as_dict())
@@ -204,7 +206,8 @@ def _save_table(path, names, captions, each):
 @click.option('--length-penalty', default=.7, help='Of a beam: 0 prefers short captions, 1 long ones.')
 @click.option('--per-image', type=click.Path(), help='A CSV file to write: each image with its caption and scores.')
 @click.option('--json', 'as_json', is_flag=True, help='One JSON document.')
-def evaluate_command(checkpoint, data, split, beam_size, length_penalty, per_image, as_json):
+@click.option('--quiet', is_flag=True, help='Show no progress; results, warnings and errors are shown all the same.')
+def evaluate_command(checkpoint, data, split, beam_size, length_penalty, per_image, as_json, quiet):
     "Score CHECKPOINT on a split of DATA."
     from rnn_captioning.checkpoint import load_checkpoint
     from rnn_captioning.data import open_data
@@ -214,7 +217,7 @@ def evaluate_command(checkpoint, data, split, beam_size, length_penalty, per_ima
         distinct_output(per_image, checkpoint, data)
         output_folder(Path(per_image).parent)
     model, data = load_checkpoint(checkpoint), open_data(data)
-    scores, captions, each = evaluate(model, data, split, progress=True, beam_size=beam_size, length_penalty=length_penalty)
+    scores, captions, each = evaluate(model, data, split, progress=not quiet, beam_size=beam_size, length_penalty=length_penalty)
     if per_image: _save_table(per_image, data[f'{split}_urls'], captions, each)
     if as_json: say(json.dumps(scores))
     else:
@@ -234,14 +237,15 @@ def evaluate_command(checkpoint, data, split, beam_size, length_penalty, per_ima
 @click.option('--grid', is_flag=True, help='Also store the features of each of the 7x7 places.')
 @click.option('--mirror', is_flag=True, help='Also store the features of each mirror image, of which training then takes either.')
 @click.option('--strict', is_flag=True, help='Stop at an image that is missing or cannot be read.')
-def prepare_command(splits, out, **options):
+@click.option('--quiet', is_flag=True, help='Show no progress; results, warnings and errors are shown all the same.')
+def prepare_command(splits, out, quiet, **options):
     "Make a data set from captions and photographs, or captions and features."
     from rnn_captioning.files import expect
     from rnn_captioning.prepare import prepare
     for s in splits: expect('=' in s, f'--split {s}: expected NAME=LISTFILE')
     names = [s.split('=', 1)[0] for s in splits]
     for name in names: expect(names.count(name) == 1, f'--split {name}=...: is given {names.count(name)} times: expected once')
-    counts = prepare(**options, out=out, splits=dict(s.split('=', 1) for s in splits), progress=True)
+    counts = prepare(**options, out=out, splits=dict(s.split('=', 1) for s in splits), progress=not quiet)
     left_out = counts.pop('left_out')
     for name, why in left_out.items(): say(f'left out: {why}', err=True)
     if left_out: say(f'{len(left_out)} images could not be read and are left out', err=True)
@@ -251,10 +255,11 @@ def prepare_command(splits, out, **options):
 @main.command('fetch', epilog='Example: rnn-captioning fetch flickr8k --to flickr8k')
 @click.argument('name', type=click.Choice(['coco', 'flickr8k']))
 @click.option('--to', type=click.Path(), help='The folder; without it, coco_captioning or flickr8k in the current one.')
-def fetch_command(name, to):
+@click.option('--quiet', is_flag=True, help='Show no progress; results, warnings and errors are shown all the same.')
+def fetch_command(name, to, quiet):
     "Download, unpack and check a public data set; an interrupted download goes on where it was."
     from rnn_captioning.fetch import fetch, next_step
-    folder = fetch(name, to, progress=True)
+    folder = fetch(name, to, progress=not quiet)
     for line in (f'{folder}: complete. Next:', next_step(name, folder)): say(line)
 
 # %% ../nbs/15_command_line.ipynb #c8c7ace4
@@ -263,12 +268,13 @@ def fetch_command(name, to):
 @click.option('--whole-epoch', is_flag=True, help='From the disk and from memory, a whole epoch of COCO, and not a hundred steps of it; some ten minutes more.')
 @click.option('--plot', default='bench.png', type=click.Path(), help='The picture to write.')
 @click.option('--json', 'as_json', is_flag=True, help='One JSON document.')
-def bench_command(parts, whole_epoch, plot, as_json):
+@click.option('--quiet', is_flag=True, help='Show no progress; results, warnings and errors are shown all the same.')
+def bench_command(parts, whole_epoch, plot, as_json, quiet):
     "Measure the speed of training and captioning beside PyTorch and JAX, where they are installed."
     from rnn_captioning.bench import PARTS, bench, plot_bench, report
     from rnn_captioning.files import atomic_path, output_folder
     output_folder(Path(plot).parent, Path(plot).name)
-    found = bench(parts or PARTS, progress=lambda text: say(text, err=True), whole_epoch=whole_epoch)
+    found = bench(parts or PARTS, progress=lambda text: None if quiet else say(text, err=True), whole_epoch=whole_epoch)
     if {'steps', 'growth'} & set(found):
         with atomic_path(plot) as beside: plot_bench(found, beside)
     click.echo(json.dumps(found) if as_json else report(found))

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 import numpy as np
 from .files import InputError, check_features, expect, shipped
+from .progress import show_progress
 
 # %% auto #0
 __all__ = ['SIDE', 'MAX_PIXELS', 'MAX_ASPECT', 'MEAN', 'STD', 'LITE0', 'SUFFIXES', 'open_photo', 'preprocess', 'Encoder',
@@ -249,14 +250,13 @@ def encode_photos(
     failed:list=None, # gets (path, message) of each photograph that cannot be read; None: a warning counts them
 ): # yields paths (list), pooled (n, D), grid (n, P, D) or None, in the order of `paths`
     "The features of many photographs, batch by batch, with two batches in memory at most."
-    from tqdm import tqdm
     expect(batch_size >= 1, f'batch_size is {batch_size}: expected at least 1')
     paths, unreadable = list(paths), [] if failed is None else failed
     batches = [paths[i:i+batch_size] for i in range(0, len(paths), batch_size)]
     pool, read = ThreadPoolExecutor(min(os.cpu_count() or 1, 8)), lambda path: preprocess(open_photo(path))
     submit = lambda batch: [pool.submit(read, path) for path in batch]
     try:
-        with tqdm(total=len(paths), unit='photo', disable=not progress, dynamic_ncols=True) as bar:
+        with show_progress(len(paths), 'photographs', progress, unit='photo') as bar:
             ahead = submit(batches[0]) if batches else []
             for batch, following in zip(batches, [*batches[1:], []]):
                 jobs, ahead = ahead, submit(following)

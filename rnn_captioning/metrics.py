@@ -10,6 +10,7 @@ from .data import caption_texts, check_match
 from .decoding import decode
 from .files import InputError, expect
 from .prepare import TOKENIZER, tokenize
+from .progress import tracked
 from .scenes import is_true
 
 # %% auto #0
@@ -36,14 +37,13 @@ def image_scores(
     progress:bool=False, # show which score is being computed
 )->tuple: # the scores of all together, by name, as fractions; the scores of each picture, by name, (pictures,)
     "BLEU-1 to 4, ROUGE-L, CIDEr and METEOR by pycocoevalcap, on lowercase alphanumeric tokens."
-    from tqdm import tqdm
     expect(len(captions) == len(references) > 0, f'{len(captions)} captions and {len(references)} lists of references: expected as many of each')
     clean = lambda text: ' '.join(tokenize(text))
     found = {i: [clean(c)] for i, c in enumerate(captions)}
     true = {i: [clean(r) for r in group] for i, group in enumerate(references)}
     scorers = list(_scorers(shutil.which('java') is not None if meteor is None else meteor))
     total, each = {}, {}
-    for names, scorer in tqdm(scorers, 'scores', leave=False, disable=not progress):
+    for names, scorer in tracked(scorers, 'scores', progress, unit='score', leave=False):
         with contextlib.redirect_stdout(io.StringIO()): value, values = scorer.compute_score(true, found)      # it prints
         total |= zip(names, map(float, value if isinstance(value, list) else [value]))
         each |= zip(names, map(np.asarray, values if len(names) > 1 else [values]))
