@@ -22,7 +22,7 @@ from .threads import cores
 __all__ = ['LEAST', 'RATES', 'SHARES', 'DEFAULTS', 'SCHEDULE', 'ASKING', 'HANGUP', 'LATER', 'OF_THE_MODEL', 'COURSE', 'TIMES',
            'COLUMNS', 'NOT_OF_THE_RUN', 'check_settings', 'digest', 'model_options', 'new_captioner', 'new_solver',
            'Interrupted', 'signals', 'from_time_to_time', 'intact', 'told', 'opened', 'agreed', 'noting_given',
-           'by_their_names', 'passes', 'RunLog', 'train']
+           'by_their_names', 'finished_passes', 'RunLog', 'train']
 
 # %% ../nbs/24_training.ipynb #daa994b8
 LEAST = dict(epochs=1, reward_epochs=0, batch_size=1, hidden_dim=1, wordvec_dim=1, threads=1, seed=0)
@@ -173,7 +173,7 @@ def opened(
     run |= dict(data=str(Path(data.path).resolve()), digest=digest(data))
     return data
 
-# %% ../nbs/24_training.ipynb #50a37950
+# %% ../nbs/24_training.ipynb #6f9be7cc
 OF_THE_MODEL = 'cell', 'hidden_dim', 'wordvec_dim', 'model_options', 'dropout', 'inner_dropout'
 
 def _captioner(run):
@@ -201,7 +201,7 @@ def agreed(
         raise InputError(f'{name} is {value!r}: the run in {path} began with {began!r}; leave {name} out to go on, or train anew without resume')
     return saved | {name: value for name, value in given.items() if name == 'threads' and value is not None}
 
-# %% ../nbs/24_training.ipynb #94f4c6ae
+# %% ../nbs/24_training.ipynb #da21c4a9
 _P, _R = ParamSpec('_P'), TypeVar('_R')
 
 def noting_given(
@@ -234,11 +234,11 @@ def by_their_names(
         wanted = one_name(wanted, alias, name)
     return {name: value for name, value in run.items() if name not in COURSE} | wanted, wanted
 
-# %% ../nbs/24_training.ipynb #9fc7fa93
+# %% ../nbs/24_training.ipynb #c0e6d211
 TIMES = 'learning_rate', 'seconds', 'words_per_second'      # what a checkpoint does not know
 COLUMNS = 'pass', 'objective', 'step', 'loss', 'val_loss', *TIMES
 
-def passes(
+def finished_passes(
     solver, # at some step
     batch_size:int, # of the run: captions a step, in its first part
     since:int=0, # how many passes of the solver's own to leave out
@@ -282,7 +282,7 @@ class RunLog:
         "Make the table end where the solver is."
         old = self.read()
         times = {(row['objective'], row['step']): row for row in old or ()}
-        for row in passes(solver, self.batch_size):
+        for row in finished_passes(solver, self.batch_size):
             known = times.get((row['objective'], str(row['step'])), {})
             self.rows.append(_as_text(row | {name: known[name] for name in TIMES if _is_number(known.get(name))}))
         if old is None and self.path.exists():       # not ours, so it is kept
@@ -293,10 +293,10 @@ class RunLog:
     ):
         "Write the row of a pass."
         seconds, words = time.perf_counter() - self.began, self.words + solver.words_seen
-        for row in passes(solver, self.batch_size, solver.epoch - 1)[-1:]:
+        for row in finished_passes(solver, self.batch_size, solver.epoch - 1)[-1:]:
             row |= zip(TIMES, (f'{solver.last_learning_rate:.6g}', f'{seconds:.3f}', f'{words / seconds:.0f}'))
             self.rows.append(_as_text(row))
-        self._write()
+            self._write()
     def after_step(self,
         solver, # after a step, and after what comes at the end of a pass
     ):
