@@ -67,6 +67,12 @@ _MODULES = {
     'drawing': '',
     'reward': '',
     'threads': '',
+    'caption_files': '',
+    'photo_files': '',
+    'results_files': '',
+    'java': '',
+    'progress': '',
+    'protocols': '',
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names.split()}
 
@@ -88,6 +94,7 @@ if TYPE_CHECKING:
     from . import attention as attention
     from . import bench as bench
     from . import caption as caption
+    from . import caption_files as caption_files
     from . import checkpoint as checkpoint
     from . import command_line as command_line
     from . import data as data
@@ -100,11 +107,16 @@ if TYPE_CHECKING:
     from . import files as files
     from . import gradient_check as gradient_check
     from . import gru as gru
+    from . import java as java
     from . import lstm as lstm
     from . import metrics as metrics
     from . import model as model
     from . import optim as optim
+    from . import photo_files as photo_files
     from . import prepare as prepare
+    from . import progress as progress
+    from . import protocols as protocols
+    from . import results_files as results_files
     from . import reward as reward
     from . import scenes as scenes
     from . import sequence as sequence

@@ -290,7 +290,7 @@ def _by_name(pairs):
 
 @main.command('train', epilog='Example, for photographs: rnn-captioning train mine.h5 --model transformer --epochs 14 --learning-rate 5e-4 --label-smoothing 0.1 --dropout 0.4 --inner-dropout 0.3 --average 0.998 --reward-epochs 3 --reward-learning-rate 5e-5 --out mine')
 @click.argument('data', required=False, type=LocalPath())
-@click.option('--out', default='captioner', type=LocalPath(), help='Folder for checkpoint.h5, loss.png and captions.png.')
+@click.option('--out', default='captioner', type=LocalPath(), help='Folder for checkpoint.h5, log.csv, loss.png and captions.png.')
 @click.option('--model', default='rnn', help='Kind of captioner: rnn, attention, encoded-attention or transformer. All but the first look at places, and need a data set with a grid.')
 @click.option('--cell', help='Kind of recurrence: rnn, lstm or gru.  [default: rnn]')
 @click.option('--epochs', default=6, help='Passes over the captions.')
@@ -306,20 +306,21 @@ def _by_name(pairs):
 @click.option('--average', default=0., help='Train for a running mean of the parameters: the share of it that each step leaves, such as 0.999.')
 @click.option('--model-option', 'model_options', multiple=True, metavar='NAME=VALUE', help='A further option of the model, such as layers=3. May be given several times.')
 @click.option('--seed', default=0, help='Of everything random.')
-@click.option('--threads', type=int, help='How many work at once.  [default: one for each core, at most eight]')
+@click.option('--threads', type=int, help='How many work at once.  [default: one for each core, at most eight; with --resume, as the run began]')
 @click.option('--checkpoint-minutes', default=10., help='Between checkpoints within a pass; one is written after every pass, and at Ctrl-C.')
 @click.option('--keep', default=1, help='Checkpoints kept beside the newest, as checkpoint.1.h5 and so on.')
-@click.option('--resume', is_flag=True, help='Go on from the checkpoint in --out.')
-def train_command(out, **options):
+@click.option('--resume', is_flag=True, help='Go on from the checkpoint in --out, with its settings. Given again, they must be the same, but for --threads.')
+@click.option('--quiet', is_flag=True, help='Show no progress; results, warnings and errors are shown all the same.')
+def train_command(out, quiet, **options):
     "Train a captioner on DATA, or on the scenes that ship with the package."
     from rnn_captioning.training import train
     context = click.get_current_context()
-    given = [name for name in options if context.get_parameter_source(name).name == 'COMMANDLINE' and name not in ('data', 'resume', 'checkpoint_minutes', 'keep')]
-    if options['resume'] and given: raise click.UsageError(f'--resume goes on with the settings that the run began with: leave out {next(p.opts[-1] for p in context.command.params if p.name == given[0])}')
-    options['model_options'] = _by_name(options['model_options'])
-    solver = train(out=out, progress=True, **options)
+    given = {name: value for name, value in options.items() if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT}
+    if 'model_options' in given:
+        given['model_options'] = _by_name(given['model_options'])
+    solver = train(out=out, progress=not quiet, **given)
     drawn = _report(solver, out)
-    say(f'in {out}: {", ".join(["checkpoint.h5", *drawn])}')
+    say(f'in {out}: {", ".join(["checkpoint.h5", "log.csv", *drawn])}')
 
 # %% ../nbs/15_command_line.ipynb #96a91e4c
 @main.command('caption', epilog='Example: rnn-captioning caption holiday/ --beam-size 5')
@@ -333,15 +334,16 @@ def train_command(out, **options):
 @click.option('--top-p', type=float, help='Draw by lot, among the likeliest words with this probability together.')
 @click.option('--seed', default=0, help='Of what is drawn by lot.')
 @click.option('--json', 'as_json', is_flag=True, help='One JSON document.')
-def caption_command(photos, model, encoder, as_json, temperature, top_p, **decoding):
+@click.option('--quiet', is_flag=True, help='Show no progress; results, warnings and errors are shown all the same.')
+def caption_command(photos, model, encoder, as_json, quiet, temperature, top_p, **decoding):
     "Caption photographs."
     from rnn_captioning.caption import load
     drawn = temperature is not None or top_p is not None
     if drawn and click.get_current_context().get_parameter_source('beam_size') is click.core.ParameterSource.COMMANDLINE: raise click.UsageError('--beam-size finds the likeliest captions, --temperature and --top-p draw them by lot: expected one or the other')
     if drawn: decoding |= dict(beam_size=1, temperature=temperature, top_p=top_p)
     captioner, found, failed = load(model, encoder), [], 0
-    for number, result in enumerate(captioner.stream(photos, progress=as_json, **decoding)):
-        if not number: say(f'captioner: {captioner.name}', err=True)
+    for number, result in enumerate(captioner.stream(photos, progress=as_json and not quiet, **decoding)):
+        if not number and not quiet: say(f'captioner: {captioner.name}', err=True)
         failed += bool(result.error)
         if result.error: say(f'error: {result.error}', err=True)
         if as_json: found.append(result.as_dict())
@@ -390,7 +392,8 @@ def _check_outputs(outputs, inputs):
 @click.option('--results', type=LocalPath(), help="A JSON file to write: the captions in COCO's form, for the programs of others.")
 @click.option('--annotations', type=LocalPath(), help="COCO annotations in JSON, which say which image has which id, where it is not in the images' names.")
 @click.option('--json', 'as_json', is_flag=True, help='One JSON document.')
-def evaluate_command(checkpoint, data, split, beam_size, length_penalty, tokenizer, per_image, results, annotations, as_json):
+@click.option('--quiet', is_flag=True, help='Show no progress; results, warnings and errors are shown all the same.')
+def evaluate_command(checkpoint, data, split, beam_size, length_penalty, tokenizer, per_image, results, annotations, as_json, quiet):
     "Score CHECKPOINT on a split of DATA. In the place of CHECKPOINT may stand a file of captions (COCO results, a table with image and caption, the output of caption --json), and then in the place of DATA a file of the captions that people wrote."
     from functools import partial
     from rnn_captioning.results_files import holds_captions, ids_for, image_ids, write_results
@@ -412,7 +415,7 @@ def evaluate_command(checkpoint, data, split, beam_size, length_penalty, tokeniz
         decoding = dict(beam_size=beam_size, length_penalty=length_penalty)
         score = partial(evaluate, model, source, split, **decoding)
     keys = ids_for(names, ids) if results else []
-    scores, captions, each = score(progress=True, tokenizer=tokenizer)
+    scores, captions, each = score(progress=not quiet, tokenizer=tokenizer)
     if per_image:
         _save_table(per_image, names, captions, each)
     if results:
@@ -439,7 +442,8 @@ def evaluate_command(checkpoint, data, split, beam_size, length_penalty, tokeniz
 @click.option('--grid', is_flag=True, help='Also store the features of each of the 7x7 places.')
 @click.option('--mirror', is_flag=True, help='Also store the features of each mirror image, of which training then takes either.')
 @click.option('--strict', is_flag=True, help='Stop at an image that is missing or cannot be read, among those that the splits ask for.')
-def prepare_command(splits, out, **options):
+@click.option('--quiet', is_flag=True, help='Show no progress; results, warnings and errors are shown all the same.')
+def prepare_command(splits, out, quiet, **options):
     "Make a data set from captions and photographs, or captions and features."
     from rnn_captioning.files import expect
     from rnn_captioning.prepare import prepare
@@ -449,7 +453,7 @@ def prepare_command(splits, out, **options):
     for s in splits: expect('=' in s, f'--split {s}: expected NAME=LISTFILE')
     names = [s.split('=', 1)[0] for s in splits]
     for name in names: expect(names.count(name) == 1, f'--split {name}=...: is given {names.count(name)} times: expected once')
-    counts = prepare(**options, out=out, splits=dict(s.split('=', 1) for s in splits), progress=True)
+    counts = prepare(**options, out=out, splits=dict(s.split('=', 1) for s in splits), progress=not quiet)
     left_out = counts.pop('left_out')
     for name, why in left_out.items(): say(f'left out: {why}', err=True)
     if left_out: say(f'{len(left_out)} images could not be read and are left out', err=True)
@@ -459,10 +463,11 @@ def prepare_command(splits, out, **options):
 @main.command('fetch', epilog='Example: rnn-captioning fetch flickr8k --to flickr8k')
 @click.argument('name', type=click.Choice(['coco', 'flickr8k']))
 @click.option('--to', type=LocalPath(), help='The folder; without it, coco_captioning or flickr8k in the current one.')
-def fetch_command(name, to):
+@click.option('--quiet', is_flag=True, help='Show no progress; results, warnings and errors are shown all the same.')
+def fetch_command(name, to, quiet):
     "Download, unpack and check a public data set; an interrupted download goes on where it was."
     from rnn_captioning.fetch import fetch, next_step
-    folder = fetch(name, to, progress=True)
+    folder = fetch(name, to, progress=not quiet)
     for line in (f'{folder}: complete. Next:', next_step(name, folder)): say(line)
 
 # %% ../nbs/15_command_line.ipynb #c8c7ace4
@@ -471,12 +476,13 @@ def fetch_command(name, to):
 @click.option('--whole-epoch', is_flag=True, help='From the disk and from memory, a whole epoch of COCO, and not a hundred steps of it; some ten minutes more.')
 @click.option('--plot', default='bench.png', type=LocalPath(), help='The picture to write.')
 @click.option('--json', 'as_json', is_flag=True, help='One JSON document.')
-def bench_command(parts, whole_epoch, plot, as_json):
+@click.option('--quiet', is_flag=True, help='Show no progress; results, warnings and errors are shown all the same.')
+def bench_command(parts, whole_epoch, plot, as_json, quiet):
     "Measure the speed of training and captioning beside PyTorch and JAX, where they are installed."
     from rnn_captioning.bench import PARTS, bench, plot_bench, report
     from rnn_captioning.files import output_folder
     output_folder(Path(plot).parent, Path(plot).name)
-    found = bench(parts or PARTS, progress=lambda text: say(text, err=True), whole_epoch=whole_epoch)
+    found = bench(parts or PARTS, progress=lambda text: None if quiet else say(text, err=True), whole_epoch=whole_epoch)
     if {'steps', 'growth'} & set(found):
         plot_bench(found, plot)
     for line in [json.dumps(found)] if as_json else report(found).splitlines():

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from .data import caption_texts
 from .files import expect
+from .progress import tracked
+from .protocols import Writer, check_protocol
 
 # %% auto #0
 __all__ = ['Found', 'Rules', 'repeats', 'log_sum_exp', 'next_scores', 'take', 'word_by_word', 'best_word', 'by_lot', 'likely',
@@ -247,6 +249,7 @@ def decode(
     progress:bool=False, # show a progress bar
 )->list[list[Caption]]: # for each picture a list of `Caption`, best first
     "Write captions for many pictures."
+    check_protocol(model, Writer, 'decoding')
     expect(model._start is not None and model._end is not None, 'the vocabulary has no <START> or no <END>: captions cannot be written')
     expect(beam_size >= 1 and num_captions >= 1 and batch_size >= 1, f'beam_size is {beam_size}, num_captions {num_captions} and batch_size {batch_size}: expected at least 1 each')
     expect(np.isfinite(length_penalty), f'length_penalty is {length_penalty}: expected a finite number')
@@ -256,8 +259,7 @@ def decode(
     choose = by_lot(np.random.default_rng(seed), 1. if temperature is None else temperature, top_k, top_p) if by_chance else None
     if not by_chance: expect(num_captions <= beam_size, f'num_captions is {num_captions}: expected at most {beam_size}, the beam size')
     out = []
-    from tqdm import tqdm
-    for start in tqdm(range(0, len(features), batch_size), 'captions', leave=False, disable=not progress, unit='batch'):
+    for start in tracked(range(0, len(features), batch_size), 'captions', progress, unit='batch', leave=False):
         part = np.asarray(features[start:start+batch_size])
         words, log_prob = beam_search(model, part, beam_size, num_captions, length_penalty, rules) if not by_chance else drawn(model, part, num_captions, choose, rules)
         out += [[Caption(text, float(p)) for text, p in zip(caption_texts(w, model.idx_to_word), ps)] for w, ps in zip(words, log_prob)]

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from .files import InputError, check_features, expect, kind_of, local_path, shipped
 from .photo_files import SUFFIXES, advice, find_photos, photo_suffixes, register_heif, writable
+from .progress import show_progress
 
 # %% auto #0
 __all__ = ['SIDE', 'MAX_PIXELS', 'MAX_ASPECT', 'MEAN', 'STD', 'LITE0', 'is_picture', 'photo_name', 'open_photo', 'preprocess',
@@ -459,14 +460,13 @@ def encode_batches(
 
     For each photograph of a batch, `errors` says why it cannot be read, or ''. The n that can have a row each.
     """
-    from tqdm import tqdm
     expect(batch_size >= 1, f'batch_size is {batch_size}: expected at least 1')
     batches = [photos[i:i+batch_size] for i in range(0, len(photos), batch_size)]
     pool = ThreadPoolExecutor(min(os.cpu_count() or 1, 8))
     def submit(batch):
         return [pool.submit(_read, photo) for photo in batch]
     try:
-        with tqdm(total=len(photos), unit='photo', disable=not progress, dynamic_ncols=True) as bar:
+        with show_progress(len(photos), 'photographs', progress, unit='photo') as bar:
             ahead = submit(batches[0]) if batches else []
             for batch, following in zip(batches, [*batches[1:], []]):
                 jobs, ahead = ahead, submit(following)

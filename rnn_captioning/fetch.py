@@ -4,15 +4,15 @@
 
 # %% ../nbs/21_fetch.ipynb #1cd72abb
 from __future__ import annotations
-import hashlib, http.client, json, lzma, os, re, shlex, shutil, ssl, stat, subprocess, time, urllib.error, zipfile, zlib
+import hashlib, http.client, json, lzma, os, re, shutil, ssl, stat, time, urllib.error, zipfile, zlib
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 from typing import Any, Callable, NamedTuple
 from urllib.request import Request, urlopen
-from tqdm import tqdm
 from .data import open_data
 from .files import InputError, expect, flush_to_disk, local_path, output_folder, replace_file, sole_user
+from .progress import quoted, show_progress
 
 # %% auto #0
 __all__ = ['CHUNK', 'COCO', 'FLICKR8K', 'DATASETS', 'fetch', 'check_file', 'download', 'member_path', 'unpack', 'check_coco',
@@ -114,8 +114,7 @@ def _receive(url, part, name, size, bar, timeout):
         else: chunk = _start_over(url, answer, part, name, size)
         free, missing = shutil.disk_usage(part.path.parent).free, (part.total or 0) - part.length
         expect(missing <= free, f'{part.path.parent}: has {free:,} bytes free: expected {missing:,} for the rest of {name}')
-        bar.total, bar.n = part.total, part.length
-        bar.refresh()
+        bar.restart(part.length, part.total)
         while not part.whole:
             part.file.write(chunk)
             part.file.flush()          # what has come is in the file, whatever happens next
@@ -138,7 +137,7 @@ def _persist(url, part, name, size, bar, timeout, retries, wait):
             failures = 1 if part.length > furthest else failures + 1
             furthest = max(furthest, part.length)
             if failures > retries: raise _Refused(f'{e}, {failures} times' if failures > 1 else str(e)) from e
-            bar.set_postfix_str(f'retry {failures} of {retries}')
+            bar.describe(note=f'retry {failures} of {retries}', milestone=True)
             time.sleep(min(wait * 2**(failures - 1), 60))
 
 # %% ../nbs/21_fetch.ipynb #efeb63c8
@@ -191,7 +190,7 @@ def download(
         if path.exists(): return check_file(path, size, digest, advice='; remove it to download it again')
         output_folder(path.parent)
         part = _Part(path)
-        with tqdm(desc=path.name, unit='B', unit_scale=True, dynamic_ncols=True, disable=not progress) as bar:
+        with show_progress(None, path.name, progress, unit='B', scale=True) as bar:
             for url in urls:
                 try:
                     _persist(url, part, path.name, size, bar, timeout, retries, wait)
@@ -283,7 +282,7 @@ def unpack(
 def _write_all(opened, files, folder, progress):
     total, free = sum(m.file_size for m in files.values()), shutil.disk_usage(folder).free
     expect(total <= free, f'{folder}: has {free:,} bytes free: expected {total:,} to unpack {opened.filename}')
-    with tqdm(total=total, desc='unpacking', unit='B', unit_scale=True, dynamic_ncols=True, disable=not progress) as bar:
+    with show_progress(total, 'unpacking', progress, unit='B', scale=True) as bar:
         for path, member in files.items(): _write(opened, member, path, bar)
 
 # %% ../nbs/21_fetch.ipynb #b3d6c29e
@@ -393,8 +392,4 @@ def next_step(
     folder, # where it was fetched to
 )->str: # a command line
     "The command to type when a data set has been fetched."
-    return DATASETS[name].then.format(_quoted(folder))
-
-def _quoted(path):
-    "A path as the shell of this system takes it for one word."
-    return subprocess.list2cmdline([str(path)]) if os.name == 'nt' else shlex.quote(str(path))
+    return ' '.join(quoted(word.format(folder)) for word in DATASETS[name].then.split())

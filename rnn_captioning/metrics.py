@@ -15,6 +15,7 @@ from .decoding import decode
 from .files import InputError, expect
 from .java import JavaError, Meteor, find_java, ptb_tokens
 from .prepare import TOKENIZER, read_captions, tokenize
+from .progress import tracked
 from .scenes import is_true
 
 # %% auto #0
@@ -70,7 +71,6 @@ class Scoring:
         progress:bool=False, # show which score is being computed
     )->tuple: # the scores of all together, by name; those of each picture, by name, (pictures,)
         "Score captions."
-        from tqdm import tqdm
         counts = f'{len(captions)} captions and {len(references)} lists of references'
         expect(len(captions) == len(references) > 0, f'{counts}: expected as many of each')
         bare = next((i for i, group in enumerate(references) if not len(group)), None)
@@ -79,7 +79,7 @@ class Scoring:
         found = {i: [next(cut)] for i in range(len(captions))}
         true = {i: [next(cut) for _ in group] for i, group in enumerate(references)}
         total, each = {}, {}
-        for names, scorer in tqdm(self.scorers, 'scores', leave=False, disable=not progress):
+        for names, scorer in tracked(self.scorers, 'scores', progress, unit='score', leave=False):
             try:
                 with contextlib.redirect_stdout(io.StringIO()):  # it prints
                     value, values = scorer.compute_score(true, found)

@@ -13,6 +13,7 @@ import numpy as np, h5py
 from .data import SPECIAL, check_vocabulary, write_data
 from .files import (InputError, atomic_path, attribute, check_features, distinct_output, existing_file, expect,
                                   foreign_hdf5, local_path, output_folder, read, reading, to_texts)
+from .progress import show_progress
 
 # %% auto #0
 __all__ = ['prepare', 'read_features', 'to_bytes_grid', 'InParts', 'encode_images', 'mirrored', 'prepare_data']
@@ -156,10 +157,9 @@ def encode_images(
     part_size:int=256, # photographs in a part
 )->tuple: # names, arrays by name ('features', 'grid', 'grid_scale'), one row a name; and {name: why it is left out}
     "The features of photographs, part by part; what an interrupted run has finished is used again."
-    from tqdm import tqdm
     names, made, lost = list(paths), [], {}
     parts = output_folder(parts)
-    with tqdm(total=len(names), desc='photographs', unit='photo', disable=not progress) as bar:
+    with show_progress(len(names), 'photographs', progress, unit='photo') as bar:
         for start in range(0, len(names), part_size):
             some = names[start:start+part_size]
             files = [paths[name] for name in some]

@@ -8,6 +8,7 @@ from collections import Counter
 import numpy as np
 from .data import Repeated, epoch_order, gather
 from .decoding import Rules, best_word, by_lot, word_by_word
+from .protocols import Weighted, Writer
 from .solver import Objective, step_rng
 from .threads import in_threads
 
@@ -113,4 +114,4 @@ def minus_reward(
         total += rewards_of(reward, captions, range(i, i + len(captions)), model._null).sum()
     return -total / len(features)
 
-CIDER = Objective('cider', reward_batch, minus_reward)
+CIDER = Objective('cider', reward_batch, minus_reward, needs=tuple((protocol, 'training for CIDEr') for protocol in (Writer, Weighted)))

@@ -13,12 +13,14 @@ import numpy as np
 from . import optim
 from .data import ReadAhead, minibatch, sample_coco_minibatch
 from .files import expect
+from .progress import show_progress
+from .protocols import accepts, check_gradients, check_trainable
 from .threads import keep_memory, sharded_loss, threaded_update
 
 # %% auto #0
-__all__ = ['SCHEDULES', 'OPTIONS', 'DECAYS', 'LIKELIHOOD', 'clip_gradients', 'check_rule', 'validation_loss', 'CaptioningSolver',
-           'next_batch', 'step_rng', 'Objective', 'average_rate', 'averaged', 'diverged', 'train_step', 'end_epoch',
-           'validate', 'epochs_since_best', 'progress_bar']
+__all__ = ['SCHEDULES', 'OPTIONS', 'ALIASES', 'DECAYS', 'LIKELIHOOD', 'clip_gradients', 'check_rule', 'one_name',
+           'validation_loss', 'CaptioningSolver', 'next_batch', 'step_rng', 'Objective', 'average_rate', 'averaged',
+           'diverged', 'train_step', 'end_epoch', 'validate', 'epochs_since_best', 'progress_bar']
 
 # %% ../nbs/07_solver.ipynb #6ce48bfd
 def clip_gradients(
@@ -42,6 +44,8 @@ SCHEDULES = {
 OPTIONS = dict(update_rule='sgd', optim_config={}, lr_decay=1.0, batch_size=100, num_epochs=10, print_every=10, verbose=True,   # the course's
                seed=None, clip_norm=None, lr_schedule=None, validate=False, patience=None, objective=None, progress=False, callbacks=(), each_step=(), threads=1, label_smoothing=0., average=0.)   # ours
 
+ALIASES = dict(epochs='num_epochs')      # other names of options
+
 DECAYS = 'momentum', 'decay_rate', 'beta1', 'beta2'
 
 def check_rule(
@@ -56,7 +60,31 @@ def check_rule(
         except (TypeError, OverflowError): fits = False
         expect(fits and np.isfinite(float(value)), f'{where}: {name} is {value!r}: expected a {"whole" if name == "t" else "finite"} number' + (' of at least 0' if least == 0 else '') + (' and less than 1' if name in DECAYS else ''))
 
+def one_name(
+    options:dict, # by name
+    alias:str, # another name of the option `name`
+    name:str, # its own name
+)->dict: # the same, without the alias
+    "Options under their own names; an `InputError` where one is given under two names, with different values."
+    if alias not in options:
+        return options
+    rest = {key: value for key, value in options.items() if key != alias}
+    value = options[alias]
+    expect(rest.get(name, value) == value, f'{name} is {rest.get(name)!r} and {alias} is {value!r}: expected one of them, since both name the same setting')
+    return rest | {name: value}
+
+def _by_their_names(options):
+    for alias, name in ALIASES.items():
+        options = one_name(options, alias, name)
+    if 'learning_rate' not in options:
+        return options
+    expect(isinstance(options.get('optim_config', {}), dict), f'optim_config is {options.get("optim_config")!r}: expected numbers by name')
+    rate, config = options['learning_rate'], options.get('optim_config', {})
+    expect(config.get('learning_rate', rate) == rate, f'optim_config has learning_rate {config.get("learning_rate")!r} and the option learning_rate is {rate!r}: expected one of them')
+    return {name: value for name, value in options.items() if name != 'learning_rate'} | dict(optim_config=config | dict(learning_rate=rate))
+
 def _checked(options):
+    options = _by_their_names(options)
     unknown = sorted(set(options) - set(OPTIONS))
     expect(not unknown, f'unknown option {", ".join(unknown)}: expected some of {", ".join(OPTIONS)}')
     o = {**OPTIONS, **options}
@@ -75,16 +103,17 @@ def _checked(options):
 
 # %% ../nbs/07_solver.ipynb #ce0c607a
 def validation_loss(
-    model, # anything with `loss`
+    model, # anything with `loss`; without gradients where that has an option `backward`
     data, # mapping with the course's names
     split:str='val', # which split
     batch_size:int=500, # captions at a time
 )->float: # loss a caption
-    "The loss on all captions of a split, without dropout and without gradients."
+    "The loss on all captions of a split, without dropout."
     N, total = len(data[f'{split}_captions']), 0.
+    alone = dict(backward=False) if accepts(model.loss, 'backward') else {}
     for start in range(0, N, batch_size):
         captions, features = minibatch(data, split, np.arange(start, min(start + batch_size, N)))
-        total += model.loss(features, captions, backward=False)[0] * len(captions)
+        total += model.loss(features, captions, **alone)[0] * len(captions)
     return total / N
 
 # %% ../nbs/07_solver.ipynb #61633c94
@@ -102,13 +131,15 @@ class CaptioningSolver:
     print_every: int
     verbose: bool
     def __init__(self,
-        model:Any, # the captioner
+        model:Any, # the captioner, a `Trainable`
         data:Mapping[str, Any], # mapping with the course's names
         **options:Any, # see the table above; a wrong one is an `InputError`
     ):
         self.model, self.data, self.epoch, self.step = model, data, 0, 0
         self.__dict__.update(_checked(options))
         self.objective, self.cache = self.objective or LIKELIHOOD, {}
+        check_trainable(model, self.threads, self.label_smoothing, self.objective.needs)
+        self.last_learning_rate = None      # of the step before, as the schedule had it
         self.best_val_acc, self.best_params, self.best_val_loss, self.stop, self.averaged = 0, {}, np.inf, False, {}
         self.loss_history, self.train_acc_history, self.val_acc_history, self.val_loss_history = [], [], [], []
         self.earlier_loss_history, self.earlier_val_loss_history = [], []      # of a first part of the run, for another objective
@@ -125,11 +156,13 @@ class CaptioningSolver:
         "Run until `num_epochs` epochs are done, or something says stop; then hold the best parameters, if `validate` kept them, or else their mean, if `average` did."
         self.stop = False
         keep_memory()
-        with progress_bar(self) as bar:
+        with progress_bar(self) as moved:
             while self.step < self.steps and not self.stop:
                 train_step(self)
-                bar()
-                if self.step % self.steps_per_epoch == 0: end_epoch(self)
+                moved()
+                if self.step % self.steps_per_epoch == 0:
+                    end_epoch(self)
+                    moved(ended=True)
                 for call in self.each_step: call(self)
         if kept := self.best_params or self.averaged: self.model.params.update({name: w.copy() for name, w in kept.items()})
 
@@ -158,6 +191,7 @@ class Objective:
     name:str # as checkpoints record it
     batch:Callable # solver -> features, captions, and options for the model's `loss`
     judge:Callable # model, data -> a number to make small, after each epoch
+    needs:tuple = () # of the model: pairs of a protocol and what it is for
 
 LIKELIHOOD = Objective('likelihood', next_batch, validation_loss)
 
@@ -189,6 +223,7 @@ def train_step(solver):
     "One minibatch: loss, gradients, update."
     features, captions, options = solver.objective.batch(solver)
     loss, grads = sharded_loss(solver.model, features, captions, solver.threads, **options)
+    check_gradients(solver.model.params, grads)
     norm = clip_gradients(grads, solver.clip_norm or np.inf)
     expect(np.isfinite(loss) and np.isfinite(norm), diverged(solver, loss, norm))
     schedule = SCHEDULES.get(solver.lr_schedule, solver.lr_schedule)
@@ -198,6 +233,7 @@ def train_step(solver):
     if solver.average and not solver.averaged: solver.averaged = {name: w.copy() for name, w in solver.model.params.items()}
     threaded_update(solver.update_rule, solver.model.params, grads, solver.optim_configs, solver.threads)
     for name, rate in rates.items(): solver.optim_configs[name]['learning_rate'] = rate       # the schedule is not to pile up
+    solver.last_learning_rate = factor * next(iter(solver.optim_configs.values()))['learning_rate']
     for name, mean in solver.averaged.items(): optim.move_towards(mean, solver.model.params[name], average_rate(solver))
     solver.loss_history.append(loss)
     solver.words_seen = int(np.count_nonzero(captions[:, 1:]))
@@ -228,18 +264,20 @@ def epochs_since_best(solver)->int:
 # %% ../nbs/07_solver.ipynb #819c25b6
 @contextmanager
 def progress_bar(solver):
-    "A function to call after each step: it moves the bar, if there is one."
-    if not solver.progress:
-        yield lambda: None
-        return
-    from tqdm import tqdm
+    "A function to call after each step, and with `ended=True` after each epoch: it shows how far the solver has come, if that is wanted."
     began, words = time.perf_counter(), 0
-    with tqdm(total=solver.steps, initial=solver.step, unit='step', dynamic_ncols=True) as bar:
-        def moved():
+    part = '' if solver.objective is LIKELIHOOD else f' for {solver.objective.name}'
+    with show_progress(solver.steps, '', solver.progress, unit='step', initial=solver.step) as progress:
+        def moved(ended=False):
             nonlocal words
-            words += solver.words_seen
+            words += 0 if ended else solver.words_seen
             val = f', val {solver.val_loss_history[-1]:.3f}' if solver.val_loss_history else ''
-            bar.set_description(f'epoch {min(solver.epoch + 1, solver.num_epochs)}/{solver.num_epochs}', refresh=False)
-            bar.set_postfix_str(f'loss {np.mean(solver.loss_history[-50:]):.3f}{val}, {words / (time.perf_counter() - began):,.0f} words/s', refresh=False)
-            bar.update()
-        yield moved
+            speed = words / (time.perf_counter() - began)
+            epoch = solver.epoch if ended else min(solver.epoch + 1, solver.num_epochs)
+            note = f'loss {np.mean(solver.loss_history[-50:]):.3f}{val}, {speed:,.0f} words/s'
+            progress.describe(f'epoch {epoch}/{solver.num_epochs}{part}', note, milestone=ended)
+            if not ended:
+                progress.update()
+        yield moved if solver.progress else _nothing
+
+def _nothing(ended=False): "In place of `moved`."

@@ -94,7 +94,7 @@ def sharded_loss(
     **options, # further ones of the model's `loss`
 )->tuple: # the loss, and the gradients by name
     "A captioner's loss and gradients, the captions dealt out to several threads."
-    parts = shards(captions, model._null, threads) if threads > 1 else [None]
+    parts = shards(captions, getattr(model, '_null', 0), threads) if threads > 1 else [None]
     if len(parts) == 1: return model.loss(features, captions, **_given(rng=rng, weight=weight), **options)
     rngs = [None] * len(parts) if rng is None else rng.spawn(len(parts))
     def one(part):

@@ -4,23 +4,25 @@
 
 # %% ../nbs/24_training.ipynb #80e17401
 from __future__ import annotations
-import hashlib, inspect, os, shlex, signal, threading, time, warnings
+import csv, functools, hashlib, inspect, io, os, signal, threading, time, warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 import numpy as np
 from .checkpoint import MODELS, damage, load_checkpoint, load_run, load_solver, save_checkpoint
 from .data import as_read, open_data
-from .files import InputError, earlier, expect, local_path, output_folder, reading, shipped, sole_user
+from .files import InputError, atomic_path, earlier, expect, local_path, output_folder, reading, shipped, sole_user
+from .progress import command_line
 from .reward import CIDER
-from .solver import LIKELIHOOD, CaptioningSolver
+from .solver import LIKELIHOOD, CaptioningSolver, one_name
 from .threads import cores
 
 # %% auto #0
-__all__ = ['LEAST', 'RATES', 'SHARES', 'DEFAULTS', 'SCHEDULE', 'LATER', 'check_settings', 'digest', 'model_options',
-           'new_captioner', 'new_solver', 'Interrupted', 'signals', 'from_time_to_time', 'intact', 'told', 'opened',
-           'train']
+__all__ = ['LEAST', 'RATES', 'SHARES', 'DEFAULTS', 'SCHEDULE', 'ASKING', 'HANGUP', 'LATER', 'OF_THE_MODEL', 'COURSE', 'TIMES',
+           'COLUMNS', 'NOT_OF_THE_RUN', 'check_settings', 'digest', 'model_options', 'new_captioner', 'new_solver',
+           'Interrupted', 'signals', 'from_time_to_time', 'intact', 'told', 'opened', 'agreed', 'noting_given',
+           'by_their_names', 'finished_passes', 'RunLog', 'train']
 
 # %% ../nbs/24_training.ipynb #daa994b8
 LEAST = dict(epochs=1, reward_epochs=0, batch_size=1, hidden_dim=1, wordvec_dim=1, threads=1, seed=0)
@@ -93,17 +95,24 @@ def new_solver(
 class Interrupted(KeyboardInterrupt):
     "A run was asked to stop, and saved where it was; the message says how to go on."
 
+ASKING = [getattr(signal, name) for name in ('SIGINT', 'SIGTERM', 'SIGHUP', 'SIGBREAK') if hasattr(signal, name)]
+HANGUP = getattr(signal, 'SIGHUP', None)      # Windows has none
+
 @contextmanager
 def signals(
     asked:list, # gets the number of a signal that asks to stop
 ):
-    "Note Ctrl-C and SIGTERM instead of breaking off; the second time they do what they did before."
+    "Note Ctrl-C, SIGTERM and a closed terminal instead of breaking off; the second time, the first two do what they did before."
     usual = {}
     def note(number, frame):
         asked.append(number)
-        for number, handler in usual.items(): signal.signal(number, handler)
+        if number == HANGUP:
+            return
+        for again, handler in usual.items():
+            if again != HANGUP:
+                signal.signal(again, handler)
     if threading.current_thread() is threading.main_thread():       # no other can
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in ASKING:
             if signal.getsignal(number) not in (signal.SIG_IGN, None): usual[number] = signal.signal(number, note)
     try: yield
     finally:
@@ -121,7 +130,7 @@ def from_time_to_time(
         if not asked and time.monotonic() - last[0] < 60 * minutes: return
         save(solver)
         last[0] = time.monotonic()
-        if asked: raise Interrupted(f'stopped after step {solver.step:,} of {solver.steps:,} for {solver.objective.name}, and saved; to go on: rnn-captioning train --out {shlex.quote(str(out))} --resume')
+        if asked: raise Interrupted(f'stopped after step {solver.step:,} of {solver.steps:,} for {solver.objective.name}, and saved; to go on: {command_line("train", "--out", out, "--resume")}')
     return after_step
 
 # %% ../nbs/24_training.ipynb #d3752a75
@@ -164,10 +173,169 @@ def opened(
     run |= dict(data=str(Path(data.path).resolve()), digest=digest(data))
     return data
 
+# %% ../nbs/24_training.ipynb #6f9be7cc
+OF_THE_MODEL = 'cell', 'hidden_dim', 'wordvec_dim', 'model_options', 'dropout', 'inner_dropout'
+
+def _captioner(run):
+    "The captioner that a run asks for; nothing where that cannot be."
+    try:
+        return run['model'], model_options(run)
+    except (InputError, KeyError):
+        return None
+
+def agreed(
+    saved:dict, # what the run was told when it began
+    given:dict, # what is said now, where it goes on; None: nothing
+    path, # of the run's checkpoint, for a message
+)->dict: # the settings to go on with
+    "The settings of a run that goes on; an `InputError` where one is given that is not as it was."
+    for name, value in given.items():
+        if value is None or name == 'threads' or saved[name] == value:
+            continue
+        before = _captioner(saved)
+        if name in OF_THE_MODEL and before is not None and before == _captioner({**saved, name: value}):
+            continue       # said in other words, such as the default cell by its name
+        began = saved[name]
+        if began is None and before is not None:
+            began = before[1].get(dict(cell='cell_type').get(name, name))
+        raise InputError(f'{name} is {value!r}: the run in {path} began with {began!r}; leave {name} out to go on, or train anew without resume')
+    return saved | {name: value for name, value in given.items() if name == 'threads' and value is not None}
+
+# %% ../nbs/24_training.ipynb #da21c4a9
+_P, _R = ParamSpec('_P'), TypeVar('_R')
+
+def noting_given(
+    function:Callable[Concatenate[frozenset, _P], _R], # whose first argument is a set of names
+)->Callable[_P, _R]: # the same without that argument
+    "Hand a function the names of those of its arguments that its caller wrote."
+    signature = inspect.signature(function)
+    written = signature.replace(parameters=list(signature.parameters.values())[1:])
+    @functools.wraps(function)
+    def noting(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        try:
+            given = frozenset(written.bind_partial(*args, **kwargs).arguments)
+        except TypeError:       # Python says it better, when it calls the function
+            given = frozenset()
+        return function(given, *args, **kwargs)
+    noting.__signature__ = written
+    return noting
+
+COURSE = dict(num_epochs='epochs', cell_type='cell')      # the course's names of settings
+
+def by_their_names(
+    run:dict, # arguments of `train` by name
+    given:frozenset, # the names of those that its caller wrote
+)->tuple: # the settings without the course's names, and those of them that were given
+    "Settings under the names that a run keeps them by; an `InputError` where the two names of one say different things."
+    wanted = {name: run[name] for name in given if name in run}
+    for alias, name in COURSE.items():
+        if run[alias] is None:
+            wanted.pop(alias, None)
+        wanted = one_name(wanted, alias, name)
+    return {name: value for name, value in run.items() if name not in COURSE} | wanted, wanted
+
+# %% ../nbs/24_training.ipynb #c0e6d211
+TIMES = 'learning_rate', 'seconds', 'words_per_second'      # what a checkpoint does not know
+COLUMNS = 'pass', 'objective', 'step', 'loss', 'val_loss', *TIMES
+
+def finished_passes(
+    solver, # at some step
+    batch_size:int, # of the run: captions a step, in its first part
+    since:int=0, # how many passes of the solver's own to leave out
+)->list: # a dict for each pass, without times; with `since`, none of an earlier part
+    "What a solver remembers of its passes, and of those of an earlier part."
+    first = max(len(solver.data['train_captions']) // batch_size, 1)
+    count = len(solver.earlier_loss_history) // first
+    parts = [(solver.objective.name, solver.loss_history, solver.val_loss_history, solver.steps_per_epoch, count, since)]
+    if not since:
+        parts.insert(0, (LIKELIHOOD.name, solver.earlier_loss_history, solver.earlier_val_loss_history, first, 0, 0))
+    rows = []
+    for objective, losses, val_losses, steps, before, start in parts:
+        for i in range(start, len(losses) // steps):
+            val = f'{val_losses[i]:.6g}' if i < len(val_losses) else ''
+            loss = f'{np.mean(losses[i * steps:(i + 1) * steps]):.6g}'
+            rows.append(dict({'pass': before + i + 1}, objective=objective, step=(i + 1) * steps, loss=loss, val_loss=val))
+    return rows
+
+class RunLog:
+    "The table of a run, a row for each pass."
+    def __init__(self,
+        path, # of the CSV file
+        batch_size:int, # of the run: captions a step, in its first part
+    ):
+        self.path, self.batch_size = Path(path), batch_size
+        self.words, self.began = 0, time.perf_counter()
+        self.rows, self.sound = [], False      # all rows as text; whether the file ends with the last but one of them
+    def read(self)->list: # a dict for each whole row; None: there is no such table
+        "What is in the file, as far as it is a table of a run."
+        try:
+            with open(self.path, encoding='utf-8', errors='replace', newline='') as f:
+                rows = csv.DictReader(f)
+                if tuple(rows.fieldnames or ()) != COLUMNS:
+                    return None
+                return [row for row in rows if None not in row and None not in row.values()]
+        except (OSError, csv.Error):
+            return None
+    def resume(self,
+        solver, # as it is in the checkpoint
+    ):
+        "Make the table end where the solver is."
+        old = self.read()
+        times = {(row['objective'], row['step']): row for row in old or ()}
+        for row in finished_passes(solver, self.batch_size):
+            known = times.get((row['objective'], str(row['step'])), {})
+            self.rows.append(_as_text(row | {name: known[name] for name in TIMES if _is_number(known.get(name))}))
+        if old is None and self.path.exists():       # not ours, so it is kept
+            os.replace(self.path, self.path.with_name('log.before.csv'))
+        self._write()
+    def after_pass(self,
+        solver, # of which a pass has just ended, and is not yet saved
+    ):
+        "Write the row of a pass."
+        seconds, words = time.perf_counter() - self.began, self.words + solver.words_seen
+        for row in finished_passes(solver, self.batch_size, solver.epoch - 1)[-1:]:
+            row |= zip(TIMES, (f'{solver.last_learning_rate:.6g}', f'{seconds:.3f}', f'{words / seconds:.0f}'))
+            self.rows.append(_as_text(row))
+            self._write()
+    def after_step(self,
+        solver, # after a step, and after what comes at the end of a pass
+    ):
+        "Count the words of a pass, and its time."
+        self.words += solver.words_seen
+        if solver.step % solver.steps_per_epoch == 0:
+            self.words, self.began = 0, time.perf_counter()
+    def _write(self):
+        "The last row onto the end, or all of them, where something had gone wrong before or nothing is there yet."
+        try:
+            if self.sound:
+                with open(self.path, 'a', encoding='utf-8', newline='') as f:
+                    f.write(self.rows[-1])
+            else:
+                with atomic_path(self.path) as beside, open(beside, 'w', encoding='utf-8', newline='') as f:
+                    f.writelines([_as_text({name: name for name in COLUMNS}), *self.rows])
+            self.sound = True
+        except (OSError, InputError) as e:
+            self.sound = False
+            warnings.warn(f'{self.path}: cannot be written now ({getattr(e, "strerror", None) or e}); the run goes on')
+
+def _as_text(row):
+    csv.DictWriter(line := io.StringIO(), COLUMNS, lineterminator='\n').writerow(row)
+    return line.getvalue()
+
+def _is_number(text):
+    try:
+        return np.isfinite(float(text))
+    except (TypeError, ValueError):
+        return False
+
 # %% ../nbs/24_training.ipynb #37244a8c
+NOT_OF_THE_RUN = 'given', 'data', 'out', 'resume', 'checkpoint_minutes', 'keep', 'progress', 'callbacks'
+
+@noting_given
 def train(
+    given, # filled in by `noting_given`
     data:str|Path|None=None, # path of a data set; None: the scenes that ship
-    out:str|Path='captioner', # folder for `checkpoint.h5`
+    out:str|Path='captioner', # folder for `checkpoint.h5` and `log.csv`
     model:str='rnn', # kind of captioner, a key of `MODELS`
     cell:str|None=None, # kind of recurrence, for the model 'rnn'; None: 'rnn'
     epochs:int=6, # passes over the captions
@@ -183,42 +351,49 @@ def train(
     average:float=0., # share of the running mean of the parameters that each step leaves; 0: no mean
     model_options:dict[str, Any]|None=None, # further options of the model's constructor
     seed:int=0, # of everything random
-    threads:int|None=None, # how many work at once; None: one for each core, at most eight
-    resume:bool=False, # go on from the checkpoint in `out`, with its settings
+    threads:int|None=None, # how many work at once; None: one for each core, at most eight, or as the run began
+    resume:bool=False, # go on from the checkpoint in `out`, with its settings; others than these are an `InputError`, but for `threads`
     checkpoint_minutes:float=10., # between checkpoints within an epoch; 0: one after every step
     keep:int=1, # checkpoints kept beside the newest, as checkpoint.1.h5 and so on
-    progress:bool=False, # show a progress bar
+    progress:bool=False, # show how far it has come: a bar on a terminal, elsewhere a line after an epoch or a minute
     callbacks:Sequence[Callable[[CaptioningSolver], Any]]=(), # functions of the solver, called after every epoch
+    num_epochs:int|None=None, # the course's name for `epochs`
+    cell_type:str|None=None, # the course's name for `cell`
 )->CaptioningSolver: # of the last part, the model with its best parameters in it
     "Train a captioner on a data set; leaves a checkpoint after every epoch, and every few minutes within it."
     expect(isinstance(checkpoint_minutes, (int, float)) and checkpoint_minutes >= 0, f'checkpoint_minutes is {checkpoint_minutes!r}: expected at least 0')
     expect(isinstance(keep, int) and keep >= 0, f'keep is {keep!r}: expected at least 0, a whole number')
     data, out = local_path(data), local_path(out)
-    path, threads, model_options = Path(out)/'checkpoint.h5', cores() if threads is None else threads, model_options or {}
-    run = {name: value for name, value in locals().items() if name not in ('data', 'out', 'resume', 'checkpoint_minutes', 'keep', 'progress', 'callbacks', 'path')}
-    asked = []
+    run = {name: value for name, value in locals().items() if name not in NOT_OF_THE_RUN}
+    run, wanted = by_their_names(run, given)
+    run |= dict(threads=cores() if threads is None else threads, model_options=model_options or {})
+    path, asked = Path(out)/'checkpoint.h5', []
     with ExitStack() as held:
         held.enter_context(signals(asked))      # from here on: reading a large data set takes time as well
         if resume and Path(out).is_dir(): held.enter_context(sole_user(out))
         found = intact(path) if resume else path
-        if resume: run = told(found, run)
+        if resume: run = agreed(told(found, run), wanted, found)
         with reading(found) if resume else nullcontext(): check_settings(run)
         data = opened(data, run, found)
-        aside = []
+        log, aside = RunLog(path.with_name('log.csv'), run['batch_size']), []
+        def set_aside(s):
+            while aside: os.replace(*aside.pop())
         def save(s, keep=keep):
-            while aside: os.replace(path, aside.pop())
+            set_aside(s)
             save_checkpoint(path, s.model, s, data.encoder, run=run, keep=keep)
-        options = dict(progress=progress, callbacks=[save, *callbacks], each_step=[from_time_to_time(save, asked, checkpoint_minutes, out)])
+        options = dict(progress=progress, callbacks=[set_aside, log.after_pass, save, *callbacks], each_step=[log.after_step, from_time_to_time(save, asked, checkpoint_minutes, out)])
         captioner = load_checkpoint(found, intact=False) if resume else new_captioner(data, run)
-        solver = load_solver(found, captioner, data, **options, verbose=False) if resume else new_solver(captioner, data, run, LIKELIHOOD, **options)
+        solver = load_solver(found, captioner, data, **options, threads=run['threads'], verbose=False) if resume else new_solver(captioner, data, run, LIKELIHOOD, **options)
         if resume: expect(not (problem := damage(found)), problem)
-        output_folder(out, 'checkpoint.h5', 'loss.png', 'captions.png')
+        output_folder(out, 'checkpoint.h5', 'log.csv', 'loss.png', 'captions.png')
         if not resume: held.enter_context(sole_user(out))
         if found != path and path.exists(): os.replace(path, path.with_name('checkpoint.damaged.h5'))
         for half in Path(out).glob(f'.{path.name}.*'): half.unlink()      # of runs that were killed while they wrote
         if not resume and path.exists():
-            aside.append(path.with_name('checkpoint.before.h5'))
-            warnings.warn(f'{out}: holds a captioner already, which will be kept as {aside[0].name}; to go on with it instead, resume it')
+            aside.append((path, path.with_name('checkpoint.before.h5')))
+            warnings.warn(f'{out}: holds a captioner already, which will be kept as checkpoint.before.h5; to go on with it instead, resume it')
+        if not resume and log.path.exists(): aside.append((log.path, log.path.with_name('log.before.csv')))
+        if resume: log.resume(solver)
         solver.train()
         if run['reward_epochs'] and solver.objective is LIKELIHOOD and not solver.stop:
             first, solver = solver, new_solver(captioner, data, run, CIDER, **options)

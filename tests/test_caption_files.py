@@ -278,7 +278,7 @@ def run(*arguments):
 @pytest.mark.parametrize('count', range(1, 12))
 def test_few_photographs(tmp_path, count):
     names = [f'{i}.jpg' for i in range(count)]
-    (tmp_path/'c.csv').write_text('image,caption\n' + ''.join(f'{name},a dog\n' for name in names))
+    (tmp_path/'c.csv').write_text('image,caption\n' + ''.join(f'{name},a dog\n' for name in names), encoding='utf-8')
     done = run('prepare', '--captions', tmp_path/'c.csv', '--features', features(tmp_path/'f.h5', names), '--min-count', 1, '--out', tmp_path/'out.h5')
     if count < 3:
         assert done.exit_code == 2 and 'expected at least 3, one for each' in done.stderr
@@ -290,10 +290,10 @@ def album(tmp_path):
     "Captions of six pictures and of one that Flickr8k lacks, features of five, and lists of these."
     names = [f'{i}.jpg' for i in range(6)]
     tokens = ''.join(f'{name}#{k}\ta dog runs {k}\n' for name in names for k in range(2))
-    (tmp_path/'tok.txt').write_text(tokens + ''.join(f'2258277193_586949ec62.jpg.1#{k}\ta man\n' for k in range(5)))
+    (tmp_path/'tok.txt').write_text(tokens + ''.join(f'2258277193_586949ec62.jpg.1#{k}\ta man\n' for k in range(5)), encoding='utf-8')
     features(tmp_path/'f.h5', names[:5])
-    (tmp_path/'train.txt').write_text('\n'.join(names[:3]))
-    (tmp_path/'dev.txt').write_text('\n'.join(names[3:5]))
+    (tmp_path/'train.txt').write_text('\n'.join(names[:3]), encoding='utf-8')
+    (tmp_path/'dev.txt').write_text('\n'.join(names[3:5]), encoding='utf-8')
     return tmp_path
 
 def test_strict_is_about_the_lists(album):
@@ -304,10 +304,10 @@ def test_strict_is_about_the_lists(album):
     assert open_data(album/'out.h5').splits == ['train', 'val']
     done = run(*command)
     assert done.exit_code == 2 and '1 images' in done.stderr and '5.jpg' in done.stderr and '2258277193' not in done.stderr.splitlines()[-1]
-    (album/'dev.txt').write_text('4.jpg\n5.jpg')
+    (album/'dev.txt').write_text('4.jpg\n5.jpg', encoding='utf-8')
     done = run(*command, *lists)
     assert done.exit_code == 2 and '1 images' in done.stderr and '5.jpg' in done.stderr
-    (album/'dev.txt').write_text('4.jpg\nnowhere.jpg')
+    (album/'dev.txt').write_text('4.jpg\nnowhere.jpg', encoding='utf-8')
     done = run(*command, *lists)
     assert done.exit_code == 2 and '1 images of the lists have no captions' in done.stderr and 'nowhere.jpg' in done.stderr
 
@@ -326,7 +326,7 @@ def test_what_no_list_asks_for_is_not_encoded(album, monkeypatch):
 def test_few_photographs_are_counted_before_they_are_encoded(tmp_path, monkeypatch):
     module = pytest.importorskip('rnn_captioning.prepare')
     monkeypatch.setattr(module, '_encoded', lambda *_: pytest.fail('it encodes'))
-    (tmp_path/'c.csv').write_text('image,caption\na.jpg,a dog\n')
+    (tmp_path/'c.csv').write_text('image,caption\na.jpg,a dog\n', encoding='utf-8')
     with raises('1 images', 'at least 3'):
         prepare(tmp_path/'c.csv', None, tmp_path/'out.h5', images=tmp_path)
 
@@ -335,7 +335,7 @@ def test_a_vocabulary_from_a_captioner(album, recwarn):
     train(album/'first.h5', album/'run', epochs=1, reward_epochs=0, hidden_dim=4, wordvec_dim=4)
     checkpoint, there = album/'run'/'checkpoint.h5', open_data(album/'first.h5')
     assert read_vocabulary(checkpoint) == read_vocabulary(album/'first.h5') == list(there.idx_to_word)
-    (album/'other.csv').write_text('image,caption,split\n0.jpg,a zebra runs,test\n1.jpg,a dog,test\n')
+    (album/'other.csv').write_text('image,caption,split\n0.jpg,a zebra runs,test\n1.jpg,a dog,test\n', encoding='utf-8')
     command = ['prepare', '--captions', album/'other.csv', '--features', album/'f.h5', '--out', album/'other.h5']
     for source in (checkpoint, album/'first.h5'):
         done = run(*command, '--vocabulary', source)

@@ -72,7 +72,7 @@ def test_overview():
 # train
 
 def test_train_leaves_and_prints(tiny):
-    assert sorted(p.name for p in (tiny/'out').iterdir()) == ['captions.png', 'checkpoint.h5', 'loss.png']
+    assert sorted(p.name for p in (tiny/'out').iterdir()) == ['captions.png', 'checkpoint.h5', 'log.csv', 'loss.png']
     assert is_png(tiny/'out'/'loss.png') and is_png(tiny/'out'/'captions.png')
     which, *captions, truth, where = (tiny/'said').read_text(encoding='utf-8').splitlines()
     assert which == '3 of the 3 pictures of the split val:'
@@ -150,7 +150,7 @@ def test_asked_to_stop(tiny, tmp_path, asked):
         out, err = process.communicate(timeout=300)
     assert process.returncode == 130 and not out and 'Traceback' not in err, err
     step = int(re.fullmatch(rf'stopped after step ([\d,]+) of [\d,]+ for likelihood, and saved; to go on: rnn-captioning train --out {tmp_path} --resume', err.splitlines()[-1])[1].replace(',', ''))
-    assert sorted(p.name for p in tmp_path.iterdir()) == ['checkpoint.1.h5', 'checkpoint.h5'] and load_step(tmp_path/'checkpoint.h5') == step
+    assert sorted(p.name for p in tmp_path.iterdir()) == ['checkpoint.1.h5', 'checkpoint.h5', 'log.csv'] and load_step(tmp_path/'checkpoint.h5') == step
 
 def load_step(path):
     with h5py.File(path) as f: return int(f['solver'].attrs['step'])
@@ -194,11 +194,15 @@ def test_resume_needs_a_checkpoint(tiny, tmp_path):
     fails('train', tiny/'data.h5', '--out', tmp_path/'out', '--resume', says=['checkpoint.h5: no such file'])
     assert not (tmp_path/'out').exists()
 
-@pytest.mark.parametrize('option', [p.opts[0] for p in main.commands['train'].params if p.opts[0].startswith('--') and p.opts[0] not in ('--out', '--resume', '--checkpoint-minutes', '--keep', '--help')])
-def test_resume_keeps_the_settings(tiny, option):
-    default = next(p.default if isinstance(p.default, (str, int, float)) else 1 for p in main.commands['train'].params if option in p.opts)
+OTHER = dict(model='transformer', cell='lstm', model_options='forget_bias=2')      # than the run's
+FREE = 'out', 'resume', 'checkpoint_minutes', 'keep', 'threads', 'quiet'
+
+@pytest.mark.parametrize('name', [p.name for p in main.commands['train'].params if p.opts[0].startswith('--') and p.name not in FREE])
+def test_resume_keeps_the_settings(tiny, name):
+    option = next(p for p in main.commands['train'].params if p.name == name)
+    value = OTHER.get(name, '.123' if isinstance(option.default, float) else '77')
     before = (tiny/'out'/'checkpoint.h5').read_bytes()
-    fails('train', tiny/'data.h5', '--out', tiny/'out', '--resume', option, default, says=['--resume', f'leave out {option} ', 'see '])
+    fails('train', tiny/'data.h5', '--out', tiny/'out', '--resume', option.opts[0], value, says=[f'{name} is ', 'checkpoint.h5 began with ', f'leave {name} out'])
     assert (tiny/'out'/'checkpoint.h5').read_bytes() == before
 
 def test_resume_of_an_earlier_version(tiny, tmp_path):

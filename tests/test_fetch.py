@@ -247,7 +247,7 @@ def test_progress_is_on_standard_error_alone(server, tmp_path, capsys):
     server.cuts = [50_000]
     get(server, tmp_path/'a', progress=True)
     out, err = capsys.readouterr()
-    assert out == '' and 'a: 100%' in err
+    assert out == '' and err.startswith('a: ') and '(100%)' in err and '\r' not in err
     get(server, tmp_path/'b')
     assert capsys.readouterr() == ('', '')
 

@@ -15,7 +15,7 @@ MODULES = sorted(path.stem for path in Path(rnn_captioning.__file__).parent.glob
 
 
 def run(code):
-    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=ROOT)
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, encoding='utf-8', cwd=ROOT)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -124,7 +124,7 @@ def test_sdist_and_tree_have_the_marker_for_type_checkers(tmp_path):
         pytest.skip('setuptools is not installed')
     made = subprocess.run(
         [sys.executable, 'setup.py', '-q', 'egg_info', '--egg-base', tmp_path, 'sdist', '--dist-dir', tmp_path],
-        cwd=ROOT, capture_output=True, text=True)
+        cwd=ROOT, capture_output=True, encoding='utf-8')
     assert made.returncode == 0, made.stderr
     with tarfile.open(next(tmp_path.glob('*.tar.gz'))) as sdist:
         names = {name.partition('/')[2] for name in sdist.getnames()}

@@ -152,7 +152,7 @@ def test_an_unknown_backend(scenes, tmp_path):
 def test_a_backend_that_was_asked_for_stays():
     code = ('import os; from rnn_captioning.drawing import new_figure; new_figure(); import matplotlib;'
             'print(matplotlib.get_backend(), os.environ["MPLBACKEND"])')
-    said = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, env={**os.environ, 'MPLBACKEND': 'svg'})
+    said = subprocess.run([sys.executable, '-c', code], capture_output=True, encoding='utf-8', env={**os.environ, 'MPLBACKEND': 'svg'})
     assert said.stdout.split() == ['svg', 'svg'], said.stderr
 
 

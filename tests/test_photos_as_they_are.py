@@ -199,7 +199,7 @@ def test_a_photograph_replaced_in_place_gets_new_features(tmp_path, grid):
 def test_failures_are_not_kept(tmp_path):
     photographs(tmp_path/'photos', *NAMES)
     for broken in ('0.png', '5.png', '6.png', '9.png'):
-        (tmp_path/'photos'/broken).write_text('no')
+        (tmp_path/'photos'/broken).write_text('no', encoding='utf-8')
     names, arrays, lost = encoded(tmp_path, NAMES)
     assert set(lost) == {'0.png', '5.png', '6.png', '9.png'} and len(arrays['features']) == len(names) == 6
     with raises('0.png'):
@@ -231,7 +231,7 @@ def test_a_failed_read_is_tried_again_though_the_file_is_the_same(tmp_path, monk
 def test_prepare_again_after_a_failure(tmp_path):
     names = [f'{i}.png' for i in range(20)]
     photographs(tmp_path/'photos', *names)
-    (tmp_path/'photos'/'3.png').write_text('no')
+    (tmp_path/'photos'/'3.png').write_text('no', encoding='utf-8')
     with raises('min_count is 500'):      # after the encoding
         captions_of(tmp_path/'captions.csv', names)
         P.prepare(tmp_path/'captions.csv', None, tmp_path/'data.h5', images=tmp_path/'photos', min_count=500, encoder=small_encoder())
@@ -244,7 +244,7 @@ def test_prepare_again_after_a_failure(tmp_path):
 
 
 @pytest.mark.parametrize('damage', [lambda f: f.write_bytes(b''), lambda f: f.write_bytes(f.read_bytes()[:90]), lambda f: np.savez(f, good=np.ones(3)),
-                                    lambda f: np.savez(f, good=np.ones(4, bool), stamps=np.zeros((4, 2), int), features=np.zeros((2, 3))), lambda f: f.write_text('x')])
+                                    lambda f: np.savez(f, good=np.ones(4, bool), stamps=np.zeros((4, 2), int), features=np.zeros((2, 3))), lambda f: f.write_text('x', encoding='utf-8')])
 def test_damaged_parts_are_made_again(tmp_path, damage):
     photographs(tmp_path/'photos', *NAMES)
     before = encoded(tmp_path, NAMES)[1]['features']
@@ -270,7 +270,7 @@ def test_photographs_that_vanish_between_the_two_passes(tmp_path, monkeypatch):
 def test_where_nothing_can_be_read(tmp_path):
     photographs(tmp_path/'photos', '0.png', '1.png')
     for name in ('0.png', '1.png'):
-        (tmp_path/'photos'/name).write_text('no')
+        (tmp_path/'photos'/name).write_text('no', encoding='utf-8')
     for options in ({}, dict(mirror=True)):
         with raises('none of the 2 photographs can be read', 'not an image'):
             prepare(tmp_path, ['0.png', '1.png'], **options)
@@ -628,7 +628,7 @@ def test_many_of_all_kinds(tmp_path):
 
 def test_results_can_always_be_shown(tmp_path):
     folder = photographs(tmp_path/'photos', 'a.png', 'c.png')
-    (folder/'<b>.png').write_text('no')
+    (folder/'<b>.png').write_text('no', encoding='utf-8')
     (folder/'gone.png').write_bytes((folder/'a.png').read_bytes())
     results = small_captioner().caption_many(folder, max_length=3)
     (folder/'gone.png').unlink()
@@ -661,4 +661,4 @@ def test_everything_says_what_it_is(tmp_path):
 
 def test_the_front_door_opens_no_picture_library():
     code = 'import sys, rnn_captioning.photo_files, rnn_captioning.prepare; print("PIL" in sys.modules or "pillow_heif" in sys.modules)'
-    assert subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout == 'False\n'
+    assert subprocess.run([sys.executable, '-c', code], capture_output=True, encoding='utf-8', check=True).stdout == 'False\n'

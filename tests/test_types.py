@@ -73,7 +73,7 @@ def mypy(user):
         done = subprocess.run(
             [sys.executable, '-m', 'mypy', '--strict', '--no-error-summary', '--show-error-codes', '--hide-error-context',
              '--python-executable', python_of(user), '--cache-dir', user / 'cache', script],
-            cwd=user, capture_output=True, text=True)
+            cwd=user, capture_output=True, encoding='utf-8')
         return done.stdout + done.stderr
     return check
 
@@ -87,7 +87,7 @@ def pyright(user):
         (user / 'pyrightconfig.json').write_text(json.dumps(settings), encoding='utf-8')
         done = subprocess.run(
             [sys.executable, '-m', 'basedpyright', '--outputjson', '--pythonpath', python_of(user)],
-            cwd=user, capture_output=True, text=True)
+            cwd=user, capture_output=True, encoding='utf-8')
         return [(found['severity'], found['range']['start']['line'] + 1, found['message'], found.get('rule'))
                 for found in json.loads(done.stdout)['generalDiagnostics']]
     return check
@@ -171,5 +171,5 @@ def test_the_layers_themselves_are_typed_rightly(tmp_path):
     done = subprocess.run(
         [sys.executable, '-m', 'mypy', '--config-file', tmp_path / 'mypy.ini', '--cache-dir', tmp_path / 'cache',
          *(f'rnn_captioning/{name}.py' for name in LAYERS)],
-        cwd=ROOT, capture_output=True, text=True)
+        cwd=ROOT, capture_output=True, encoding='utf-8')
     assert done.returncode == 0, done.stdout + done.stderr

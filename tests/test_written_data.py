@@ -156,7 +156,7 @@ def test_a_caption_of_a_hundred_thousand_letters(tmp_path):
     "It takes the place that it needs, in the file and in memory, and the rest goes on with it."
     count = 6000
     rows = [f'{i}.jpg,a dog runs past house {i % 9}' for i in range(count)] + ['0.jpg,' + 'a dog runs ' * 9090, f'0.jpg,{"x" * 100_000} runs']
-    (tmp_path/'c.csv').write_text('image,caption\n' + '\n'.join(rows))
+    (tmp_path/'c.csv').write_text('image,caption\n' + '\n'.join(rows), encoding='utf-8')
     with h5py.File(tmp_path/'f.h5', 'w') as f:
         f['features'], f['image_names'] = np.zeros((count, 2), 'f2'), to_bytes([f'{i}.jpg' for i in range(count)])
     with pytest.warns(UserWarning, match='1 captions of more than 20 words'):
