@@ -430,7 +430,7 @@ def open_hdf5(
 PADDING = 8      # how many times its size a list of texts may take, if it takes more than a megabyte
 
 def utf8(
-    text:str,
+    text:str, # of a caption, a name or a word
     where:str='text', # what to call it in a message
 )->bytes: # the text in UTF-8
     "Text as it is written to a file; `InputError` where it is none, or holds half a character or a zero byte."
