@@ -25,10 +25,19 @@ __all__ = ['RECURRENT', 'softmax', 'additive_attention_forward', 'additive_atten
            'AttentionCaptioner', 'Places', 'glance', 'attend', 'draw_attention']
 
 # %% ../nbs/19_attention.ipynb #c119ac3a
-def softmax(
-    e:np.ndarray, # scores, (..., L), overwritten
-)->np.ndarray: # `e` itself: numbers of at least 0 that add up to 1 along the last axis
-    "Turn scores into weights, in place and without overflow."
+def softmax(e:np.ndarray)->np.ndarray:
+    """Turn scores into weights, in place and without overflow.
+
+    Parameters
+    ----------
+    e
+        scores, (..., L), overwritten
+
+    Returns
+    -------
+    np.ndarray
+        `e` itself: numbers of at least 0 that add up to 1 along the last axis
+    """
     e -= e.max(axis=-1, keepdims=True, initial=-np.inf)      # a picture may have no places
     np.exp(e, out=e)
     e /= e.sum(axis=-1, keepdims=True)
@@ -36,12 +45,31 @@ def softmax(
 
 # %% ../nbs/19_attention.ipynb #70fcfda2
 def additive_attention_forward(
-    keys:np.ndarray, # what each place is found by, (N, L, A)
-    query:np.ndarray, # what is looked for, (N, A)
-    values:np.ndarray, # what each place has to say, (N, L, D)
-    w:np.ndarray, # how much each of the A units counts, (A,)
-)->tuple[np.ndarray, np.ndarray, tuple[Any, ...]]: # context (N, D), weights (N, L), and the cache
-    "Average the values of the places by how well their keys fit a query. Source: Bahdanau et al. 2015."
+    keys:np.ndarray,
+    query:np.ndarray,
+    values:np.ndarray,
+    w:np.ndarray,
+)->tuple[np.ndarray, np.ndarray, tuple[Any, ...]]:
+    """Average the values of the places by how well their keys fit a query.
+
+    Source: Bahdanau et al. 2015.
+
+    Parameters
+    ----------
+    keys
+        what each place is found by, (N, L, A)
+    query
+        what is looked for, (N, A)
+    values
+        what each place has to say, (N, L, D)
+    w
+        how much each of the A units counts, (A,)
+
+    Returns
+    -------
+    tuple[np.ndarray, np.ndarray, tuple[Any, ...]]
+        context (N, D), weights (N, L), and the cache
+    """
     t = np.tanh(keys + query[:, None])                    # (1)
     weights = softmax(t @ w)                              # (2), (3)
     context = (weights[:, None] @ values)[:, 0]           # (4)
@@ -49,11 +77,26 @@ def additive_attention_forward(
 
 # %% ../nbs/19_attention.ipynb #f1e16406
 def additive_attention_backward(
-    dcontext:np.ndarray, # upstream gradient of the context, (N, D)
-    dweights:np.ndarray, # upstream gradient of the weights themselves, (N, L)
-    cache:tuple[Any, ...], # from `additive_attention_forward`
-)->tuple[np.ndarray, ...]: # dkeys (N, L, A), dquery (N, A), dvalues (N, L, D), dw (A,)
-    "The gradients of additive attention."
+    dcontext:np.ndarray,
+    dweights:np.ndarray,
+    cache:tuple[Any, ...],
+)->tuple[np.ndarray, ...]:
+    """The gradients of additive attention.
+
+    Parameters
+    ----------
+    dcontext
+        upstream gradient of the context, (N, D)
+    dweights
+        upstream gradient of the weights themselves, (N, L)
+    cache
+        from `additive_attention_forward`
+
+    Returns
+    -------
+    tuple[np.ndarray, ...]
+        dkeys (N, L, A), dquery (N, A), dvalues (N, L, D), dw (A,)
+    """
     t, weights, values, w = cache
     dweights = dweights + (values @ dcontext[:, :, None])[:, :, 0]                  # (5)
     de = weights * (dweights - (weights * dweights).sum(axis=1, keepdims=True))     # (6)
@@ -62,20 +105,54 @@ def additive_attention_backward(
 
 # %% ../nbs/19_attention.ipynb #ad0a9840
 def attention_packed_forward(
-    x:np.ndarray, # word vectors of every living row, step after step, (P, W)
-    h0:np.ndarray, # first state, longest caption first, (N, H)
-    c0:np.ndarray, # first cell, (N, H)
-    keys:np.ndarray, # of the places of each caption's picture, (N, L, A)
-    values:np.ndarray, # of the same, (N, L, D)
-    Wx:np.ndarray, # weights of the word vectors, (W, 4H), in the order i, f, o, g
-    Wc:np.ndarray, # weights of the context, (D, 4H)
-    Wh:np.ndarray, # recurrent weights, (H, 4H)
-    b:np.ndarray, # biases, (4H,)
-    W_query:np.ndarray, # from a state to its query, (H, A)
-    w:np.ndarray, # how much each of the A units counts, (A,)
-    sizes:list, # rows alive at each step, never growing; their sum is P
-)->tuple: # h (P, H): the state of each row after its step; weights (P, L) of its glance; and the cache
-    "Run an LSTM that takes a glance before every step, over a packed batch: no arithmetic on padding."
+    x:np.ndarray,
+    h0:np.ndarray,
+    c0:np.ndarray,
+    keys:np.ndarray,
+    values:np.ndarray,
+    Wx:np.ndarray,
+    Wc:np.ndarray,
+    Wh:np.ndarray,
+    b:np.ndarray,
+    W_query:np.ndarray,
+    w:np.ndarray,
+    sizes:list,
+)->tuple:
+    """Run an LSTM that takes a glance before every step, over a packed batch: no arithmetic on
+    padding.
+
+    Parameters
+    ----------
+    x
+        word vectors of every living row, step after step, (P, W)
+    h0
+        first state, longest caption first, (N, H)
+    c0
+        first cell, (N, H)
+    keys
+        of the places of each caption's picture, (N, L, A)
+    values
+        of the same, (N, L, D)
+    Wx
+        weights of the word vectors, (W, 4H), in the order i, f, o, g
+    Wc
+        weights of the context, (D, 4H)
+    Wh
+        recurrent weights, (H, 4H)
+    b
+        biases, (4H,)
+    W_query
+        from a state to its query, (H, A)
+    w
+        how much each of the A units counts, (A,)
+    sizes
+        rows alive at each step, never growing; their sum is P
+
+    Returns
+    -------
+    tuple
+        h (P, H): the state of each row after its step; weights (P, L) of its glance; and the cache
+    """
     (_, L, A), H, gates, prev_h, prev_c, start = keys.shape, h0.shape[1], x @ Wx, h0, c0, 0
     gates += b
     h, c, tanh_c, context, weights, t = (np.empty_like(gates, shape=(len(x), *shape)) for shape in ((H,), (H,), (H,), values.shape[2:], (L,), (L, A)))
@@ -96,17 +173,39 @@ def attention_packed_forward(
 
 # %% ../nbs/19_attention.ipynb #f0b1f435
 def glance_backward(
-    dcontext:np.ndarray, # upstream gradient of the context, (n, D)
-    dweights, # upstream gradient of the weights, (n, L), or 0
-    t:np.ndarray, # from (1), (n, L, A)
-    weights:np.ndarray, # (n, L)
-    values:np.ndarray, # (n, L, D)
-    w:np.ndarray, # (A,)
-    de:np.ndarray, # gets the gradient of the scores, (n, L)
-    dquery:np.ndarray, # gets the gradient of the query, (n, A)
-    squares:np.ndarray, # gets what (14) subtracts, before w: de t^2, (n, L, A)
+    dcontext:np.ndarray,
+    dweights,
+    t:np.ndarray,
+    weights:np.ndarray,
+    values:np.ndarray,
+    w:np.ndarray,
+    de:np.ndarray,
+    dquery:np.ndarray,
+    squares:np.ndarray,
 ):
-    "The gradients of the glances of one step, into arrays that are there."
+    """The gradients of the glances of one step, into arrays that are there.
+
+    Parameters
+    ----------
+    dcontext
+        upstream gradient of the context, (n, D)
+    dweights
+        upstream gradient of the weights, (n, L), or 0
+    t
+        from (1), (n, L, A)
+    weights
+        (n, L)
+    values
+        (n, L, D)
+    w
+        (A,)
+    de
+        gets the gradient of the scores, (n, L)
+    dquery
+        gets the gradient of the query, (n, A)
+    squares
+        gets what (14) subtracts, before w: de t^2, (n, L, A)
+    """
     np.matmul(values, dcontext[:, :, None], out=de[:, :, None])
     de += dweights                                              # (5)
     de -= (weights * de).sum(axis=1, keepdims=True)
@@ -117,25 +216,48 @@ def glance_backward(
     squares *= de[:, :, None]
 
 # %% ../nbs/19_attention.ipynb #142ed2f6
-def sum_over_steps(
-    x:np.ndarray, # packed rows, (P, M)
-    sizes:list, # rows alive at each step
-    N:int, # captions in the batch
-)->np.ndarray: # for each caption the sum of its rows, (N, M)
-    "Add up the rows of each caption."
+def sum_over_steps(x:np.ndarray, sizes:list, N:int)->np.ndarray:
+    """Add up the rows of each caption.
+
+    Parameters
+    ----------
+    x
+        packed rows, (P, M)
+    sizes
+        rows alive at each step
+    N
+        captions in the batch
+
+    Returns
+    -------
+    np.ndarray
+        for each caption the sum of its rows, (N, M)
+    """
     total, start = np.zeros_like(x, shape=(N, x.shape[1])), 0
     for n in sizes:
         total[:n] += x[start:start+n]
         start += n
     return total
 
-def blame_values(
-    weights:np.ndarray, # of each glance, (P, L)
-    dcontext:np.ndarray, # gradient of each context, (P, D)
-    sizes:list, # rows alive at each step
-    N:int, # captions in the batch
-)->np.ndarray: # (N, L, D)
-    "The gradient of the values: one product a caption."
+def blame_values(weights:np.ndarray, dcontext:np.ndarray, sizes:list, N:int)->np.ndarray:
+    """The gradient of the values: one product a caption.
+
+    Parameters
+    ----------
+    weights
+        of each glance, (P, L)
+    dcontext
+        gradient of each context, (P, D)
+    sizes
+        rows alive at each step
+    N
+        captions in the batch
+
+    Returns
+    -------
+    np.ndarray
+        (N, L, D)
+    """
     dvalues, starts = np.zeros_like(weights, shape=(N, weights.shape[1], dcontext.shape[1])), np.cumsum([0, *sizes])
     for i, out in enumerate(dvalues[:sizes[0] if sizes else 0]):
         rows = starts[:sum(n > i for n in sizes)] + i
@@ -143,12 +265,23 @@ def blame_values(
     return dvalues
 
 # %% ../nbs/19_attention.ipynb #5d1df4fb
-def attention_packed_backward(
-    dh:np.ndarray, # upstream gradient of each packed state, its own step alone, (P, H)
-    dweights, # the same for the weights of each glance, (P, L); None: zero
-    cache:tuple, # from `attention_packed_forward`
-)->tuple: # the gradients of x, h0, c0, keys, values, Wx, Wc, Wh, b, W_query and w
-    "Send the blame of every packed state back through time and through every glance."
+def attention_packed_backward(dh:np.ndarray, dweights, cache:tuple)->tuple:
+    """Send the blame of every packed state back through time and through every glance.
+
+    Parameters
+    ----------
+    dh
+        upstream gradient of each packed state, its own step alone, (P, H)
+    dweights
+        the same for the weights of each glance, (P, L); None: zero
+    cache
+        from `attention_packed_forward`
+
+    Returns
+    -------
+    tuple
+        the gradients of x, h0, c0, keys, values, Wx, Wc, Wh, b, W_query and w
+    """
     x, h0, c0, keys, values, Wx, Wc, Wh, W_query, w, gates, c, tanh_c, h, context, weights, t, sizes = cache
     H, stop, dprev_h, dprev_c, dkeys, scratch = h0.shape[1], len(h), np.zeros_like(h0), np.zeros_like(c0), np.zeros_like(keys), np.empty_like(keys)
     da, through_h = lstm_slopes(gates, previous_states(c, c0, sizes), tanh_c)
@@ -175,15 +308,30 @@ def attention_packed_backward(
             da.sum(axis=0), prev_h.T @ dquery, de.reshape(-1) @ t.reshape(-1, len(w)))
 
 # %% ../nbs/19_attention.ipynb #a142ceec
-def attention_params(
-    V:int, # words in the vocabulary
-    D:int, # width of the features of a place
-    W:int, # width of a word vector
-    H:int, # width of the state and of the values
-    A:int, # width of keys and queries
-    rng=None, # a NumPy `Generator`; None: the global one of `np.random.seed`
-)->dict: # the arrays by name, float64
-    "Draw the parameters of a captioner that attends: those of `initial_params`, and what attention adds to them."
+def attention_params(V:int, D:int, W:int, H:int, A:int, rng=None)->dict:
+    """Draw the parameters of a captioner that attends: those of `initial_params`, and what
+    attention adds to them.
+
+    Parameters
+    ----------
+    V
+        words in the vocabulary
+    D
+        width of the features of a place
+    W
+        width of a word vector
+    H
+        width of the state and of the values
+    A
+        width of keys and queries
+    rng
+        a NumPy `Generator`; None: the global one of `np.random.seed`
+
+    Returns
+    -------
+    dict
+        the arrays by name, float64
+    """
     p, randn = initial_params(V, D, W, H, 4, rng), np.random.randn if rng is None else lambda *shape: rng.standard_normal(shape)
     p['Wc'] = randn(H, 4*H) / np.sqrt(H)
     p['W_init'], p['b_init'] = randn(H, 2*H) / np.sqrt(H), np.zeros(2*H)
@@ -192,33 +340,64 @@ def attention_params(
     return p
 
 # %% ../nbs/19_attention.ipynb #ac71484f
-def values_forward(
-    p:dict, # the parameters
-    grid:np.ndarray, # normalised features, (N, L, D)
-    dropout=lambda x: (x, None), # (x) -> x with some numbers dropped, and what it was multiplied by
-)->tuple: # (N, L, H), and the cache
-    "What each place of a picture has to say."
+def values_forward(p:dict, grid:np.ndarray, dropout=lambda x: (x, None))->tuple:
+    """What each place of a picture has to say.
+
+    Parameters
+    ----------
+    p
+        the parameters
+    grid
+        normalised features, (N, L, D)
+    dropout
+        (x) -> x with some numbers dropped, and what it was multiplied by
+
+    Returns
+    -------
+    tuple
+        (N, L, H), and the cache
+    """
     N, L, D = grid.shape
     values, projected = affine_forward(grid.reshape(N * L, D), p['W_proj'], p['b_proj'])
     values, kept = dropout(np.maximum(values, 0, out=values))                                              # (15)
     return values.reshape(N, L, values.shape[1]), (projected[0], values, kept)
 
-def values_backward(
-    dvalues:np.ndarray, # upstream gradient, (N, L, H); overwritten
-    cache:tuple, # from `values_forward`
-)->dict: # the gradients of its parameters, by name
-    "The gradients of what makes values of a grid."
+def values_backward(dvalues:np.ndarray, cache:tuple)->dict:
+    """The gradients of what makes values of a grid.
+
+    Parameters
+    ----------
+    dvalues
+        upstream gradient, (N, L, H); overwritten
+    cache
+        from `values_forward`
+
+    Returns
+    -------
+    dict
+        the gradients of its parameters, by name
+    """
     grid, values, kept = cache
     dvalues = dvalues.reshape(values.shape)
     if kept is not None: dvalues *= kept
     dvalues *= values > 0                                                                                  # (17)
     return dict(W_proj=grid.T @ dvalues, b_proj=dvalues.sum(axis=0))      # nobody asks for the gradient of the features
 
-def places_forward(
-    p:dict, # the parameters
-    values:np.ndarray, # (N, L, H)
-)->tuple: # (h0, c0, keys, values), and the cache
-    "First state and cell (N, H), keys (N, L, A) and values (N, L, H) of a batch of pictures."
+def places_forward(p:dict, values:np.ndarray)->tuple:
+    """First state and cell (N, H), keys (N, L, A) and values (N, L, H) of a batch of pictures.
+
+    Parameters
+    ----------
+    p
+        the parameters
+    values
+        (N, L, H)
+
+    Returns
+    -------
+    tuple
+        (h0, c0, keys, values), and the cache
+    """
     N, L, H = values.shape
     keys, keyed = affine_forward(values.reshape(N * L, H), p['W_key'], p['b_key'])                         # (15)
     first, began = affine_forward(values.mean(axis=1), p['W_init'], p['b_init'])
@@ -226,13 +405,32 @@ def places_forward(
     return (h0, c0, keys.reshape(N, L, keys.shape[1]), values), (keyed, began, first)
 
 def places_backward(
-    dh0:np.ndarray, # (N, H)
-    dc0:np.ndarray, # (N, H)
-    dkeys:np.ndarray, # (N, L, A)
-    dvalues:np.ndarray, # from the contexts, (N, L, H); overwritten
-    cache:tuple, # from `places_forward`
-)->tuple: # the whole gradient of the values, and those of the parameters, by name
-    "The gradients of what makes states and keys of values."
+    dh0:np.ndarray,
+    dc0:np.ndarray,
+    dkeys:np.ndarray,
+    dvalues:np.ndarray,
+    cache:tuple,
+)->tuple:
+    """The gradients of what makes states and keys of values.
+
+    Parameters
+    ----------
+    dh0
+        (N, H)
+    dc0
+        (N, H)
+    dkeys
+        (N, L, A)
+    dvalues
+        from the contexts, (N, L, H); overwritten
+    cache
+        from `places_forward`
+
+    Returns
+    -------
+    tuple
+        the whole gradient of the values, and those of the parameters, by name
+    """
     ((keyed, began, first), g, (N, L, H)) = cache, {}, dvalues.shape
     dmean, g['W_init'], g['b_init'] = affine_backward(np.hstack([dh0, dc0]) * (1 - first * first), began)
     through_keys, g['W_key'], g['b_key'] = affine_backward(dkeys.reshape(N * L, dkeys.shape[2]), keyed)
@@ -241,12 +439,25 @@ def places_backward(
     return dvalues, g
 
 # %% ../nbs/19_attention.ipynb #7721dcb3
-def doubly_stochastic_penalty(
-    weights:np.ndarray, # of each glance, (P, L)
-    sizes:list, # rows alive at each step
-    share:np.ndarray, # lambda / N, times the weight of each caption, (N,)
-)->tuple: # the penalty, a float, and the gradient of the weights (P, L)
-    "What it costs that the weights of a place do not add up to one over a caption. Source: Xu et al. 2015."
+def doubly_stochastic_penalty(weights:np.ndarray, sizes:list, share:np.ndarray)->tuple:
+    """What it costs that the weights of a place do not add up to one over a caption.
+
+    Source: Xu et al. 2015.
+
+    Parameters
+    ----------
+    weights
+        of each glance, (P, L)
+    sizes
+        rows alive at each step
+    share
+        lambda / N, times the weight of each caption, (N,)
+
+    Returns
+    -------
+    tuple
+        the penalty, a float, and the gradient of the weights (P, L)
+    """
     short = 1 - sum_over_steps(weights, sizes, len(share))
     slope = -2 * share[:, None] * short                                                              # (19)
     return float((share * (short * short).sum(axis=1)).sum()), np.concatenate([slope[:0], *(slope[:n] for n in sizes)])    # (18)
@@ -258,19 +469,47 @@ class AttentionCaptioner(Captioner):
     "A captioner that looks at the places of a picture before every word. Source: Xu et al. 2015."
     reads = 'grid'
     def __init__(self,
-        word_to_idx:dict[str, int], # word -> id, V of them
-        input_dim:int=512, # D, width of the features of a place
-        wordvec_dim:int=256, # W
-        hidden_dim:int=512, # H, of the state, and of the values
-        attention_dim:int=128, # A, of keys and queries
-        dtype:type=np.float32, # float64 for gradient checks
-        rng:np.random.Generator|None=None, # a NumPy `Generator`; None: the global one
-        dropout:float=0., # share of the features that are dropped at each training step
-        inner_dropout:float=0., # the same for values, word vectors, and states before they score words
-        forget_bias:float=1., # start the bias of the forget gate here
-        recurrent_scale:float|None=None, # start Wh as an orthogonal matrix of this scale; None: normal
-        doubly:float=0., # lambda of the doubly stochastic penalty
+        word_to_idx:dict[str, int],
+        input_dim:int=512,
+        wordvec_dim:int=256,
+        hidden_dim:int=512,
+        attention_dim:int=128,
+        dtype:type=np.float32,
+        rng:np.random.Generator|None=None,
+        dropout:float=0.,
+        inner_dropout:float=0.,
+        forget_bias:float=1.,
+        recurrent_scale:float|None=None,
+        doubly:float=0.,
     ):
+        """
+        Parameters
+        ----------
+        word_to_idx
+            word -> id, V of them
+        input_dim
+            D, width of the features of a place
+        wordvec_dim
+            W
+        hidden_dim
+            H, of the state, and of the values
+        attention_dim
+            A, of keys and queries
+        dtype
+            float64 for gradient checks
+        rng
+            a NumPy `Generator`; None: the global one
+        dropout
+            share of the features that are dropped at each training step
+        inner_dropout
+            the same for values, word vectors, and states before they score words
+        forget_bias
+            start the bias of the forget gate here
+        recurrent_scale
+            start Wh as an orthogonal matrix of this scale; None: normal
+        doubly
+            lambda of the doubly stochastic penalty
+        """
         for name, size in dict(input_dim=input_dim, wordvec_dim=wordvec_dim, hidden_dim=hidden_dim, attention_dim=attention_dim).items(): expect(size >= 1, f'{name} is {size}: expected at least 1')
         for name, rate in dict(dropout=dropout, inner_dropout=inner_dropout).items(): expect(0 <= rate < 1, f'{name} is {rate}: expected at least 0 and less than 1')
         expect(doubly >= 0, f'doubly is {doubly}: expected at least 0')
@@ -282,24 +521,65 @@ class AttentionCaptioner(Captioner):
         params['b'][hidden_dim:2*hidden_dim] = forget_bias
         self.params = {name: value.astype(dtype) for name, value in params.items()}
     def values(self,
-        grids:np.ndarray, # features of places, (N, L, D)
-        dropout:Callable[..., Any]=lambda x: (x, None), # (x) -> x with some numbers dropped, and what it was multiplied by
-    )->tuple[np.ndarray, tuple[Any, ...]]: # values (N, L, H), and the cache
-        "What each place has to say, (N, L, H), from grids (N, L, D); and the cache."
+        grids:np.ndarray,
+        dropout:Callable[..., Any]=lambda x: (x, None),
+    )->tuple[np.ndarray, tuple[Any, ...]]:
+        """What each place has to say, (N, L, H), from grids (N, L, D); and the cache.
+
+        Parameters
+        ----------
+        grids
+            features of places, (N, L, D)
+        dropout
+            (x) -> x with some numbers dropped, and what it was multiplied by
+
+        Returns
+        -------
+        tuple[np.ndarray, tuple[Any, ...]]
+            values (N, L, H), and the cache
+        """
         return values_forward(self.params, grids, dropout)
-    def values_backward(self,
-        dvalues:np.ndarray, # upstream gradient, (N, L, H)
-        cache:tuple[Any, ...], # from `values`
-    )->dict[str, np.ndarray]: # the gradients of the parameters behind the values, by name
-        "The gradients of the parameters behind the values, by name."
+    def values_backward(self, dvalues:np.ndarray, cache:tuple[Any, ...])->dict[str, np.ndarray]:
+        """The gradients of the parameters behind the values, by name.
+
+        Parameters
+        ----------
+        dvalues
+            upstream gradient, (N, L, H)
+        cache
+            from `values`
+
+        Returns
+        -------
+        dict[str, np.ndarray]
+            the gradients of the parameters behind the values, by name
+        """
         return values_backward(dvalues, cache)
     def forward(self,
-        features:Any, # of the places of each picture, in the order of the captions, (N, L, D)
-        words:np.ndarray, # the words read, packed, (P,)
-        sizes:list[int], # rows alive at each step, never growing; their sum is P
-        rng:np.random.Generator|None=None, # where dropout gets its random numbers; None: no dropout
-    )->tuple[np.ndarray, tuple[Any, ...]]: # scores (P, V), and the caches
-        "Scores (P, V) of the words that follow packed ones, given grids (N, L, D) in their order; and the caches."
+        features:Any,
+        words:np.ndarray,
+        sizes:list[int],
+        rng:np.random.Generator|None=None,
+    )->tuple[np.ndarray, tuple[Any, ...]]:
+        """Scores (P, V) of the words that follow packed ones, given grids (N, L, D) in their order;
+        and the caches.
+
+        Parameters
+        ----------
+        features
+            of the places of each picture, in the order of the captions, (N, L, D)
+        words
+            the words read, packed, (P,)
+        sizes
+            rows alive at each step, never growing; their sum is P
+        rng
+            where dropout gets its random numbers; None: no dropout
+
+        Returns
+        -------
+        tuple[np.ndarray, tuple[Any, ...]]
+            scores (P, V), and the caches
+        """
         p, dropout, (grids, which) = self.params, lambda x: drop(x, self.inner_dropout, rng), distinct(features)
         values, seen = self.values(drop(grids, self.dropout, rng)[0], dropout)
         looked_at, placed = places_forward(p, values)
@@ -312,11 +592,21 @@ class AttentionCaptioner(Captioner):
         dweights = None
         if self.share is not None: self.penalty, dweights = doubly_stochastic_penalty(weights, sizes, self.share)
         return scores, ((seen, placed, which, len(grids)), embedded, kept_x, recurred, dweights, kept_h, scored)
-    def backward(self,
-        dscores:np.ndarray, # upstream gradient, (P, V)
-        caches:tuple[Any, ...], # from `forward`
-    )->dict[str, np.ndarray]: # the gradient of each parameter, by name
-        "The gradients by name, from that of the scores."
+    def backward(self, dscores:np.ndarray, caches:tuple[Any, ...])->dict[str, np.ndarray]:
+        """The gradients by name, from that of the scores.
+
+        Parameters
+        ----------
+        dscores
+            upstream gradient, (P, V)
+        caches
+            from `forward`
+
+        Returns
+        -------
+        dict[str, np.ndarray]
+            the gradient of each parameter, by name
+        """
         (seen, placed, which, M), embedded, kept_x, recurred, dweights, kept_h, scored = caches
         dh, dW_vocab, db_vocab = affine_backward(dscores, scored)
         if kept_h is not None: dh *= kept_h
@@ -327,14 +617,36 @@ class AttentionCaptioner(Captioner):
         dvalues, g = places_backward(*looked_at, placed)
         return g | dict(W_embed=word_embedding_backward(dx, embedded), W_vocab=dW_vocab, b_vocab=db_vocab) | dict(zip(RECURRENT, rest)) | self.values_backward(dvalues, seen)
     def loss(self,
-        features:Any, # of the picture of each caption, (N, D), or of its places, (N, L, D)
-        captions:np.ndarray, # word ids, (N, T+1)
-        rng:np.random.Generator|None=None, # where dropout gets its random numbers; None: no dropout
-        backward:bool=True, # False: no gradients, None in their place
-        weight:np.ndarray|None=None, # what to multiply the loss of each caption by, (N,); None: 1
-        smoothing:float=0., # share of the target that is spread evenly over the vocabulary
-    )->tuple[float, Any]: # the loss, and the gradient of each parameter by name
-        "The loss of `Captioner.loss`, and with `doubly` the penalty; each caption's share of both times its weight."
+        features:Any,
+        captions:np.ndarray,
+        rng:np.random.Generator|None=None,
+        backward:bool=True,
+        weight:np.ndarray|None=None,
+        smoothing:float=0.,
+    )->tuple[float, Any]:
+        """The loss of `Captioner.loss`, and with `doubly` the penalty; each caption's share of both
+        times its weight.
+
+        Parameters
+        ----------
+        features
+            of the picture of each caption, (N, D), or of its places, (N, L, D)
+        captions
+            word ids, (N, T+1)
+        rng
+            where dropout gets its random numbers; None: no dropout
+        backward
+            False: no gradients, None in their place
+        weight
+            what to multiply the loss of each caption by, (N,); None: 1
+        smoothing
+            share of the target that is spread evenly over the vocabulary
+
+        Returns
+        -------
+        tuple[float, Any]
+            the loss, and the gradient of each parameter by name
+        """
         if not self.doubly: return super().loss(features, captions, rng, backward, weight, smoothing)
         call, order = copy(self), pack_captions(captions, self._null)[0]      # several threads may ask at once: each call has notes of its own
         call.share = (self.doubly / len(captions) * (np.ones(len(captions)) if weight is None else weight)[order]).astype(self.dtype)
@@ -343,45 +655,92 @@ class AttentionCaptioner(Captioner):
 
 # %% ../nbs/19_attention.ipynb #d0f41044
 class Places:
-    "What is looked at: arrays with an entry for each picture, one object for all rows of a state, whichever are taken."
+    """What is looked at: arrays with an entry for each picture, one object for all rows of a state,
+    whichever are taken.
+    """
     def __init__(self, *arrays): self.arrays = arrays
     def __getitem__(self, rows): return self
-    def group(self,
-        picture:np.ndarray, # which picture each row belongs to, (rows,)
-    )->tuple: # the places of those pictures alone; `picture` for them; and the arrays, each entry of which serves the next rows, the same number for all
-        "Line places up with the rows that look at them, copying as little as possible."
+    def group(self, picture:np.ndarray)->tuple:
+        """Line places up with the rows that look at them, copying as little as possible.
+
+        Parameters
+        ----------
+        picture
+            which picture each row belongs to, (rows,)
+
+        Returns
+        -------
+        tuple
+            the places of those pictures alone; `picture` for them; and the arrays, each entry of
+            which serves the next rows, the same number for all
+        """
         left, picture = np.unique(picture, return_inverse=True)
         places = self if len(left) == len(self.arrays[0]) else Places(*(a[left] for a in self.arrays))
         in_turn = np.array_equal(picture, np.repeat(np.arange(len(left)), len(picture) // max(len(left), 1)))
         return places, picture, *(places.arrays if in_turn else (a[picture] for a in places.arrays))
 
-def glance(
-    keys:np.ndarray, # (n, L, A)
-    query:np.ndarray, # K rows for each picture in turn, (n*K, A)
-    values:np.ndarray, # (n, L, D)
-    w:np.ndarray, # (A,)
-)->tuple: # context (n*K, D) and weights (n*K, L)
-    "Additive attention of several rows to each picture, without a cache."
+def glance(keys:np.ndarray, query:np.ndarray, values:np.ndarray, w:np.ndarray)->tuple:
+    """Additive attention of several rows to each picture, without a cache.
+
+    Parameters
+    ----------
+    keys
+        (n, L, A)
+    query
+        K rows for each picture in turn, (n*K, A)
+    values
+        (n, L, D)
+    w
+        (A,)
+
+    Returns
+    -------
+    tuple
+        context (n*K, D) and weights (n*K, L)
+    """
     n, L, A = keys.shape
     t = keys[:, None] + query.reshape(n, -1, 1, A)
     weights = softmax((np.tanh(t, out=t).reshape(-1, A) @ w).reshape(n, -1, L))
     return (weights @ values).reshape(len(query), -1), weights.reshape(-1, L)
 
 # %% ../nbs/19_attention.ipynb #4e7abbeb
-def _start(self:AttentionCaptioner,
-    features:np.ndarray, # grids as they come, (N, L, D)
-)->dict[str, Any]: # the state: arrays with a row for each caption, and the places
-    "The state before the first word."
+def _start(self:AttentionCaptioner, features:np.ndarray)->dict[str, Any]:
+    """The state before the first word.
+
+    Parameters
+    ----------
+    features
+        grids as they come, (N, L, D)
+
+    Returns
+    -------
+    dict[str, Any]
+        the state: arrays with a row for each caption, and the places
+    """
     grids, which = distinct(self.features(features))
     (h0, c0, keys, values), _ = places_forward(self.params, self.values(grids)[0])
     picture = np.arange(len(keys)) if which is None else which
     return dict(h=h0[picture], c=c0[picture], weights=np.zeros_like(keys[picture, :, 0]), picture=picture, places=Places(keys, values))
 
-def _step(self:AttentionCaptioner,
-    state:dict[str, Any], # what the step before handed on
-    words:np.ndarray, # the words just said, (N,)
-)->tuple[np.ndarray, dict[str, Any]]: # scores (N, V) of what follows, and the next state, with the weights (N, L) of the glance
-    "Take a glance and a step."
+def _step(
+    self:AttentionCaptioner,
+    state:dict[str, Any],
+    words:np.ndarray,
+)->tuple[np.ndarray, dict[str, Any]]:
+    """Take a glance and a step.
+
+    Parameters
+    ----------
+    state
+        what the step before handed on
+    words
+        the words just said, (N,)
+
+    Returns
+    -------
+    tuple[np.ndarray, dict[str, Any]]
+        scores (N, V) of what follows, and the next state, with the weights (N, L) of the glance
+    """
     p, (places, picture, keys, values) = self.params, state['places'].group(state['picture'])
     context, weights = glance(keys, state['h'] @ p['W_query'], values, p['w'])
     h, (_, c) = lstm_step(p['W_embed'][words], (state['h'], state['c']), p['Wx'], p['Wh'], context @ p['Wc'] + p['b'])      # the context's share of (10) joins the biases
@@ -391,12 +750,29 @@ AttentionCaptioner.start, AttentionCaptioner.step = _start, _step
 
 # %% ../nbs/19_attention.ipynb #889110e6
 def attend(
-    model:Captioner, # a captioner whose state is a dict with `weights`
-    features:np.ndarray, # the places of one picture, (L, D)
-    words:str|list[str]|list[int]|np.ndarray|None=None, # a caption, a list of its words, or word ids; None: the model's own
-    **decoding:Any, # of `decode`, where the caption is the model's own: beam_size and others
-)->tuple[list[str], np.ndarray]: # the words, a list; and where each was looked for, (T, L), or with heads (T, heads, L)
-    "Where a captioner looks before each word of a caption."
+    model:Captioner,
+    features:np.ndarray,
+    words:str|list[str]|list[int]|np.ndarray|None=None,
+    **decoding:Any,
+)->tuple[list[str], np.ndarray]:
+    """Where a captioner looks before each word of a caption.
+
+    Parameters
+    ----------
+    model
+        a captioner whose state is a dict with `weights`
+    features
+        the places of one picture, (L, D)
+    words
+        a caption, a list of its words, or word ids; None: the model's own
+    **decoding
+        of `decode`, where the caption is the model's own: beam_size and others
+
+    Returns
+    -------
+    tuple[list[str], np.ndarray]
+        the words, a list; and where each was looked for, (T, L), or with heads (T, heads, L)
+    """
     features, weights = np.asarray(features)[None], []
     if words is None: words = decode(model, features, **decoding)[0][0].text
     words = [model.word_to_idx.get(word, model.word_to_idx.get('<UNK>')) if isinstance(word, str) else int(word) for word in (tokenize(words) if isinstance(words, str) else words)]
@@ -411,16 +787,41 @@ def attend(
 
 # %% ../nbs/19_attention.ipynb #9f362aa4
 def draw_attention(
-    picture:np.ndarray, # RGB, (height, width, 3)
-    words:list[str], # T strings
-    weights:np.ndarray, # (T, L), or with heads (T, heads, L), which are averaged
-    rows:int|None=None, # of the grid, L = rows * columns; None: a square, or what `columns` leaves
-    columns:int|None=None, # of the grid
-    across:int=6, # panels side by side
-    size:float=1.4, # width of a panel, inches
-    darkness:float=.7, # of what is not looked at, 0 to 1
-)->Any: # the Matplotlib figure
-    "Draw a picture once for each word, bright where the captioner looked."
+    picture:np.ndarray,
+    words:list[str],
+    weights:np.ndarray,
+    rows:int|None=None,
+    columns:int|None=None,
+    across:int=6,
+    size:float=1.4,
+    darkness:float=.7,
+)->Any:
+    """Draw a picture once for each word, bright where the captioner looked.
+
+    Parameters
+    ----------
+    picture
+        RGB, (height, width, 3)
+    words
+        T strings
+    weights
+        (T, L), or with heads (T, heads, L), which are averaged
+    rows
+        of the grid, L = rows * columns; None: a square, or what `columns` leaves
+    columns
+        of the grid
+    across
+        panels side by side
+    size
+        width of a panel, inches
+    darkness
+        of what is not looked at, 0 to 1
+
+    Returns
+    -------
+    Any
+        the Matplotlib figure
+    """
     from rnn_captioning.drawing import choose_fonts, new_figure
     weights = np.asarray(weights).mean(axis=1) if np.ndim(weights) == 3 else np.asarray(weights)
     L, down, (height, width) = weights.shape[1], -(-len(words) // across), np.shape(picture)[:2]

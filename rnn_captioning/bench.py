@@ -39,13 +39,25 @@ __all__ = ['SIZES', 'STEPS', 'KINDS', 'BANNED', 'MIDDLE', 'GROWTH', 'PARTS', 'ra
 # %% ../nbs/31_benchmarks.ipynb #c749c3b1
 SIZES = [(25, 512, 256, 1004, 512), (128, 512, 256, 1004, 512), (128, 512, 256, 3000, 1280), (256, 512, 256, 10000, 2048)]      # batch, hidden, words, vocabulary, features
 
-def random_batch(
-    size:tuple, # batch N, hidden H, words W, vocabulary V, features D
-    columns:int=None, # of the captions; None: 17 for a thousand words, as in COCO's, else 22
-    mean:float=10.5, # words a caption
-    seed:int=0, # of the numbers
-)->tuple: # features (N, D) float32, captions (N, columns)
-    "Random features, and random captions with lengths as people's sentences have them."
+def random_batch(size:tuple, columns:int=None, mean:float=10.5, seed:int=0)->tuple:
+    """Random features, and random captions with lengths as people's sentences have them.
+
+    Parameters
+    ----------
+    size
+        batch N, hidden H, words W, vocabulary V, features D
+    columns
+        of the captions; None: 17 for a thousand words, as in COCO's, else 22
+    mean
+        words a caption
+    seed
+        of the numbers
+
+    Returns
+    -------
+    tuple
+        features (N, D) float32, captions (N, columns)
+    """
     (N, _, _, V, D), rng = size, np.random.default_rng(seed)
     columns = columns or (17 if V < 2000 else 22)
     lengths = np.clip(np.rint(rng.normal(mean, .23 * mean, N)), 1, columns - 2).astype(int)
@@ -177,13 +189,25 @@ def floor_step(size, features, captions):
 STEPS = {'ours': our_step, 'PyTorch as written': torch_step, 'PyTorch at its best': torch_packed_step, 'JAX, jitted': jax_step, 'products alone': floor_step}
 
 # %% ../nbs/31_benchmarks.ipynb #7083b9af
-def interleaved(
-    contenders:dict, # functions without arguments, by name
-    rounds:int, # how many turns each takes
-    each:int=3, # counted calls in a turn
-    average=statistics.median, # of the seconds of all counted calls
-)->dict: # the average seconds of a call, by name
-    "Time functions in turns."
+def interleaved(contenders:dict, rounds:int, each:int=3, average=statistics.median)->dict:
+    """Time functions in turns.
+
+    Parameters
+    ----------
+    contenders
+        functions without arguments, by name
+    rounds
+        how many turns each takes
+    each
+        counted calls in a turn
+    average
+        of the seconds of all counted calls
+
+    Returns
+    -------
+    dict
+        the average seconds of a call, by name
+    """
     times = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, f in contenders.items():
@@ -195,12 +219,23 @@ def interleaved(
                 times[name].append(time.perf_counter() - began)
     return {name: average(t) for name, t in times.items()}
 
-def available(
-    makers:dict, # name -> function that imports what it needs
-    *args, # of the functions
-    missing:list=None, # gets the names of those that lack a library
-)->dict: # what the functions returned, by name
-    "Make the contenders whose libraries are installed."
+def available(makers:dict, *args, missing:list=None)->dict:
+    """Make the contenders whose libraries are installed.
+
+    Parameters
+    ----------
+    makers
+        name -> function that imports what it needs
+    *args
+        of the functions
+    missing
+        gets the names of those that lack a library
+
+    Returns
+    -------
+    dict
+        what the functions returned, by name
+    """
     out = {}
     for name, make in makers.items():
         try: out[name] = make(*args)
@@ -209,11 +244,21 @@ def available(
     return out
 
 # %% ../nbs/31_benchmarks.ipynb #7de289a0
-def time_parts(
-    size:tuple, # batch, hidden, words, vocabulary, features
-    calls:int=12, # of each part
-)->dict: # median seconds by part
-    "Where the time of a training step goes."
+def time_parts(size:tuple, calls:int=12)->dict:
+    """Where the time of a training step goes.
+
+    Parameters
+    ----------
+    size
+        batch, hidden, words, vocabulary, features
+    calls
+        of each part
+
+    Returns
+    -------
+    dict
+        median seconds by part
+    """
     (N, H, W, V, D), threads = size, cores()
     features, captions = random_batch(size)
     model = CaptioningRNN(special_words(V), D, W, H, rng=np.random.default_rng(0))
@@ -270,12 +315,30 @@ def torch_transformer_step(size, features, captions):
 KINDS = {'lstm': torch_step, 'gru': torch_step, 'attention': torch_attention_step, 'transformer': torch_transformer_step}
 
 def time_kinds(
-    size=(128, 512, 256, 3000, 1280), # batch, hidden, words, vocabulary, features
-    places:int=49, # that attention and the Transformer look at
-    rounds:int=4, # turns
-    missing:list=None, # gets what lacks a library
-)->tuple: # for each model, median seconds of a training step of ours and of PyTorch's; and the words that a step learns from
-    "A training step of each of the other models beside PyTorch's."
+    size=(128, 512, 256, 3000, 1280),
+    places:int=49,
+    rounds:int=4,
+    missing:list=None,
+)->tuple:
+    """A training step of each of the other models beside PyTorch's.
+
+    Parameters
+    ----------
+    size
+        batch, hidden, words, vocabulary, features
+    places
+        that attention and the Transformer look at
+    rounds
+        turns
+    missing
+        gets what lacks a library
+
+    Returns
+    -------
+    tuple
+        for each model, median seconds of a training step of ours and of PyTorch's; and the words
+        that a step learns from
+    """
     out, (features, captions) = {}, random_batch(size)
     grid = np.random.default_rng(1).standard_normal((size[0], places, size[4]), dtype=np.float32)
     for kind, theirs in KINDS.items():
@@ -349,13 +412,20 @@ def torch_beam(model, features, K=5, max_length=30):
     return write
 
 # %% ../nbs/31_benchmarks.ipynb #cd440e7e
-def coco_sized(
-    path, # the file to write
-    pictures:int=82783, # rows of features
-    captions:int=400135, # captions
-    width:int=4096, # of the features
-):
-    "Write a file with random features and captions of COCO's size, 1.4 GB, a part at a time."
+def coco_sized(path, pictures:int=82783, captions:int=400135, width:int=4096):
+    """Write a file with random features and captions of COCO's size, 1.4 GB, a part at a time.
+
+    Parameters
+    ----------
+    path
+        the file to write
+    pictures
+        rows of features
+    captions
+        captions
+    width
+        of the features
+    """
     rng = np.random.default_rng(0)
     with new_hdf5(path) as f:
         rows = f.create_dataset('features', (pictures, width), np.float32)
@@ -373,7 +443,9 @@ def epoch_step(data, size):
 
 # %% ../nbs/31_benchmarks.ipynb #4f7bd4a6
 def time_disk(folder, steps=100, size=(128, 512, 256, 1004, 4096), rounds=4, **counts)->dict:
-    "Seconds of a step with features on the disk and in memory, in turns, and the most memory that the first takes; `steps` None: a whole epoch of each."
+    """Seconds of a step with features on the disk and in memory, in turns, and the most memory that
+    the first takes; `steps` None: a whole epoch of each.
+    """
     path = Path(folder)/'coco.h5'
     coco_sized(path, width=size[4], **counts)
     with foreign_hdf5(path) as f:
@@ -412,12 +484,23 @@ def peak_megabytes()->float:
 MIDDLE = dict(batch=64, hidden=256, vocabulary=2000, length=10, pictures=10000)
 GROWTH = dict(batch=[16, 32, 64, 128, 256], hidden=[128, 256, 512, 1024], vocabulary=[1000, 2000, 4000, 8000, 16000], length=[5, 10, 20, 40], pictures=[10000, 20000, 40000, 80000])
 
-def growth_step(
-    what:str, # a key of `GROWTH`
-    value:int, # of it; all else is as in `MIDDLE`
-    folder, # of the files for `pictures`, whose features stay on the disk
-): # a training step
-    "A step of which one quantity differs from the middle size."
+def growth_step(what:str, value:int, folder):
+    """A step of which one quantity differs from the middle size.
+
+    Parameters
+    ----------
+    what
+        a key of `GROWTH`
+    value
+        of it; all else is as in `MIDDLE`
+    folder
+        of the files for `pictures`, whose features stay on the disk
+
+    Returns
+    -------
+    object
+        a training step
+    """
     s = {**MIDDLE, what: value}
     size = s['batch'], s['hidden'], 256, s['vocabulary'], 512
     if what != 'pictures': return our_step(size, *random_batch(size, columns=2 * s['length'] + 2, mean=s['length']))
@@ -425,8 +508,14 @@ def growth_step(
     if not path.exists(): coco_sized(path, value, 5 * value, 512)
     return epoch_step(from_disk(foreign_hdf5(path)), size)
 
-def time_growth(folder, rounds=3, growth=GROWTH)->dict: # for each quantity: its values; seconds of a step and megabytes, and the exponents of both
-    "How the time of a training step and the memory of training grow with each quantity."
+def time_growth(folder, rounds=3, growth=GROWTH)->dict:
+    """How the time of a training step and the memory of training grow with each quantity.
+
+    Returns
+    -------
+    dict
+        for each quantity: its values; seconds of a step and megabytes, and the exponents of both
+    """
     out = {}
     for what, values in growth.items():
         seconds = list(interleaved({value: growth_step(what, value, folder) for value in values}, rounds).values())
@@ -467,21 +556,41 @@ def _processor():
     names = [line.split(':')[1].strip() for line in info.read_text(encoding='utf-8').splitlines() if line.startswith('model name')] if info.exists() else []
     return names[0] if names else platform.processor()
 
-def ratios(
-    times:list, # for each size the seconds by name
-)->dict: # ours over each of the others, the geometric mean over the sizes
-    "How ours compares."
+def ratios(times:list)->dict:
+    """How ours compares.
+
+    Parameters
+    ----------
+    times
+        for each size the seconds by name
+
+    Returns
+    -------
+    dict
+        ours over each of the others, the geometric mean over the sizes
+    """
     return {name: float(np.exp(np.mean([np.log(t['ours'] / t[name]) for t in times]))) for name in times[0] if name != 'ours'}
 
 # %% ../nbs/31_benchmarks.ipynb #4fbd6d57
 PARTS = 'steps', 'models', 'captioning', 'disk', 'growth'
 
-def bench(
-    parts=PARTS, # which of `PARTS`
-    progress=lambda text: None, # is told what is being measured
-    whole_epoch:bool=False, # from the disk and from memory, a whole epoch of COCO's size; else a hundred steps of one
-)->dict: # versions, seconds and ratios
-    "Measure speed beside the peers that are installed."
+def bench(parts=PARTS, progress=lambda text: None, whole_epoch:bool=False)->dict:
+    """Measure speed beside the peers that are installed.
+
+    Parameters
+    ----------
+    parts
+        which of `PARTS`
+    progress
+        is told what is being measured
+    whole_epoch
+        from the disk and from memory, a whole epoch of COCO's size; else a hundred steps of one
+
+    Returns
+    -------
+    dict
+        versions, seconds and ratios
+    """
     keep_memory()
     out, missing = dict(versions=versions()), []
     if 'steps' in parts:
@@ -511,10 +620,19 @@ def _captioning(progress, missing):
     return dict(out, greedy_ratios=ratios([out['greedy']]), beam_ratios=ratios([out['beam']]))
 
 # %% ../nbs/31_benchmarks.ipynb #4432e6ca
-def report(
-    found:dict, # of `bench`
-)->str: # lines of text
-    "The figures as text."
+def report(found:dict)->str:
+    """The figures as text.
+
+    Parameters
+    ----------
+    found
+        of `bench`
+
+    Returns
+    -------
+    str
+        lines of text
+    """
     v = found['versions']
     lines = [f'{v["machine"]}, {v["cores"]} cores; Python {v["python"]}, BLAS {v["blas"]}', ', '.join(f'{n} {v[n]}' for n in ('numpy', 'torch', 'jax') if v[n])]
     if found['missing']: lines.append(f'left out, for want of their libraries: {", ".join(found["missing"])} (pip install \'rnn_captioning[bench]\')')
@@ -530,11 +648,16 @@ def report(
     return '\n'.join(lines)
 
 # %% ../nbs/31_benchmarks.ipynb #d30dfada
-def plot_steps(
-    found:dict, # of `bench`
-    ax, # matplotlib axes
-):
-    "A bar for each contender at each size, as multiples of the products alone."
+def plot_steps(found:dict, ax):
+    """A bar for each contender at each size, as multiples of the products alone.
+
+    Parameters
+    ----------
+    found
+        of `bench`
+    ax
+        matplotlib axes
+    """
     names = [name for name in STEPS if name in found['steps'][0]]
     for i, name in enumerate(names):
         bars = [times[name] / times['products alone'] for times in found['steps']]
@@ -544,12 +667,18 @@ def plot_steps(
 
 _COLOURS = dict(zip(STEPS, ('#0072b2', '#e69f00', '#d55e00', '#cc79a7', '#999999')))
 
-def plot_growth(
-    found:dict, # of `bench`
-    ax, # matplotlib axes
-    of:str='seconds', # or 'megabytes'
-):
-    "Time of a step, or memory of training, against each quantity, both relative to the smallest."
+def plot_growth(found:dict, ax, of:str='seconds'):
+    """Time of a step, or memory of training, against each quantity, both relative to the smallest.
+
+    Parameters
+    ----------
+    found
+        of `bench`
+    ax
+        matplotlib axes
+    of
+        or 'megabytes'
+    """
     slope = dict(seconds='exponent', megabytes='memory_exponent')[of]
     for (what, g), colour in zip(found['growth'].items(), ('#0072b2', '#e69f00', '#009e73', '#d55e00', '#cc79a7')):
         ax.loglog(np.array(g['values']) / g['values'][0], np.array(g[of]) / g[of][0], 'o-', color=colour, label=f'{what}: slope {g[slope]:.2f}')
@@ -557,11 +686,16 @@ def plot_growth(
     ax.loglog(ends, ends, '--', color='#999999', label='proportional: slope 1')
     ax.set(xlabel='times the smallest value', ylabel=f'times its {of}'); ax.legend(frameon=False, fontsize=8)
 
-def plot_bench(
-    found:dict, # of `bench`
-    path, # of the picture
-):
-    "The picture that `rnn-captioning bench` leaves."
+def plot_bench(found:dict, path):
+    """The picture that `rnn-captioning bench` leaves.
+
+    Parameters
+    ----------
+    found
+        of `bench`
+    path
+        of the picture
+    """
     from rnn_captioning.drawing import new_figure, save_figure
     fig = new_figure(figsize=(15, 4))
     memory = lambda found, ax: plot_growth(found, ax, 'megabytes')

@@ -35,10 +35,21 @@ def _thumbnail(image):
 
 @dataclass
 class Captioned:
-    "A photograph's captions, best first; as text the best one, in a notebook the picture with all of them."
-    image:Any # the path, or the picture itself
-    captions:list[Caption] = field(default_factory=list) # text and log_prob of each
-    error:str = '' # why there are none
+    """A photograph's captions, best first; as text the best one, in a notebook the picture with all
+    of them.
+
+    Parameters
+    ----------
+    image
+        the path, or the picture itself
+    captions
+        text and log_prob of each
+    error
+        why there are none
+    """
+    image:Any
+    captions:list[Caption] = field(default_factory=list)
+    error:str = ''
     @property
     def text(self)->str:
         return self.captions[0].text if self.captions else ''
@@ -74,11 +85,17 @@ class Gallery(list):
 # %% ../nbs/22_caption.ipynb #1b27a155
 class PhotoCaptioner:
     "A captioner with the encoder that makes its features: it captions photographs."
-    def __init__(self,
-        model:Captioner, # a captioner of `load_checkpoint`
-        encoder:Encoder, # of `load_encoder`
-        name:str='', # of the model, to tell people
-    ):
+    def __init__(self, model:Captioner, encoder:Encoder, name:str=''):
+        """
+        Parameters
+        ----------
+        model
+            a captioner of `load_checkpoint`
+        encoder
+            of `load_encoder`
+        name
+            of the model, to tell people
+        """
         made_for = getattr(model, 'encoder', '')
         expect(not made_for or made_for == encoder.name,
             f'the encoder is {encoder.name!r}: the model was trained on features of {made_for!r}')
@@ -89,20 +106,42 @@ class PhotoCaptioner:
     def __repr__(self):
         name = f'{self.name}: ' if self.name else ''
         return f'PhotoCaptioner({name}{self.model!r}, features of {self.encoder.name.split(",")[0]})'
-    def caption(self,
-        photo:Any, # a path, the bytes of a file, an open file, a Pillow image, or an array (H, W) or (H, W, 3)
-        **decoding:Any, # of `decode`; beam_size is 5 where nothing else is said
-    )->Captioned: # an unreadable photograph is an `InputError`
-        "Caption one photograph."
+    def caption(self, photo:Any, **decoding:Any)->Captioned:
+        """Caption one photograph.
+
+        Parameters
+        ----------
+        photo
+            a path, the bytes of a file, an open file, a Pillow image, or an array (H, W) or (H, W,
+            3)
+        **decoding
+            of `decode`; beam_size is 5 where nothing else is said
+
+        Returns
+        -------
+        Captioned
+            an unreadable photograph is an `InputError`
+        """
         images = preprocess(open_photo(photo))[None]
         features = as_stored(self.encoder.grid(images)) if self.looks else self.encoder.pooled(images)
         return Captioned(photo, decode(self.model, features, **_with_beam(decoding))[0])
-    def stream(self,
-        photos:Any, # a folder, a path, a picture as `caption` takes it, or a list of these
-        progress:bool=False, # show a progress bar
-        **decoding:Any, # of `decode`
-    )->Iterator[Captioned]: # yields a `Captioned` for each photograph, in order
-        "Caption photographs one batch after the other, in flat memory."
+    def stream(self, photos:Any, progress:bool=False, **decoding:Any)->Iterator[Captioned]:
+        """Caption photographs one batch after the other, in flat memory.
+
+        Parameters
+        ----------
+        photos
+            a folder, a path, a picture as `caption` takes it, or a list of these
+        progress
+            show a progress bar
+        **decoding
+            of `decode`
+
+        Returns
+        -------
+        Iterator[Captioned]
+            yields a `Captioned` for each photograph, in order
+        """
         found, decoding = _photos_and_pictures(photos), _with_beam(decoding)
         waiting = iter(found)
         for errors, features, grid in encode_batches(found, self.encoder, grid=self.looks, progress=progress):
@@ -111,11 +150,22 @@ class PhotoCaptioner:
             captions = iter(() if features is None else decode(self.model, features, **decoding))
             for error, photo in zip(errors, waiting):
                 yield Captioned(photo, error=error) if error else Captioned(photo, next(captions))
-    def caption_many(self,
-        photos:Any, # a folder, a path, a picture as `caption` takes it, or a list of these
-        **options:Any, # of `stream` and `decode`
-    )->Gallery: # a list of `Captioned`, one a photograph; what cannot be read has an error and no captions
-        "Caption many photographs."
+    def caption_many(self, photos:Any, **options:Any)->list[Captioned]:
+        """Caption many photographs.
+
+        Parameters
+        ----------
+        photos
+            a folder, a path, a picture as `caption` takes it, or a list of these
+        **options
+            of `stream` and `decode`
+
+        Returns
+        -------
+        list[Captioned]
+            a list of `Captioned`, one a photograph; what cannot be read has an error and no
+            captions
+        """
         return Gallery(self.stream(photos, **options))
 
 def _photos_and_pictures(photos):
@@ -128,7 +178,9 @@ def _photos_and_pictures(photos):
     return found
 
 def as_stored(grid):
-    "A grid as a data set gives it back, in steps of a byte: the numbers that the captioner was trained on."
+    """A grid as a data set gives it back, in steps of a byte: the numbers that the captioner was
+    trained on.
+    """
     table, scale = to_bytes_grid(grid)
     return np.asarray(Grid(table, scale))
 
@@ -139,10 +191,20 @@ def _with_beam(decoding):
 # %% ../nbs/22_caption.ipynb #a777bc67
 PRETRAINED = 'pretrained/flickr8k_transformer.h5'
 
-def load(
-    path:str|Path|None=None, # a checkpoint; None: the captioner that ships
-    encoder:Any=None, # for `load_encoder`; None: the one that ships
-)->PhotoCaptioner: # ready to caption photographs
-    "A captioner of photographs."
+def load(path:str|Path|None=None, encoder:Any=None)->PhotoCaptioner:
+    """A captioner of photographs.
+
+    Parameters
+    ----------
+    path
+        a checkpoint; None: the captioner that ships
+    encoder
+        for `load_encoder`; None: the one that ships
+
+    Returns
+    -------
+    PhotoCaptioner
+        ready to caption photographs
+    """
     path = path or shipped(PRETRAINED)
     return PhotoCaptioner(load_checkpoint(path), load_encoder(encoder), Path(path).name)

@@ -30,15 +30,28 @@ _SELECTORS = re.compile('[\ufe00-\ufe0f\u20e3\U000e0100-\U000e01ef]')      # the
 
 @functools.cache
 def _word():
-    "What a word is, beyond ASCII. Made when it is first needed: to find the marks takes some milliseconds."
+    """What a word is, beyond ASCII.
+
+    Made when it is first needed: to find the marks takes some milliseconds.
+    """
     marks = [chr(code) for code in range(0x300, 0x20000) if unicodedata.category(chr(code)).startswith('M')]
     mark = f'[{"".join(marks)}]'
     return re.compile(rf'[^\W_](?:[^\W_]+|{mark}+|[\u200c\u200d]+(?=[^\W_]|{mark}))*')
 
-def tokenize(
-    text:str, # a caption as somebody wrote it
-)->list: # words
-    "The runs of letters and digits in a text, with their marks, in lower case and in the form NFC."
+def tokenize(text:str)->list:
+    """The runs of letters and digits in a text, with their marks, in lower case and in the form
+    NFC.
+
+    Parameters
+    ----------
+    text
+        a caption as somebody wrote it
+
+    Returns
+    -------
+    list
+        words
+    """
     if text.isascii():
         return re.findall(r'[^\W_]+', text.lower())
     composed = unicodedata.normalize('NFC', _SELECTORS.sub('', text))
@@ -54,10 +67,19 @@ UNSPACED = [ # scripts without spaces, their letters, and more letters than word
     ('Burmese', re.compile('[\u1000-\u102a\u103f\u1050-\u1055\ua9e0-\ua9e4\ua9e7-\ua9ef\ua9fa-\ua9fe\uaa60-\uaa76]'), 6),
 ]
 
-def unspaced(
-    texts, # captions
-)->dict: # {script: (how many of the captions hold its letters, the first of them)}
-    "The scripts of some captions in which words do not stand apart, though they should."
+def unspaced(texts)->dict:
+    """The scripts of some captions in which words do not stand apart, though they should.
+
+    Parameters
+    ----------
+    texts
+        captions
+
+    Returns
+    -------
+    dict
+        {script: (how many of the captions hold its letters, the first of them)}
+    """
     texts = [text for text in texts if not text.isascii()]
     found = {}
     for script, letters, longest in UNSPACED:
@@ -71,21 +93,41 @@ def unspaced(
 # %% ../nbs/11_caption_files.ipynb #a0a7642d
 LONGEST_WORD = 100      # letters
 
-def build_vocabulary(
-    texts, # training captions
-    min_count:int=5, # a word needs this many occurrences to get an id
-)->list: # words in the order of their ids, the four special ones first
-    "The vocabulary of some captions: the special words, then the frequent ones, most frequent first."
+def build_vocabulary(texts, min_count:int=5)->list:
+    """The vocabulary of some captions: the special words, then the frequent ones, most frequent
+    first.
+
+    Parameters
+    ----------
+    texts
+        training captions
+    min_count
+        a word needs this many occurrences to get an id
+
+    Returns
+    -------
+    list
+        words in the order of their ids, the four special ones first
+    """
     expect(min_count >= 1, f'min_count is {min_count}: expected at least 1')
     counts = Counter(word for text in texts for word in tokenize(text))
     frequent = [word for word, count in counts.items() if count >= min_count and len(word) <= LONGEST_WORD]
     return SPECIAL + sorted(frequent, key=lambda word: (-counts[word], word))
 
 # %% ../nbs/11_caption_files.ipynb #c0a11f05
-def read_vocabulary(
-    path, # a checkpoint, a data set, or the course's folder
-)->list: # words in the order of their ids, the four special ones first
-    "The words that a captioner or a data set has; `InputError` where there are none."
+def read_vocabulary(path)->list:
+    """The words that a captioner or a data set has; `InputError` where there are none.
+
+    Parameters
+    ----------
+    path
+        a checkpoint, a data set, or the course's folder
+
+    Returns
+    -------
+    list
+        words in the order of their ids, the four special ones first
+    """
     if Path(path).is_dir():
         data = open_data(path, in_memory=False)
         return list(data.idx_to_word)
@@ -94,21 +136,42 @@ def read_vocabulary(
     check_vocabulary(path, words)
     return words
 
-def unknown_words(
-    texts, # captions
-    vocabulary:list, # words in the order of their ids
-)->Counter: # {word: how often it occurs}
-    "The words of some captions that a vocabulary does not have."
+def unknown_words(texts, vocabulary:list)->Counter:
+    """The words of some captions that a vocabulary does not have.
+
+    Parameters
+    ----------
+    texts
+        captions
+    vocabulary
+        words in the order of their ids
+
+    Returns
+    -------
+    Counter
+        {word: how often it occurs}
+    """
     known = set(vocabulary)
     return Counter(word for text in texts for word in tokenize(text) if word not in known)
 
 # %% ../nbs/11_caption_files.ipynb #a52556da
-def encode_captions(
-    texts:list, # captions
-    vocabulary:list, # words in the order of their ids
-    max_words:int=20, # longer captions are cut to so many words
-)->tuple: # ids (captions, longest + 2) int32, how many captions were cut
-    "Captions as rows `<START> words <END> <NULL>...`, rare words as `<UNK>`."
+def encode_captions(texts:list, vocabulary:list, max_words:int=20)->tuple:
+    """Captions as rows `<START> words <END> <NULL>...`, rare words as `<UNK>`.
+
+    Parameters
+    ----------
+    texts
+        captions
+    vocabulary
+        words in the order of their ids
+    max_words
+        longer captions are cut to so many words
+
+    Returns
+    -------
+    tuple
+        ids (captions, longest + 2) int32, how many captions were cut
+    """
     expect(max_words >= 1, f'max_words is {max_words}: expected at least 1')
     word_to_idx, unknown = {w: i for i, w in enumerate(vocabulary)}, SPECIAL.index('<UNK>')
     rows = [[word_to_idx.get(w, unknown) for w in tokenize(t)] for t in texts]
@@ -231,7 +294,9 @@ def _from_coco(text, path):
         warnings.warn(f'{path}: {said}, and are left out')
 
 def _file_names(images):
-    "What to call each image of a Karpathy dataset: its file's name, with its folder in front where two folders have one of that name."
+    """What to call each image of a Karpathy dataset: its file's name, with its folder in front
+    where two folders have one of that name.
+    """
     folders = {}
     for image in images:
         folders.setdefault(image['filename'], set()).add(image.get('filepath') or '')
@@ -266,11 +331,21 @@ FORMATS = [ # name, what its content looks like, its reader; a further format is
 # %% ../nbs/11_caption_files.ipynb #c0a11f12
 USUAL = {'train': ('train', 'training'), 'val': ('val', 'dev', 'development', 'valid', 'validation'), 'test': ('test', 'testing')}
 
-def usual_names(
-    names, # of splits
-    where='splits', # where they come from, for the message
-)->dict: # {name: what it is called from now on}
-    "The usual names of splits: train, val and test, whatever they are called; other names stay."
+def usual_names(names, where='splits')->dict:
+    """The usual names of splits: train, val and test, whatever they are called; other names stay.
+
+    Parameters
+    ----------
+    names
+        of splits
+    where
+        where they come from, for the message
+
+    Returns
+    -------
+    dict
+        {name: what it is called from now on}
+    """
     for name in names:
         right = isinstance(name, str) and re.fullmatch(r'\w[\w.-]*', name) and name != 'vocabulary'
         expect(right, f'{where}: split {name!r}: expected a name of letters, digits and _.- other than vocabulary')
@@ -283,18 +358,38 @@ def usual_names(
         usual |= dict.fromkeys(found, wanted)
     return usual
 
-def few(
-    names, # of images or anything else
-)->str: # the first five, and how many more there are
-    "Some names, for a message."
+def few(names)->str:
+    """Some names, for a message.
+
+    Parameters
+    ----------
+    names
+        of images or anything else
+
+    Returns
+    -------
+    str
+        the first five, and how many more there are
+    """
     return ', '.join(list(names)[:5]) + (f' and {len(names) - 5} more' if len(names) > 5 else '')
 
 # %% ../nbs/11_caption_files.ipynb #b8d20539
-def read_text(
-    path, # a file in UTF-8, or in UTF-16 with a byte order mark
-    expected:str='text', # what it should be, for the message
-)->str: # with \n at the end of lines
-    "The text of a file; `InputError` where it is in another encoding, with the first byte that is wrong."
+def read_text(path, expected:str='text')->str:
+    """The text of a file; `InputError` where it is in another encoding, with the first byte that is
+    wrong.
+
+    Parameters
+    ----------
+    path
+        a file in UTF-8, or in UTF-16 with a byte order mark
+    expected
+        what it should be, for the message
+
+    Returns
+    -------
+    str
+        with \\n at the end of lines
+    """
     path = existing_file(path, expected)
     try:
         raw = Path(path).read_bytes()
@@ -319,10 +414,21 @@ def _not_decoded(path, raw, error, expected):
         said += f', and would be {latin!r} in Windows-1252'
     return f'{said}: expected {expected} in UTF-8; a spreadsheet saves it as "CSV UTF-8"'
 
-def read_captions(
-    path, # a captions file in one of `FORMATS`
-)->tuple: # {image name: [caption, ...]} in the order of the file, and {image name: split} where the file says
-    "The captions of each image, in a format recognised by content; what is left out is counted in a warning."
+def read_captions(path)->tuple:
+    """The captions of each image, in a format recognised by content; what is left out is counted in
+    a warning.
+
+    Parameters
+    ----------
+    path
+        a captions file in one of `FORMATS`
+
+    Returns
+    -------
+    tuple
+        {image name: [caption, ...]} in the order of the file, and {image name: split} where the
+        file says
+    """
     text = read_text(path, 'a file of captions').lstrip()
     reader = next((r for _, pattern, r in FORMATS if re.match(pattern, text, re.M)), None)
     hint = ' (UTF-16 without its byte order mark?)' if '\0' in text[:60] else ''
@@ -372,14 +478,36 @@ def _warn_of_captions(path, counts, captions):
 
 # %% ../nbs/11_caption_files.ipynb #16af7de3
 def split_images(
-    images:list, # all image names
-    lists:dict=None, # {split: list file, one image name a line}; None: see `known`
-    known:dict=None, # {image: split} from the captions file; where it is empty, images are split at random
-    fractions:dict=None, # {split: share} of a random split; default 80, 10 and 10 percent
-    seed:int=0, # of the random split
-    strict:bool=False, # an image of the lists that is not among `images` is an `InputError`
-)->dict: # {split: [image, ...]}
-    "Which images go to which split; `InputError` where a split comes out empty or two of them share an image."
+    images:list,
+    lists:dict=None,
+    known:dict=None,
+    fractions:dict=None,
+    seed:int=0,
+    strict:bool=False,
+)->dict:
+    """Which images go to which split; `InputError` where a split comes out empty or two of them
+    share an image.
+
+    Parameters
+    ----------
+    images
+        all image names
+    lists
+        {split: list file, one image name a line}; None: see `known`
+    known
+        {image: split} from the captions file; where it is empty, images are split at random
+    fractions
+        {split: share} of a random split; default 80, 10 and 10 percent
+    seed
+        of the random split
+    strict
+        an image of the lists that is not among `images` is an `InputError`
+
+    Returns
+    -------
+    dict
+        {split: [image, ...]}
+    """
     if lists:
         splits = _by_lists(images, lists, strict)
     elif known:
@@ -425,9 +553,18 @@ def _at_random(images, fractions, seed):
     ends = np.cumsum(counts)
     return {name: order[end - count:end] for name, count, end in zip(fractions, counts, ends)}
 
-def read_list(
-    path, # a text file, one image name a line
-)->list: # each name once, in the order of the file
-    "The image names of a split list; `InputError` where there is no such file, or it is not text."
+def read_list(path)->list:
+    """The image names of a split list; `InputError` where there is no such file, or it is not text.
+
+    Parameters
+    ----------
+    path
+        a text file, one image name a line
+
+    Returns
+    -------
+    list
+        each name once, in the order of the file
+    """
     lines = read_text(path, 'a list of image names, one a line,').split('\n')
     return list(dict.fromkeys(line.strip() for line in lines if line.strip()))

@@ -50,10 +50,19 @@ def _write_solver(group, solver):
         for key, value in config.items(): group[f'optim/{name}/{key}'] = value
 
 # %% ../nbs/14_checkpoint.ipynb #567d821b
-def checksum(
-    f, # an open HDF5 file
-)->str: # 32 hexadecimal digits
-    "What its content comes to, without the attribute that says so."
+def checksum(f)->str:
+    """What its content comes to, without the attribute that says so.
+
+    Parameters
+    ----------
+    f
+        an open HDF5 file
+
+    Returns
+    -------
+    str
+        32 hexadecimal digits
+    """
     h = hashlib.blake2b(digest_size=16)
     def add(name, item):
         for key in sorted(item.attrs):
@@ -67,32 +76,64 @@ def checksum(
     f.visititems(add)
     return h.hexdigest()
 
-def check_content(
-    f, # an open checkpoint
-):
-    "Raise an `InputError` if the content is not what was saved. A file without a checksum passes."
+def check_content(f):
+    """Raise an `InputError` if the content is not what was saved. A file without a checksum passes.
+
+    Parameters
+    ----------
+    f
+        an open checkpoint
+    """
     saved = attribute(f, 'checksum', None)
     expect(saved is None or str(saved) == checksum(f), f'is damaged: its content has changed since it was written (checksum {saved}): expected an intact checkpoint')
 
-def damage(
-    path, # of a checkpoint
-)->str: # one line; None: it is intact, or has no checksum and can be opened
-    "What is wrong with a checkpoint as a file."
+def damage(path)->str:
+    """What is wrong with a checkpoint as a file.
+
+    Parameters
+    ----------
+    path
+        of a checkpoint
+
+    Returns
+    -------
+    str
+        one line; None: it is intact, or has no checksum and can be opened
+    """
     try:
         with reading(path), open_hdf5(path, CHECKPOINT) as f: check_content(f)
     except InputError as e: return str(e)
 
 # %% ../nbs/14_checkpoint.ipynb #ac26ceea
 def save_checkpoint(
-    path:str|Path, # the file to write; what was there is replaced once all is written
-    model:Captioner, # a captioner of `MODELS`
-    solver:CaptioningSolver|None=None, # the solver, to be able to go on training
-    encoder:str='', # how the features were made
-    digits:int|None=None, # weights rounded to so many decimals, in as few bits as that needs, for a captioner that ships; None: as they are
-    run:dict[str, Any]|None=None, # what the run was told, to be told again
-    keep:int=0, # how many checkpoints before it shall stay beside it
+    path:str|Path,
+    model:Captioner,
+    solver:CaptioningSolver|None=None,
+    encoder:str='',
+    digits:int|None=None,
+    run:dict[str, Any]|None=None,
+    keep:int=0,
 )->None:
-    "Write a checkpoint."
+    """Write a checkpoint.
+
+    Parameters
+    ----------
+    path
+        the file to write; what was there is replaced once all is written
+    model
+        a captioner of `MODELS`
+    solver
+        the solver, to be able to go on training
+    encoder
+        how the features were made
+    digits
+        weights rounded to so many decimals, in as few bits as that needs, for a captioner that
+        ships; None: as they are
+    run
+        what the run was told, to be told again
+    keep
+        how many checkpoints before it shall stay beside it
+    """
     with atomic_path(path, keep) as beside, new_hdf5(beside) as f:
         config = json.dumps({**model.config, 'dtype': np.dtype(model.dtype).name})
         write_attributes(f, format=CHECKPOINT, version=VERSION, encoder=encoder, model=type(model).__name__, config=config, run=json.dumps(run or {}))
@@ -106,11 +147,21 @@ def save_checkpoint(
         write_attributes(f, checksum=checksum(f))
 
 # %% ../nbs/14_checkpoint.ipynb #739efccf
-def read_json(
-    item, # an open HDF5 file or group
-    name:str, # of its attribute
-)->dict: # what is in it
-    "A dict that is kept as JSON."
+def read_json(item, name:str)->dict:
+    """A dict that is kept as JSON.
+
+    Parameters
+    ----------
+    item
+        an open HDF5 file or group
+    name
+        of its attribute
+
+    Returns
+    -------
+    dict
+        what is in it
+    """
     try: found = json.loads(str(attribute(item, name)) or 'null')
     except ValueError as e: raise InputError(f'attribute {name!r} is not JSON ({e}): expected settings by name') from e
     expect(isinstance(found, dict), f'attribute {name!r} is {str(found)[:60]}: expected settings by name, as JSON')
@@ -127,18 +178,30 @@ def read_weights(group, name, shape, dtype):
 
 # %% ../nbs/14_checkpoint.ipynb #f351a865
 class _Room:
-    "In the place of a generator: zeros, and not many more than a file has weights, whatever widths it asks for."
+    """In the place of a generator: zeros, and not many more than a file has weights, whatever
+    widths it asks for.
+    """
     def __init__(self, left): self.left = left
     def standard_normal(self, shape):
         self.left -= math.prod(shape)
         expect(self.left >= 0, 'config has widths that ask for more weights than the file has: expected widths that fit')
         return np.zeros(shape)
 
-def load_checkpoint(
-    path:str|Path, # a file of `save_checkpoint`
-    intact:bool=True, # False: whoever calls makes sure, with `damage`
-)->Captioner: # the captioner, its attribute `encoder` as saved
-    "The captioner of a checkpoint."
+def load_checkpoint(path:str|Path, intact:bool=True)->Captioner:
+    """The captioner of a checkpoint.
+
+    Parameters
+    ----------
+    path
+        a file of `save_checkpoint`
+    intact
+        False: whoever calls makes sure, with `damage`
+
+    Returns
+    -------
+    Captioner
+        the captioner, its attribute `encoder` as saved
+    """
     with reading(path), open_hdf5(path, CHECKPOINT) as f:
         kind, config, words = str(attribute(f, 'model')), read_json(f, 'config'), to_texts(read(f, 'vocabulary'))
         expect(kind in CLASSES, f'holds a {kind!r}: expected {" or ".join(CLASSES)}')
@@ -169,12 +232,29 @@ def _read_config(group, w, rule):
 
 # %% ../nbs/14_checkpoint.ipynb #6a22745d
 def load_solver(
-    path:str|Path, # a file of `save_checkpoint`
-    model:Captioner, # the captioner of the same file
-    data:Mapping[str, Any], # the data set that it was trained on
-    **options:Any, # what cannot be stored: callbacks, progress, verbose
-)->CaptioningSolver: # a solver that goes on where the other stopped
-    "The solver of a checkpoint."
+    path:str|Path,
+    model:Captioner,
+    data:Mapping[str, Any],
+    **options:Any,
+)->CaptioningSolver:
+    """The solver of a checkpoint.
+
+    Parameters
+    ----------
+    path
+        a file of `save_checkpoint`
+    model
+        the captioner of the same file
+    data
+        the data set that it was trained on
+    **options
+        what cannot be stored: callbacks, progress, verbose
+
+    Returns
+    -------
+    CaptioningSolver
+        a solver that goes on where the other stopped
+    """
     with reading(path), open_hdf5(path, CHECKPOINT) as f:
         expect('solver' in f, f'{path}: was saved for captioning only: expected a checkpoint of an unfinished training')
         data = check_match(model, data)
@@ -194,8 +274,17 @@ def load_solver(
     return solver
 
 # %% ../nbs/14_checkpoint.ipynb #bbec4ef7
-def load_run(
-    path, # a file of `save_checkpoint`
-)->dict: # as it was saved; empty where nothing was
-    "What the run of a checkpoint was told."
+def load_run(path)->dict:
+    """What the run of a checkpoint was told.
+
+    Parameters
+    ----------
+    path
+        a file of `save_checkpoint`
+
+    Returns
+    -------
+    dict
+        as it was saved; empty where nothing was
+    """
     with reading(path), open_hdf5(path, CHECKPOINT) as f: return read_json(f, 'run')

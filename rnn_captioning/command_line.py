@@ -16,11 +16,17 @@ __all__ = ['MARKS', 'COLOURS', 'say', 'OneLine', 'main', 'LocalPath', 'NamedPath
            'info', 'info_command']
 
 # %% ../nbs/15_command_line.ipynb #da048d9f
-def say(
-    text:str, # one line
-    err:bool=False, # to standard error
-):
-    "Print a line of any text: control characters are spelt out, and so is what the stream has no code for."
+def say(text:str, err:bool=False):
+    """Print a line of any text: control characters are spelt out, and so is what the stream has no
+    code for.
+
+    Parameters
+    ----------
+    text
+        one line
+    err
+        to standard error
+    """
     from rnn_captioning.files import printable
     encoding = getattr(sys.stderr if err else sys.stdout, 'encoding', None) or 'utf-8'
     click.echo(printable(text).encode(encoding, 'backslashreplace').decode(encoding), err=err)
@@ -41,7 +47,9 @@ class _LogLines(logging.Handler):
 
 @contextmanager
 def _warnings_as_lines():
-    "For a while, a warning is a line on standard error; of Matplotlib's, the logged included, only the first."
+    """For a while, a warning is a line on standard error; of Matplotlib's, the logged included,
+    only the first.
+    """
     heard = []
     def tell_first(text):
         if not heard:
@@ -62,7 +70,9 @@ def _warnings_as_lines():
         log.removeHandler(handler)
 
 class OneLine(click.Group):
-    "A group of commands in which a user's mistake is one line on standard error and exit status 2, and so is a warning, without the exit."
+    """A group of commands in which a user's mistake is one line on standard error and exit status
+    2, and so is a warning, without the exit.
+    """
     def main(self, *args, **kwargs):
         "Run a command, and end the process with its exit status."
         _escape_output()
@@ -111,11 +121,17 @@ class NamedPath(click.ParamType):
         return f'{name}={LocalPath().convert(path, param, ctx)}' if equals else value
 
 # %% ../nbs/15_command_line.ipynb #c11185f5
-def plot_losses(
-    solver, # after a run
-    path, # of the picture to write
-):
-    "Draw the training and validation loss of a run, and beside it the score, if it was trained for that."
+def plot_losses(solver, path):
+    """Draw the training and validation loss of a run, and beside it the score, if it was trained
+    for that.
+
+    Parameters
+    ----------
+    solver
+        after a run
+    path
+        of the picture to write
+    """
     import numpy as np
     from rnn_captioning.drawing import new_figure, save_figure
     rewarded = solver.objective.name != 'likelihood'
@@ -146,21 +162,33 @@ MARKS = {True: '✓ ', False: '✗ ', None: ''}
 COLOURS = {True: '#00664d', False: '#b34700', None: 'black'}
 
 def _wrapped(text, width):
-    "A text in lines of so many letters, or half as many of the wide ones of Chinese, Japanese and Korean."
+    """A text in lines of so many letters, or half as many of the wide ones of Chinese, Japanese and
+    Korean.
+    """
     import textwrap
     import unicodedata
     wide = any(unicodedata.east_asian_width(c) in 'WF' for c in text)
     return '\n'.join(textwrap.wrap(text, width // 2 if wide else width))
 
-def plot_captions(
-    pictures, # of each caption: an array or Pillow image, or a text to stand in its place
-    captions, # strings
-    references, # a true caption of each picture
-    marks, # of each caption True, False, or None where nobody has judged it
-    path, # of the picture to write
-    note='', # a line to stand under all of them
-):
-    "Draw pictures, or their names, with the generated caption above and one of the true ones below."
+def plot_captions(pictures, captions, references, marks, path, note=''):
+    """Draw pictures, or their names, with the generated caption above and one of the true ones
+    below.
+
+    Parameters
+    ----------
+    pictures
+        of each caption: an array or Pillow image, or a text to stand in its place
+    captions
+        strings
+    references
+        a true caption of each picture
+    marks
+        of each caption True, False, or None where nobody has judged it
+    path
+        of the picture to write
+    note
+        a line to stand under all of them
+    """
     from rnn_captioning.drawing import choose_fonts, new_figure, save_figure
     from rnn_captioning.files import printable
     said = [printable(MARKS[mark] + caption) for mark, caption in zip(marks, captions)]
@@ -222,9 +250,11 @@ def _pictures(data, split, rows):
 
 # %% ../nbs/15_command_line.ipynb #e1d0415b
 def _examples(solver, count):
-    """Some captions of validation pictures: the arguments of `plot_captions`, the pictures' names, and a verdict.
+    """Some captions of validation pictures: the arguments of `plot_captions`, the pictures' names,
+    and a verdict.
 
-    The verdict is a line about all captions of the split; empty where nobody can judge them."""
+    The verdict is a line about all captions of the split; empty where nobody can judge them.
+    """
     from rnn_captioning.data import gather
     from rnn_captioning.metrics import split_references, truth, write_captions
     data, model = solver.data, solver.model
@@ -489,10 +519,19 @@ def bench_command(parts, whole_epoch, plot, as_json, quiet):
         say(line)
 
 # %% ../nbs/15_command_line.ipynb #a13a0918
-def info(
-    path:str|Path, # a data set or a checkpoint
-)->dict[str, Any]: # what it holds
-    "What a file of the package holds."
+def info(path:str|Path)->dict[str, Any]:
+    """What a file of the package holds.
+
+    Parameters
+    ----------
+    path
+        a data set or a checkpoint
+
+    Returns
+    -------
+    dict[str, Any]
+        what it holds
+    """
     from rnn_captioning.data import open_data
     from rnn_captioning.files import CHECKPOINT, attribute, open_hdf5, to_texts, read, reading
     from rnn_captioning.checkpoint import read_json

@@ -32,21 +32,41 @@ def _decode_row(row, idx_to_word):
         if word == '<END>': break
     return ' '.join(words)
 
-def decode_captions(
-    captions:np.ndarray, # word ids, (T,) or (N, T)
-    idx_to_word:list[str]|dict[int, str], # list, or dict from id to word
-)->str|list[str]: # a string for (T,), a list of N strings for (N, T)
-    "Word ids as text: `<NULL>` left out, each row ended at its `<END>`."
+def decode_captions(captions:np.ndarray, idx_to_word:list[str]|dict[int, str])->str|list[str]:
+    """Word ids as text: `<NULL>` left out, each row ended at its `<END>`.
+
+    Parameters
+    ----------
+    captions
+        word ids, (T,) or (N, T)
+    idx_to_word
+        list, or dict from id to word
+
+    Returns
+    -------
+    str | list[str]
+        a string for (T,), a list of N strings for (N, T)
+    """
     captions = np.asarray(captions)
     if captions.ndim == 1: return _decode_row(captions, idx_to_word)
     return [_decode_row(row, idx_to_word) for row in captions]
 
 # %% ../nbs/10_data.ipynb #348ef10e
-def caption_texts(
-    captions:np.ndarray, # word ids, (N, T)
-    idx_to_word, # list, or dict from id to word
-)->list: # N strings
-    "Captions as plain sentences, without `<START>`, `<END>` and `<NULL>`."
+def caption_texts(captions:np.ndarray, idx_to_word)->list:
+    """Captions as plain sentences, without `<START>`, `<END>` and `<NULL>`.
+
+    Parameters
+    ----------
+    captions
+        word ids, (N, T)
+    idx_to_word
+        list, or dict from id to word
+
+    Returns
+    -------
+    list
+        N strings
+    """
     plain = lambda text: ' '.join(w for w in text.split() if w not in ('<START>', '<END>'))
     return [plain(text) for text in decode_captions(np.atleast_2d(captions), idx_to_word)]
 
@@ -80,13 +100,21 @@ def _check_json(texts, name):
         except (ValueError, TypeError) as e: raise InputError(f'{name}: row {i} is not JSON ({e})') from e
 
 # %% ../nbs/10_data.ipynb #b4b9aff1
-def check_splits(
-    where, # file or folder, for the message
-    splits:dict, # {'train': {'captions': ..., 'image_idxs': ..., 'features': ..., ...}, ...}
-    vocabulary_size:int, # V: every id must be in [0, V)
-    empty_ok:bool=False, # captions without words are accepted
-):
-    "Raise an `InputError` unless the parts of every split agree with each other and with the vocabulary."
+def check_splits(where, splits:dict, vocabulary_size:int, empty_ok:bool=False):
+    """Raise an `InputError` unless the parts of every split agree with each other and with the
+    vocabulary.
+
+    Parameters
+    ----------
+    where
+        file or folder, for the message
+    splits
+        {'train': {'captions': ..., 'image_idxs': ..., 'features': ..., ...}, ...}
+    vocabulary_size
+        V: every id must be in [0, V)
+    empty_ok
+        captions without words are accepted
+    """
     expect(splits, f'{where}: has no splits: expected one called train')
     for name in splits: expect(re.fullmatch(r'\w[\w.-]*', name) and name != 'vocabulary', f'{where}: split {name!r}: expected a name of letters, digits and _.- other than vocabulary')
     widths = {name: tuple(np.shape(arrays['features'])[1:]) for name, arrays in splits.items()}
@@ -107,11 +135,16 @@ def check_splits(
         said = captions[:, 1] > SPECIAL.index('<END>')
         expect(empty_ok or said.all(), f'{label}: caption {(~said).argmax()} has no words: expected at least one')
 
-def check_vocabulary(
-    where, # file or folder, for the message
-    vocabulary:list, # words in the order of their ids
-):
-    "Raise an `InputError` unless a vocabulary begins with `SPECIAL` and has no word twice."
+def check_vocabulary(where, vocabulary:list):
+    """Raise an `InputError` unless a vocabulary begins with `SPECIAL` and has no word twice.
+
+    Parameters
+    ----------
+    where
+        file or folder, for the message
+    vocabulary
+        words in the order of their ids
+    """
     expect(list(vocabulary[:4]) == SPECIAL, f'{where}: vocabulary begins with {list(vocabulary[:4])}: expected {SPECIAL}')
     expect(len(set(vocabulary)) == len(vocabulary), f'{where}: vocabulary has words twice: {len(vocabulary)} words, {len(set(vocabulary))} different ones')
 
@@ -136,12 +169,31 @@ def _coco_vocabulary(path):
 
 # %% ../nbs/10_data.ipynb #a7bb2467
 def load_coco_data(
-    base_dir:str|Path='cs231n/datasets/coco_captioning', # the course's folder, as it lies within the assignment's
-    max_train:int|None=None, # keep this many training captions, drawn at random with replacement
-    pca_features:bool=True, # 512 columns of principal components; False: all 4,096
-    in_memory:bool=True, # False: features stay on the disk, as open HDF5 data sets
-)->dict[str, Any]: # arrays and lists by the course's names
-    "The course's COCO folder as a dict: captions, image indices, features, URLs and vocabulary. Source: CS231n."
+    base_dir:str|Path='cs231n/datasets/coco_captioning',
+    max_train:int|None=None,
+    pca_features:bool=True,
+    in_memory:bool=True,
+)->dict[str, Any]:
+    """The course's COCO folder as a dict: captions, image indices, features, URLs and vocabulary.
+
+    Source: CS231n.
+
+    Parameters
+    ----------
+    base_dir
+        the course's folder, as it lies within the assignment's
+    max_train
+        keep this many training captions, drawn at random with replacement
+    pca_features
+        512 columns of principal components; False: all 4,096
+    in_memory
+        False: features stay on the disk, as open HDF5 data sets
+
+    Returns
+    -------
+    dict[str, Any]
+        arrays and lists by the course's names
+    """
     base_dir = local_path(base_dir)
     base, data = Path(base_dir), _coco_file(base_dir, 'coco2014_captions.h5', 'train_captions', 'train_image_idxs', 'val_captions', 'val_image_idxs', more=True)
     for split in ('train', 'val'):
@@ -161,22 +213,45 @@ def load_coco_data(
     return data
 
 # %% ../nbs/10_data.ipynb #c0291787
-def gather(
-    rows_of, # array or HDF5 data set, (M, ...)
-    index:np.ndarray, # which rows, in any order, repeats allowed, (N,)
-)->np.ndarray: # (N, ...)
-    "The rows `index` of an array, or of a data set on the disk, of which nothing else is read."
+def gather(rows_of, index:np.ndarray)->np.ndarray:
+    """The rows `index` of an array, or of a data set on the disk, of which nothing else is read.
+
+    Parameters
+    ----------
+    rows_of
+        array or HDF5 data set, (M, ...)
+    index
+        which rows, in any order, repeats allowed, (N,)
+
+    Returns
+    -------
+    np.ndarray
+        (N, ...)
+    """
     if not isinstance(rows_of, h5py.Dataset): return rows_of[index]
     rows, places = np.unique(index, return_inverse=True)
     return rows_of[rows][places]
 
-def minibatch(
-    data, # mapping with the course's names
-    split:str, # 'train', 'val' or another
-    rows:np.ndarray, # which captions, (N,)
-    rng=None, # a NumPy `Generator`: about half of the pictures as in a mirror, where the data set has their features
-)->tuple: # captions (N, T+1), features (N, D)
-    "The captions `rows` of a split and the features of the picture of each."
+def minibatch(data, split:str, rows:np.ndarray, rng=None)->tuple:
+    """The captions `rows` of a split and the features of the picture of each.
+
+    Parameters
+    ----------
+    data
+        mapping with the course's names
+    split
+        'train', 'val' or another
+    rows
+        which captions, (N,)
+    rng
+        a NumPy `Generator`: about half of the pictures as in a mirror, where the data set has their
+        features
+
+    Returns
+    -------
+    tuple
+        captions (N, T+1), features (N, D)
+    """
     pictures, turned = gather(data[f'{split}_image_idxs'], rows), f'{split}_mirrored'
     features = gather(data[f'{split}_features'], pictures)
     if rng is not None and turned in data:
@@ -186,11 +261,26 @@ def minibatch(
 
 # %% ../nbs/10_data.ipynb #d544fd01
 def sample_coco_minibatch(
-    data:Mapping[str, Any], # mapping with the course's names
-    batch_size:int=100, # N
-    split:str='train', # which split
-)->tuple[np.ndarray, np.ndarray, np.ndarray]: # captions (N, T+1), features (N, D), urls (N,)
-    "A minibatch of captions drawn at random with replacement. Source: CS231n."
+    data:Mapping[str, Any],
+    batch_size:int=100,
+    split:str='train',
+)->tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A minibatch of captions drawn at random with replacement. Source: CS231n.
+
+    Parameters
+    ----------
+    data
+        mapping with the course's names
+    batch_size
+        N
+    split
+        which split
+
+    Returns
+    -------
+    tuple[np.ndarray, np.ndarray, np.ndarray]
+        captions (N, T+1), features (N, D), urls (N,)
+    """
     rows = np.random.choice(len(data[f'{split}_captions']), batch_size)
     captions, features = minibatch(data, split, rows)
     urls = data[f'{split}_urls']
@@ -231,7 +321,9 @@ def _check_names(path, splits):
     expect(not wrong, f'{path}: {", ".join(sorted(wrong))}: expected a name that does not end like the captions of a split')
 
 def _put(file, name, table, compressed):
-    "Write a table; not compressed where that would make it smaller than a reader believes (`RATIO`)."
+    """Write a table; not compressed where that would make it smaller than a reader believes
+    (`RATIO`).
+    """
     item = file.create_dataset(name, data=table, compression='gzip' if compressed and table.size else None)
     if item.chunks is None or table.nbytes <= 2**20:
         return
@@ -248,13 +340,27 @@ def _put_pieces(file, name, rows):
             table[place] = row
 
 def write_data(
-    path:str|Path, # the file to write
-    vocabulary:list[str], # words in the order of their ids; the first four are `SPECIAL`
-    splits:dict[str, dict[str, Any]], # {'train': {'captions': ..., 'image_idxs': ..., ...}, ...}
-    encoder:str='', # how the features were made
-    images:str='', # the folder of the photographs, where there is one
+    path:str|Path,
+    vocabulary:list[str],
+    splits:dict[str, dict[str, Any]],
+    encoder:str='',
+    images:str='',
 )->None:
-    "Write a data set, all of it or nothing; `InputError` where its parts disagree."
+    """Write a data set, all of it or nothing; `InputError` where its parts disagree.
+
+    Parameters
+    ----------
+    path
+        the file to write
+    vocabulary
+        words in the order of their ids; the first four are `SPECIAL`
+    splits
+        {'train': {'captions': ..., 'image_idxs': ..., ...}, ...}
+    encoder
+        how the features were made
+    images
+        the folder of the photographs, where there is one
+    """
     distinct_output(path)
     check_vocabulary(path, vocabulary)
     words = pack_texts(vocabulary, f'{path}: vocabulary')
@@ -291,14 +397,24 @@ def _check_readable(beside, path):
 
 # %% ../nbs/10_data.ipynb #1f4c5143
 class CaptionData(Mapping):
-    "A data set by the course's names (`train_captions`, `val_features`, ...), with its splits, vocabulary and texts."
-    def __init__(self,
-        arrays:dict, # by the course's names
-        path='', # where it came from, for messages
-        encoder:str='', # how the features were made
-        file=None, # the open HDF5 file that the features live in
-        images:str='', # the folder of the photographs, where there is one
-    ):
+    """A data set by the course's names (`train_captions`, `val_features`, ...), with its splits,
+    vocabulary and texts.
+    """
+    def __init__(self, arrays:dict, path='', encoder:str='', file=None, images:str=''):
+        """
+        Parameters
+        ----------
+        arrays
+            by the course's names
+        path
+            where it came from, for messages
+        encoder
+            how the features were made
+        file
+            the open HDF5 file that the features live in
+        images
+            the folder of the photographs, where there is one
+        """
         self.arrays, self.path, self.encoder, self.file, self.images = arrays, str(path), encoder, file, images
         self.splits = [k[:-len('_captions')] for k in arrays if k.endswith('_captions')]
         self.idx_to_word, self.word_to_idx = arrays['idx_to_word'], arrays['word_to_idx']
@@ -327,12 +443,23 @@ def _read_split(group, in_memory):
 # %% ../nbs/10_data.ipynb #0a45d0d3
 LARGE = 2**28      # bytes of features that are rather left on the disk
 
-def open_data(
-    path:str|Path, # an HDF5 file of `write_data`, or the course's `coco_captioning` folder
-    in_memory:bool|None=None, # False: features are read row by row as they are needed; None: so they are from `LARGE` on
-    pca_features:bool=True, # of the course's folder: 512 columns; False: all 4,096
-)->CaptionData: # answers to the course's names
-    "Open a data set; `InputError` where it is not one, or where its parts disagree."
+def open_data(path:str|Path, in_memory:bool|None=None, pca_features:bool=True)->CaptionData:
+    """Open a data set; `InputError` where it is not one, or where its parts disagree.
+
+    Parameters
+    ----------
+    path
+        an HDF5 file of `write_data`, or the course's `coco_captioning` folder
+    in_memory
+        False: features are read row by row as they are needed; None: so they are from `LARGE` on
+    pca_features
+        of the course's folder: 512 columns; False: all 4,096
+
+    Returns
+    -------
+    CaptionData
+        answers to the course's names
+    """
     path = local_path(path)
     if Path(path).is_dir():
         data = load_coco_data(path, pca_features=pca_features, in_memory=pca_features if in_memory is None else in_memory)
@@ -354,10 +481,15 @@ def open_data(
 # %% ../nbs/10_data.ipynb #ae17b294
 class Grid:
     "Features of places, kept in bytes: rows become numbers as they are read."
-    def __init__(self,
-        table, # bytes, (pictures, places, D): an array or a data set on the disk
-        scale:np.ndarray, # what a byte counts for in each picture, (pictures,)
-    ):
+    def __init__(self, table, scale:np.ndarray):
+        """
+        Parameters
+        ----------
+        table
+            bytes, (pictures, places, D): an array or a data set on the disk
+        scale
+            what a byte counts for in each picture, (pictures,)
+        """
         self.table, self.scale, self.shape, self.ndim, self.dtype = table, np.asarray(scale, np.float32), tuple(table.shape), 3, np.dtype(np.float32)
     def __len__(self): return len(self.table)
     def __getitem__(self, rows):
@@ -368,38 +500,76 @@ class Grid:
 # %% ../nbs/10_data.ipynb #1196ea94
 class Repeated:
     "Features of which rows repeat: each row once, and which of them stands at each place."
-    def __init__(self,
-        rows:np.ndarray, # (M, ...)
-        index:np.ndarray, # which row stands at each place, (N,)
-    ): self.rows, self.index, self.shape, self.ndim, self.dtype = rows, np.asarray(index), (len(index), *rows.shape[1:]), rows.ndim, rows.dtype
+    def __init__(self, rows:np.ndarray, index:np.ndarray):
+        """
+        Parameters
+        ----------
+        rows
+            (M, ...)
+        index
+            which row stands at each place, (N,)
+        """
+        self.rows, self.index, self.shape, self.ndim, self.dtype = rows, np.asarray(index), (len(index), *rows.shape[1:]), rows.ndim, rows.dtype
     def __len__(self): return len(self.index)
     def __getitem__(self, places):
         used, index = np.unique(self.index[places], return_inverse=True)
         return Repeated(self.rows if len(used) == len(self.rows) else self.rows[used], index)
     def __array__(self, dtype=None, copy=None): return np.asarray(self.rows[self.index], dtype)
 
-def distinct(
-    features, # an array, or `Repeated`, (N, ...)
-)->tuple: # the different rows (M, ...), and which of them each is, (N,); None: each its own
-    "Features without their repeats."
+def distinct(features)->tuple:
+    """Features without their repeats.
+
+    Parameters
+    ----------
+    features
+        an array, or `Repeated`, (N, ...)
+
+    Returns
+    -------
+    tuple
+        the different rows (M, ...), and which of them each is, (N,); None: each its own
+    """
     return (features.rows, features.index) if isinstance(features, Repeated) else (features, None)
 
-def add_repeats(
-    d:np.ndarray, # the gradient of each use, (N, ...)
-    which:np.ndarray, # which row was used, (N,)
-    M:int, # how many rows there are
-)->np.ndarray: # (M, ...)
-    "The gradient of rows that were used several times: the sum over the uses."
+def add_repeats(d:np.ndarray, which:np.ndarray, M:int)->np.ndarray:
+    """The gradient of rows that were used several times: the sum over the uses.
+
+    Parameters
+    ----------
+    d
+        the gradient of each use, (N, ...)
+    which
+        which row was used, (N,)
+    M
+        how many rows there are
+
+    Returns
+    -------
+    np.ndarray
+        (M, ...)
+    """
     total = np.zeros_like(d, shape=(M, *d.shape[1:]))
     for i, use in zip(which, d): total[i] += use
     return total
 
 # %% ../nbs/10_data.ipynb #2becaec3
-def as_read(
-    data, # mapping with the course's names
-    model, # a captioner, or its class: `reads` is 'features' or 'grid'
-): # the same data set, the grids in the place of the features where the captioner looks at places
-    "A data set as a captioner reads it; `InputError` where it has no grid and the captioner wants one."
+def as_read(data, model):
+    """A data set as a captioner reads it; `InputError` where it has no grid and the captioner wants
+    one.
+
+    Parameters
+    ----------
+    data
+        mapping with the course's names
+    model
+        a captioner, or its class: `reads` is 'features' or 'grid'
+
+    Returns
+    -------
+    object
+        the same data set, the grids in the place of the features where the captioner looks at
+        places
+    """
     splits = [key[:-len('_captions')] for key in data if key.endswith('_captions')]
     if getattr(model, 'reads', 'features') != 'grid' or isinstance(data[f'{splits[0]}_features'], Grid): return data
     arrays = {key: value for key, value in data.items() if not key.endswith('_mirrored')}
@@ -411,12 +581,24 @@ def as_read(
     return CaptionData(arrays, data.path, data.encoder, data.file, data.images)
 
 # %% ../nbs/10_data.ipynb #ddf7434b
-def check_match(
-    model, # a captioner: `idx_to_word`, `input_dim` and, where it is known, `encoder`
-    data, # mapping with the course's names
-    vocabulary:bool=True, # False: the words may be others, as where texts are compared and not ids
-): # the data set as the captioner reads it, of `as_read`
-    "Raise an `InputError` unless a data set has the words and the features that a captioner was made for."
+def check_match(model, data, vocabulary:bool=True):
+    """Raise an `InputError` unless a data set has the words and the features that a captioner was
+    made for.
+
+    Parameters
+    ----------
+    model
+        a captioner: `idx_to_word`, `input_dim` and, where it is known, `encoder`
+    data
+        mapping with the course's names
+    vocabulary
+        False: the words may be others, as where texts are compared and not ids
+
+    Returns
+    -------
+    object
+        the data set as the captioner reads it, of `as_read`
+    """
     words, theirs = [model.idx_to_word[i] for i in sorted(model.idx_to_word)], list(data['idx_to_word'])
     where, encoder, made_by = getattr(data, 'path', 'the data'), getattr(model, 'encoder', ''), getattr(data, 'encoder', '')
     i = next((i for i, (a, b) in enumerate(zip(theirs, words)) if a != b), min(len(theirs), len(words)))
@@ -428,23 +610,41 @@ def check_match(
     return data
 
 # %% ../nbs/10_data.ipynb #6a38d831
-def epoch_order(
-    num_captions:int, # in the split
-    seed:int, # of the run
-    epoch:int, # from 0
-)->np.ndarray: # a permutation, (num_captions,)
-    "The order in which an epoch visits the captions: the same for the same seed and epoch."
+def epoch_order(num_captions:int, seed:int, epoch:int)->np.ndarray:
+    """The order in which an epoch visits the captions: the same for the same seed and epoch.
+
+    Parameters
+    ----------
+    num_captions
+        in the split
+    seed
+        of the run
+    epoch
+        from 0
+
+    Returns
+    -------
+    np.ndarray
+        a permutation, (num_captions,)
+    """
     return np.random.default_rng([seed, epoch]).permutation(num_captions)
 
 # %% ../nbs/10_data.ipynb #84c54c24
 class ReadAhead:
     "Minibatches in the order of each epoch; from the disk, a thread reads the next one ahead."
-    def __init__(self,
-        data, # mapping with the course's names
-        split:str, # which split
-        batch_size:int, # captions of a minibatch, N
-        seed:int, # of the order
-    ):
+    def __init__(self, data, split:str, batch_size:int, seed:int):
+        """
+        Parameters
+        ----------
+        data
+            mapping with the course's names
+        split
+            which split
+        batch_size
+            captions of a minibatch, N
+        seed
+            of the order
+        """
         self.data, self.split, self.seed, self.count = data, split, seed, len(data[f'{split}_captions'])
         self.steps, self.epoch, self.order, self.coming = max(self.count // batch_size, 1), None, None, {}
         self.pool = None if isinstance(data[f'{split}_features'], np.ndarray) else ThreadPoolExecutor(1, 'read_ahead')
@@ -453,10 +653,19 @@ class ReadAhead:
         epoch, place = divmod(step, self.steps)
         if self.epoch != epoch: self.epoch, self.order = epoch, epoch_order(self.count, self.seed, epoch)
         return self.order[place * self.count // self.steps:(place + 1) * self.count // self.steps]
-    def __call__(self,
-        step:int, # from the beginning of the run
-    )->tuple: # captions (N, T+1), features (N, D)
-        "The minibatch of a step."
+    def __call__(self, step:int)->tuple:
+        """The minibatch of a step.
+
+        Parameters
+        ----------
+        step
+            from the beginning of the run
+
+        Returns
+        -------
+        tuple
+            captions (N, T+1), features (N, D)
+        """
         if self.pool is None: return self._read(step, self.rows(step))
         now = self.coming.get(step) or self.pool.submit(self._read, step, self.rows(step))
         self.coming = {step + 1: self.pool.submit(self._read, step + 1, self.rows(step + 1))}

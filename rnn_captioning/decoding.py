@@ -20,21 +20,41 @@ __all__ = ['Found', 'Rules', 'repeats', 'log_sum_exp', 'next_scores', 'take', 'w
 # %% ../nbs/09_decoding.ipynb #8fc33804
 @dataclass(frozen=True)
 class Rules:
-    "What a caption may look like."
-    max_length:int=30 # words at most, `<END>` included
-    min_length:int=0 # words at least, before `<END>`
-    no_repeat_ngram:int=0 # no run of so many words twice; 0: no such rule
+    """What a caption may look like.
+
+    Parameters
+    ----------
+    max_length
+        words at most, `<END>` included
+    min_length
+        words at least, before `<END>`
+    no_repeat_ngram
+        no run of so many words twice; 0: no such rule
+    """
+    max_length:int=30
+    min_length:int=0
+    no_repeat_ngram:int=0
     def __post_init__(self):
         expect(self.max_length >= 1, f'max_length is {self.max_length}: expected at least 1')
         expect(0 <= self.min_length < self.max_length, f'min_length is {self.min_length}: expected 0 to {self.max_length - 1}, less than max_length')
         expect(self.no_repeat_ngram >= 0, f'no_repeat_ngram is {self.no_repeat_ngram}: expected at least 0')
 
 # %% ../nbs/09_decoding.ipynb #52a4f1db
-def repeats(
-    captions:np.ndarray, # the words so far, (rows, t)
-    n:int, # length of a run
-)->tuple: # rows and words, two arrays of the same length: what may not come next
-    "The words that would make some run of `n` words occur twice."
+def repeats(captions:np.ndarray, n:int)->tuple:
+    """The words that would make some run of `n` words occur twice.
+
+    Parameters
+    ----------
+    captions
+        the words so far, (rows, t)
+    n
+        length of a run
+
+    Returns
+    -------
+    tuple
+        rows and words, two arrays of the same length: what may not come next
+    """
     t = captions.shape[1]
     if t < n: return np.zeros(0, int), np.zeros(0, int)
     windows = np.lib.stride_tricks.sliding_window_view(captions, n, axis=1)
@@ -42,11 +62,21 @@ def repeats(
     return rows, windows[rows, places, -1]
 
 # %% ../nbs/09_decoding.ipynb #69f699e9
-def log_sum_exp(
-    scores:np.ndarray, # (rows, V)
-    block:int=128, # rows at a time, so that the scratch stays in the processor's cache
-)->np.ndarray: # (rows,)
-    "The logarithm of the sum of the exponentials of each row, without overflow."
+def log_sum_exp(scores:np.ndarray, block:int=128)->np.ndarray:
+    """The logarithm of the sum of the exponentials of each row, without overflow.
+
+    Parameters
+    ----------
+    scores
+        (rows, V)
+    block
+        rows at a time, so that the scratch stays in the processor's cache
+
+    Returns
+    -------
+    np.ndarray
+        (rows,)
+    """
     out = np.empty(len(scores), scores.dtype)
     for i in range(0, len(scores), block):
         part = scores[i:i+block]
@@ -57,14 +87,28 @@ def log_sum_exp(
     return out
 
 # %% ../nbs/09_decoding.ipynb #713defd2
-def next_scores(
-    model, # a captioner: `step`, `_null`, `_start`, `_end`, `word_to_idx`
-    state, # what the step before handed on
-    words:np.ndarray, # the words just said, (rows,)
-    captions:np.ndarray, # all words so far, without `<START>`, (rows, t)
-    rules:Rules, # what may be said
-)->tuple: # scores (rows, V), minus infinity for what may not be said; the logarithm of each row's total; the next state
-    "Ask a captioner what comes next, and rule out what may not be said."
+def next_scores(model, state, words:np.ndarray, captions:np.ndarray, rules:Rules)->tuple:
+    """Ask a captioner what comes next, and rule out what may not be said.
+
+    Parameters
+    ----------
+    model
+        a captioner: `step`, `_null`, `_start`, `_end`, `word_to_idx`
+    state
+        what the step before handed on
+    words
+        the words just said, (rows,)
+    captions
+        all words so far, without `<START>`, (rows, t)
+    rules
+        what may be said
+
+    Returns
+    -------
+    tuple
+        scores (rows, V), minus infinity for what may not be said; the logarithm of each row's
+        total; the next state
+    """
     scores, state = model.step(state, words)
     total, scores = log_sum_exp(scores), scores if scores.flags.owndata else scores.copy()
     total[np.isneginf(total)] = 0      # of a row that no word may follow, whose scores are minus infinity as they are
@@ -76,23 +120,45 @@ def next_scores(
     return scores, total, state
 
 # %% ../nbs/09_decoding.ipynb #bceb2a7c
-def take(
-    state, # an array, or a tuple, list or dict of states
-    rows:np.ndarray, # which rows, in which order, repeats allowed; ints, any shape
-): # the same, with those rows
-    "The rows of a captioner's state."
+def take(state, rows:np.ndarray):
+    """The rows of a captioner's state.
+
+    Parameters
+    ----------
+    state
+        an array, or a tuple, list or dict of states
+    rows
+        which rows, in which order, repeats allowed; ints, any shape
+
+    Returns
+    -------
+    object
+        the same, with those rows
+    """
     if isinstance(state, dict): return {key: take(value, rows) for key, value in state.items()}
     if isinstance(state, (tuple, list)): return type(state)(take(value, rows) for value in state)
     return state[rows]
 
 # %% ../nbs/09_decoding.ipynb #f8c58420
-def word_by_word(
-    model, # a captioner
-    features:np.ndarray, # one row a picture, (N, ...)
-    choose, # from scores (rows, V) to words (rows,)
-    rules:Rules=Rules(), # what may be said
-)->tuple: # words (N, max_length), filled up with `<NULL>`, and the log-probability of each caption (N,)
-    "Write captions by choosing each word from its scores."
+def word_by_word(model, features:np.ndarray, choose, rules:Rules=Rules())->tuple:
+    """Write captions by choosing each word from its scores.
+
+    Parameters
+    ----------
+    model
+        a captioner
+    features
+        one row a picture, (N, ...)
+    choose
+        from scores (rows, V) to words (rows,)
+    rules
+        what may be said
+
+    Returns
+    -------
+    tuple
+        words (N, max_length), filled up with `<NULL>`, and the log-probability of each caption (N,)
+    """
     captions, log_prob = np.full((len(features), rules.max_length), model._null), np.zeros(len(features))
     open_, state, words = np.arange(len(features)), model.start(features), np.full(len(features), model._start)
     for t in range(rules.max_length):
@@ -106,20 +172,41 @@ def word_by_word(
     return captions, log_prob
 
 # %% ../nbs/09_decoding.ipynb #33cd180b
-def best_word(
-    scores:np.ndarray, # (rows, V)
-)->np.ndarray: # (rows,)
-    "The word with the highest score: greedy decoding."
+def best_word(scores:np.ndarray)->np.ndarray:
+    """The word with the highest score: greedy decoding.
+
+    Parameters
+    ----------
+    scores
+        (rows, V)
+
+    Returns
+    -------
+    np.ndarray
+        (rows,)
+    """
     return scores.argmax(axis=1)
 
 # %% ../nbs/09_decoding.ipynb #cc056a15
-def by_lot(
-    rng, # a NumPy `Generator`
-    temperature:float=1., # scores are divided by it
-    top_k:int=None, # draw among so many words
-    top_p:float=None, # draw among the fewest words with this probability together
-): # a function from scores (rows, V) to words (rows,)
-    "Draw each word by its probability."
+def by_lot(rng, temperature:float=1., top_k:int=None, top_p:float=None):
+    """Draw each word by its probability.
+
+    Parameters
+    ----------
+    rng
+        a NumPy `Generator`
+    temperature
+        scores are divided by it
+    top_k
+        draw among so many words
+    top_p
+        draw among the fewest words with this probability together
+
+    Returns
+    -------
+    object
+        a function from scores (rows, V) to words (rows,)
+    """
     expect(temperature > 0, f'temperature is {temperature}: expected more than 0')
     expect(top_k is None or top_k >= 1, f'top_k is {top_k}: expected at least 1')
     expect(top_p is None or 0 < top_p <= 1, f'top_p is {top_p}: expected more than 0 and at most 1')
@@ -133,7 +220,9 @@ def by_lot(
     return choose
 
 def likely(scores, top_k=None, top_p=None)->np.ndarray:
-    "Which words are among the `top_k`, and among the fewest with probability `top_p` together, bool (rows, V)."
+    """Which words are among the `top_k`, and among the fewest with probability `top_p` together,
+    bool (rows, V).
+    """
     order = np.argsort(-scores, axis=1, kind='stable')
     ranked = np.take_along_axis(scores, order, axis=1)
     p = np.exp(ranked - log_sum_exp(ranked)[:, None])
@@ -144,12 +233,23 @@ def likely(scores, top_k=None, top_p=None)->np.ndarray:
     return out
 
 # %% ../nbs/09_decoding.ipynb #2ca10589
-def largest(
-    x:np.ndarray, # (rows, columns)
-    k:int, # how many
-    group:int=32, # columns in a group
-)->np.ndarray: # the columns of the `k` largest of each row, largest first, (rows, k)
-    "Find the largest elements of each row without sorting it."
+def largest(x:np.ndarray, k:int, group:int=32)->np.ndarray:
+    """Find the largest elements of each row without sorting it.
+
+    Parameters
+    ----------
+    x
+        (rows, columns)
+    k
+        how many
+    group
+        columns in a group
+
+    Returns
+    -------
+    np.ndarray
+        the columns of the `k` largest of each row, largest first, (rows, k)
+    """
     rows, columns = x.shape
     groups = columns // group
     if groups > 2 * k:
@@ -165,24 +265,52 @@ def largest(
 # %% ../nbs/09_decoding.ipynb #6c0cc0b4
 Found = namedtuple('Found', 'score log_prob words')      # the best sentences so far: (N, M), (N, M), (N, M, max_length)
 
-def nothing_found(
-    N:int, # pictures
-    M:int, # sentences to keep for each
-    max_length:int, # words of the longest
-    null:int, # fills short ones up
-)->Found: # arrays without a sentence: all scores minus infinity
-    "Room for the best sentences of each picture."
+def nothing_found(N:int, M:int, max_length:int, null:int)->Found:
+    """Room for the best sentences of each picture.
+
+    Parameters
+    ----------
+    N
+        pictures
+    M
+        sentences to keep for each
+    max_length
+        words of the longest
+    null
+        fills short ones up
+
+    Returns
+    -------
+    Found
+        arrays without a sentence: all scores minus infinity
+    """
     return Found(np.full((N, M), -np.inf), np.full((N, M), -np.inf), np.full((N, M, max_length), null))
 
 def keep_best(
-    found:Found, # changed in place
-    pictures:np.ndarray, # which rows of `found`, (n,)
-    log_prob:np.ndarray, # of new sentences for each, (n, k); minus infinity: none
-    words:np.ndarray, # their words, (n, k, max_length)
-    length:int, # of the new sentences
-    length_penalty:float, # the exponent in (1)
+    found:Found,
+    pictures:np.ndarray,
+    log_prob:np.ndarray,
+    words:np.ndarray,
+    length:int,
+    length_penalty:float,
 ):
-    "Put new sentences beside the best so far, and keep the best of all."
+    """Put new sentences beside the best so far, and keep the best of all.
+
+    Parameters
+    ----------
+    found
+        changed in place
+    pictures
+        which rows of `found`, (n,)
+    log_prob
+        of new sentences for each, (n, k); minus infinity: none
+    words
+        their words, (n, k, max_length)
+    length
+        of the new sentences
+    length_penalty
+        the exponent in (1)
+    """
     score = np.hstack([found.score[pictures], log_prob / length**length_penalty])
     best = np.argsort(-score, axis=1, kind='stable')[:, :found.score.shape[1]]
     found.score[pictures] = np.take_along_axis(score, best, axis=1)
@@ -191,14 +319,35 @@ def keep_best(
 
 # %% ../nbs/09_decoding.ipynb #680e14e6
 def beam_search(
-    model:Any, # a captioner
-    features:np.ndarray, # one row a picture, (N, ...)
-    beam_size:int=5, # K, beginnings kept for each picture
-    num_captions:int=1, # M, how many captions of each picture, at most K
-    length_penalty:float=.7, # 0: plain probability; 1: average over the words
-    rules:Rules=Rules(), # what may be said
-)->tuple[np.ndarray, np.ndarray]: # words (N, M, max_length), filled up with `<NULL>`, and log-probabilities (N, M), best first
-    "Write captions by beam search, for all pictures at once."
+    model:Any,
+    features:np.ndarray,
+    beam_size:int=5,
+    num_captions:int=1,
+    length_penalty:float=.7,
+    rules:Rules=Rules(),
+)->tuple[np.ndarray, np.ndarray]:
+    """Write captions by beam search, for all pictures at once.
+
+    Parameters
+    ----------
+    model
+        a captioner
+    features
+        one row a picture, (N, ...)
+    beam_size
+        K, beginnings kept for each picture
+    num_captions
+        M, how many captions of each picture, at most K
+    length_penalty
+        0: plain probability; 1: average over the words
+    rules
+        what may be said
+
+    Returns
+    -------
+    tuple[np.ndarray, np.ndarray]
+        words (N, M, max_length), filled up with `<NULL>`, and log-probabilities (N, M), best first
+    """
     N, K, T = len(features), beam_size, rules.max_length
     expect(1 <= num_captions <= K, f'num_captions is {num_captions}: expected 1 to {K}, the beam size')
     found, ended, open_ = nothing_found(N, num_captions, T, model._null), np.zeros(N, int), np.arange(N)
@@ -228,27 +377,70 @@ def beam_search(
 
 # %% ../nbs/09_decoding.ipynb #bf7191c7
 class Caption(NamedTuple):
-    "A caption of a picture."
+    """A caption of a picture.
+
+    Parameters
+    ----------
+    log_prob
+        of all its words together, the end included
+    """
     text:str
-    log_prob:float      # of all its words together, the end included
+    log_prob:float
 
 def decode(
-    model:Any, # a captioner
-    features:Any, # array or HDF5 data set, one row a picture, (N, ...)
-    beam_size:int=1, # 1: greedy
-    num_captions:int=1, # captions of each picture, at most `beam_size` unless sampled
-    length_penalty:float=.7, # of beam search
-    temperature:float|None=None, # a number: draw words by lot
-    top_k:int|None=None, # draw among so many words
-    top_p:float|None=None, # draw among the fewest words with this probability together
-    max_length:int=30, # words at most
-    min_length:int=0, # words at least
-    no_repeat_ngram:int=0, # no run of so many words twice; 0: no such rule
-    seed:int=0, # of what is drawn by lot
-    batch_size:int=256, # pictures at a time
-    progress:bool=False, # show a progress bar
-)->list[list[Caption]]: # for each picture a list of `Caption`, best first
-    "Write captions for many pictures."
+    model:Any,
+    features:Any,
+    beam_size:int=1,
+    num_captions:int=1,
+    length_penalty:float=.7,
+    temperature:float|None=None,
+    top_k:int|None=None,
+    top_p:float|None=None,
+    max_length:int=30,
+    min_length:int=0,
+    no_repeat_ngram:int=0,
+    seed:int=0,
+    batch_size:int=256,
+    progress:bool=False,
+)->list[list[Caption]]:
+    """Write captions for many pictures.
+
+    Parameters
+    ----------
+    model
+        a captioner
+    features
+        array or HDF5 data set, one row a picture, (N, ...)
+    beam_size
+        1: greedy
+    num_captions
+        captions of each picture, at most `beam_size` unless sampled
+    length_penalty
+        of beam search
+    temperature
+        a number: draw words by lot
+    top_k
+        draw among so many words
+    top_p
+        draw among the fewest words with this probability together
+    max_length
+        words at most
+    min_length
+        words at least
+    no_repeat_ngram
+        no run of so many words twice; 0: no such rule
+    seed
+        of what is drawn by lot
+    batch_size
+        pictures at a time
+    progress
+        show a progress bar
+
+    Returns
+    -------
+    list[list[Caption]]
+        for each picture a list of `Caption`, best first
+    """
     check_protocol(model, Writer, 'decoding')
     expect(model._start is not None and model._end is not None, 'the vocabulary has no <START> or no <END>: captions cannot be written')
     expect(beam_size >= 1 and num_captions >= 1 and batch_size >= 1, f'beam_size is {beam_size}, num_captions {num_captions} and batch_size {batch_size}: expected at least 1 each')

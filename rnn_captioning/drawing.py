@@ -25,10 +25,15 @@ ARROWS = {'forward': '#444444', 'gradient': '#d55e00'}
 # %% ../nbs/91_drawing.ipynb #16954f13
 class Diagram:
     "A drawing of boxes and arrows, in inches, with the book's colours."
-    def __init__(self,
-        width:float, # inches
-        height:float, # inches
-    ):
+    def __init__(self, width:float, height:float):
+        """
+        Parameters
+        ----------
+        width
+            inches
+        height
+            inches
+        """
         import matplotlib.pyplot as plt
         self.fig, self.ax = plt.subplots(figsize=(width, height), facecolor='white')
         self.ax.set(xlim=(0, width), ylim=(0, height), aspect='equal')
@@ -36,15 +41,37 @@ class Diagram:
         self.fig.subplots_adjust(0, 0, 1, 1)
 
 # %% ../nbs/91_drawing.ipynb #f6f8acbb
-def _box(self:Diagram,
-    x:float, # centre, inches from the left
-    y:float, # centre, inches from the bottom
-    text:str, # what stands in the box; a second line is a good place for the shape
-    kind:str='data', # a key of `KINDS`; 'op' draws a circle
-    width:float=1.1, # inches
-    height:float=.55, # inches
-): # the Matplotlib patch, to hand to `arrow`
-    "Draw a labelled box around (`x`, `y`)."
+def _box(
+    self:Diagram,
+    x:float,
+    y:float,
+    text:str,
+    kind:str='data',
+    width:float=1.1,
+    height:float=.55,
+):
+    """Draw a labelled box around (`x`, `y`).
+
+    Parameters
+    ----------
+    x
+        centre, inches from the left
+    y
+        centre, inches from the bottom
+    text
+        what stands in the box; a second line is a good place for the shape
+    kind
+        a key of `KINDS`; 'op' draws a circle
+    width
+        inches
+    height
+        inches
+
+    Returns
+    -------
+    object
+        the Matplotlib patch, to hand to `arrow`
+    """
     from matplotlib.patches import Circle, FancyBboxPatch
     fill, edge = KINDS[kind]
     if kind == 'op': patch = Circle((x, y), height / 2, fc=fill, ec=edge, lw=1.5, zorder=2)
@@ -58,15 +85,32 @@ def _box(self:Diagram,
 Diagram.box = _box
 
 # %% ../nbs/91_drawing.ipynb #a8eec8b7
-def _arrow(self:Diagram,
-    a, # a box, or a point (x, y)
-    b, # a box, or a point (x, y)
-    label:str='', # text beside the middle of the arrow
-    kind:str='forward', # a key of `ARROWS`; a gradient is dashed
-    bend:float=0., # how far the arrow leaves the straight line; negative bends the other way
-    offset:tuple=(0, .12), # where the label stands, from the middle of the straight line
+def _arrow(
+    self:Diagram,
+    a,
+    b,
+    label:str='',
+    kind:str='forward',
+    bend:float=0.,
+    offset:tuple=(0, .12),
 ):
-    "Draw an arrow from `a` to `b`."
+    """Draw an arrow from `a` to `b`.
+
+    Parameters
+    ----------
+    a
+        a box, or a point (x, y)
+    b
+        a box, or a point (x, y)
+    label
+        text beside the middle of the arrow
+    kind
+        a key of `ARROWS`; a gradient is dashed
+    bend
+        how far the arrow leaves the straight line; negative bends the other way
+    offset
+        where the label stands, from the middle of the straight line
+    """
     from matplotlib.patches import FancyArrowPatch
     (x1, y1), (x2, y2) = (getattr(p, 'middle', p) for p in (a, b))
     self.ax.add_patch(FancyArrowPatch((x1, y1), (x2, y2),
@@ -96,20 +140,35 @@ def _import_matplotlib():
                           'figures are drawn without it')
     return matplotlib
 
-def new_figure(
-    **options, # of Matplotlib's `Figure`, such as figsize=(7, 3.5), in inches
-): # the Matplotlib figure
-    "A figure for a file: without a window, and so without a backend."
+def new_figure(**options):
+    """A figure for a file: without a window, and so without a backend.
+
+    Parameters
+    ----------
+    **options
+        of Matplotlib's `Figure`, such as figsize=(7, 3.5), in inches
+
+    Returns
+    -------
+    object
+        the Matplotlib figure
+    """
     _import_matplotlib()
     from matplotlib.figure import Figure
     return Figure(**{'facecolor': 'white', 'layout': 'constrained', **options})
 
-def save_figure(
-    figure, # of `new_figure`
-    path, # the file; what was there stays there until all of the new one is written
-    **options, # of Matplotlib's `savefig`, such as dpi
-):
-    "Write a figure; of all that Matplotlib warns of meanwhile comes one warning."
+def save_figure(figure, path, **options):
+    """Write a figure; of all that Matplotlib warns of meanwhile comes one warning.
+
+    Parameters
+    ----------
+    figure
+        of `new_figure`
+    path
+        the file; what was there stays there until all of the new one is written
+    **options
+        of Matplotlib's `savefig`, such as dpi
+    """
     from rnn_captioning.files import atomic_path
     options = {'format': Path(path).suffix[1:] or 'png', **options}
     said, usual = [], warnings.showwarning
@@ -129,7 +188,9 @@ def save_figure(
 BOX = '□'      # in the place of a character that no font has
 
 def _can_draw(path, character):
-    "Whether a font file has a character, in outlines: a font of pixels has one size only, which is not ours."
+    """Whether a font file has a character, in outlines: a font of pixels has one size only, which
+    is not ours.
+    """
     from matplotlib.font_manager import get_font
     try:
         font = get_font(path)
@@ -142,7 +203,9 @@ def _can_draw(path, character):
         return False
 
 def _usual_fonts():
-    "The installed ones of the families that Matplotlib is set to, and DejaVu Sans, which it brings; with their files."
+    """The installed ones of the families that Matplotlib is set to, and DejaVu Sans, which it
+    brings; with their files.
+    """
     from matplotlib import rcParams
     from matplotlib.font_manager import FontProperties, findfont
     found = {}
@@ -154,7 +217,9 @@ def _usual_fonts():
     return found
 
 def _further_fonts(missing):
-    "Installed families that have as many of some characters as can be had, and what none of them has."
+    """Installed families that have as many of some characters as can be had, and what none of them
+    has.
+    """
     from matplotlib.font_manager import FontProperties, findfont, fontManager
     has = {}
     for entry in fontManager.ttflist:
@@ -177,23 +242,54 @@ def _further_fonts(missing):
 
 @dataclass(frozen=True)
 class Fonts:
-    "Fonts for some texts. `families` is for Matplotlib's `fontfamily`; called with a text, what can be drawn of it."
-    families:tuple # names of installed fonts, the usual one first
-    instead:dict # {code of a character that none of them has: what is drawn instead}
-    def __call__(self,
-        text:str, # one of the texts
-    )->str: # the same, with a box for each character that no font has
-        "A text that can be drawn."
+    """Fonts for some texts.
+
+    `families` is for Matplotlib's `fontfamily`; called with a text, what can be drawn of it.
+
+    Parameters
+    ----------
+    families
+        names of installed fonts, the usual one first
+    instead
+        {code of a character that none of them has: what is drawn instead}
+    """
+    families:tuple
+    instead:dict
+    def __call__(self, text:str)->str:
+        """A text that can be drawn.
+
+        Parameters
+        ----------
+        text
+            one of the texts
+
+        Returns
+        -------
+        str
+            the same, with a box for each character that no font has
+        """
         return text.translate(self.instead)
 
 def _unseen(character):
-    "Whether a character has no shape of its own: blanks, joiners, and marks that choose between shapes."
+    """Whether a character has no shape of its own: blanks, joiners, and marks that choose between
+    shapes.
+    """
     return character.isspace() or unicodedata.category(character) == 'Cf' or '\ufe00' <= character <= '\ufe0f'
 
-def choose_fonts(
-    texts, # strings that will be drawn
-)->Fonts: # to draw them in
-    "Find installed fonts that have the characters of some texts; a warning where there are none for some."
+def choose_fonts(texts)->Fonts:
+    """Find installed fonts that have the characters of some texts; a warning where there are none
+    for some.
+
+    Parameters
+    ----------
+    texts
+        strings that will be drawn
+
+    Returns
+    -------
+    Fonts
+        to draw them in
+    """
     _import_matplotlib()
     usual = _usual_fonts()
     characters = {c for text in texts for c in text if c != '\n'}
@@ -212,11 +308,18 @@ def choose_fonts(
 # %% ../nbs/91_drawing.ipynb #726b8d60
 class Interactive:
     "A Vega-Lite chart with controls, which a page of the book and JupyterLab can draw."
-    def __init__(self,
-        spec:dict, # Vega-Lite 5, its data inside; without a width, it is as wide as its column
-        alt:str, # what a reader who does not see it should know
-        caption:str='', # the line under it
-    ): self.spec, self.alt, self.caption = spec, alt, caption
+    def __init__(self, spec:dict, alt:str, caption:str=''):
+        """
+        Parameters
+        ----------
+        spec
+            Vega-Lite 5, its data inside; without a width, it is as wide as its column
+        alt
+            what a reader who does not see it should know
+        caption
+            the line under it
+        """
+        self.spec, self.alt, self.caption = spec, alt, caption
     def _repr_mimebundle_(self, include=None, exclude=None):
         spec = {'$schema': 'https://vega.github.io/schema/vega-lite/v5.json', **self.spec}
         text = json.dumps(spec, ensure_ascii=False, separators=(',', ':')).replace('</', '<\\/')      # no word may close the script
@@ -231,19 +334,38 @@ class Interactive:
         return {'application/vnd.vegalite.v5+json': wide, 'text/html': page, 'text/plain': self.alt}
 
 # %% ../nbs/91_drawing.ipynb #c4f2ff15
-def inline(
-    rows:list, # dicts of the same keys; values are words, numbers, or lists of numbers
-)->dict: # what a specification has as `data`
-    "The data of a chart, as comma-separated text in it."
+def inline(rows:list)->dict:
+    """The data of a chart, as comma-separated text in it.
+
+    Parameters
+    ----------
+    rows
+        dicts of the same keys; values are words, numbers, or lists of numbers
+
+    Returns
+    -------
+    dict
+        what a specification has as `data`
+    """
     show = lambda value: ' '.join(map(show, value)) if isinstance(value, list) else value if isinstance(value, str) else f'{value:.6g}'
     text, parse = io.StringIO(), {name: 'string' if isinstance(value, (str, list)) else 'number' for name, value in rows[0].items()}
     csv.writer(text, lineterminator='\n').writerows([list(parse), *([show(row[name]) for name in parse] for row in rows)])
     return dict(values=text.getvalue().strip(), format=dict(type='csv', parse=parse))
 
-def unfold(
-    values:str, # the field that holds the lists
-    place:str, # what to call the place of each number
-)->list: # entries for the `transform` of a specification
-    "Make rows of the numbers in a list."
+def unfold(values:str, place:str)->list:
+    """Make rows of the numbers in a list.
+
+    Parameters
+    ----------
+    values
+        the field that holds the lists
+    place
+        what to call the place of each number
+
+    Returns
+    -------
+    list
+        entries for the `transform` of a specification
+    """
     return [{'calculate': f"split(datum['{values}'], ' ')", 'as': values}, {'calculate': f"sequence(length(datum['{values}']))", 'as': place},
             {'flatten': [values, place]}, {'calculate': f"toNumber(datum['{values}'])", 'as': values}]

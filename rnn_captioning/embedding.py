@@ -11,21 +11,41 @@ import numpy as np
 __all__ = ['ROUNDS', 'word_embedding_forward', 'word_embedding_backward']
 
 # %% ../nbs/04_embedding.ipynb #8d0e992e
-def word_embedding_forward(
-    x:np.ndarray, # word ids in [0, V), ints, (N, T) or any other shape
-    W:np.ndarray, # one vector a word, (V, D)
-)->tuple[np.ndarray, tuple[Any, ...]]: # out (N, T, D): the row of W at each id, and the cache
-    "Look up the vector of every word."
+def word_embedding_forward(x:np.ndarray, W:np.ndarray)->tuple[np.ndarray, tuple[Any, ...]]:
+    """Look up the vector of every word.
+
+    Parameters
+    ----------
+    x
+        word ids in [0, V), ints, (N, T) or any other shape
+    W
+        one vector a word, (V, D)
+
+    Returns
+    -------
+    tuple[np.ndarray, tuple[Any, ...]]
+        out (N, T, D): the row of W at each id, and the cache
+    """
     return W[x], (x, W)
 
 # %% ../nbs/04_embedding.ipynb #a1b0e6ba
 ROUNDS = 4      # occurrences of a word that are added together with those of other words
 
-def word_embedding_backward(
-    dout:np.ndarray, # upstream gradient, (N, T, D)
-    cache:tuple[Any, ...], # from `word_embedding_forward`
-)->np.ndarray: # dW (V, D); zero in the rows of words that did not occur
-    "Add up, for every word, the gradients of all its occurrences."
+def word_embedding_backward(dout:np.ndarray, cache:tuple[Any, ...])->np.ndarray:
+    """Add up, for every word, the gradients of all its occurrences.
+
+    Parameters
+    ----------
+    dout
+        upstream gradient, (N, T, D)
+    cache
+        from `word_embedding_forward`
+
+    Returns
+    -------
+    np.ndarray
+        dW (V, D); zero in the rows of words that did not occur
+    """
     x, W = cache
     x, dout = x.reshape(-1), dout.reshape(-1, dout.shape[-1])
     dW = np.zeros_like(W, dtype=dout.dtype)

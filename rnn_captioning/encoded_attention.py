@@ -16,24 +16,61 @@ __all__ = ['EncodedAttentionCaptioner']
 
 # %% ../nbs/27_encoded_attention.ipynb #8c2d3c99
 class EncodedAttentionCaptioner(AttentionCaptioner):
-    "A captioner with attention over places that an encoder of a Transformer has led past one another."
+    """A captioner with attention over places that an encoder of a Transformer has led past one
+    another.
+    """
     def __init__(self,
-        word_to_idx:dict[str, int], # word -> id, V of them
-        input_dim:int=512, # D, width of the features of a place
-        wordvec_dim:int=256, # W
-        hidden_dim:int=512, # H, of the state, of the values, and of the encoder's rows
-        attention_dim:int=128, # A, of keys and queries
-        encoder_layers:int=1, # in which the places look at one another
-        heads:int=4, # of each of them; hidden_dim is a multiple of it
-        inner_dim:int|None=None, # F, width inside their feed-forward layers; None: 4*hidden_dim
-        dtype:type=np.float32, # float64 for gradient checks
-        rng:np.random.Generator|None=None, # a NumPy `Generator`; None: the global one
-        dropout:float=0., # share of the features that are dropped at each training step
-        inner_dropout:float=0., # the same for what a sublayer of the encoder adds, word vectors, and states before they score words
-        forget_bias:float=1., # start the bias of the forget gate here
-        recurrent_scale:float|None=None, # start Wh as an orthogonal matrix of this scale; None: normal
-        doubly:float=0., # lambda of the doubly stochastic penalty
+        word_to_idx:dict[str, int],
+        input_dim:int=512,
+        wordvec_dim:int=256,
+        hidden_dim:int=512,
+        attention_dim:int=128,
+        encoder_layers:int=1,
+        heads:int=4,
+        inner_dim:int|None=None,
+        dtype:type=np.float32,
+        rng:np.random.Generator|None=None,
+        dropout:float=0.,
+        inner_dropout:float=0.,
+        forget_bias:float=1.,
+        recurrent_scale:float|None=None,
+        doubly:float=0.,
     ):
+        """
+        Parameters
+        ----------
+        word_to_idx
+            word -> id, V of them
+        input_dim
+            D, width of the features of a place
+        wordvec_dim
+            W
+        hidden_dim
+            H, of the state, of the values, and of the encoder's rows
+        attention_dim
+            A, of keys and queries
+        encoder_layers
+            in which the places look at one another
+        heads
+            of each of them; hidden_dim is a multiple of it
+        inner_dim
+            F, width inside their feed-forward layers; None: 4*hidden_dim
+        dtype
+            float64 for gradient checks
+        rng
+            a NumPy `Generator`; None: the global one
+        dropout
+            share of the features that are dropped at each training step
+        inner_dropout
+            the same for what a sublayer of the encoder adds, word vectors, and states before they
+            score words
+        forget_bias
+            start the bias of the forget gate here
+        recurrent_scale
+            start Wh as an orthogonal matrix of this scale; None: normal
+        doubly
+            lambda of the doubly stochastic penalty
+        """
         inner_dim = 4 * hidden_dim if inner_dim is None else inner_dim
         for name, size in dict(encoder_layers=encoder_layers, heads=heads, inner_dim=inner_dim).items(): expect(size >= 1, f'{name} is {size}: expected at least 1')
         expect(hidden_dim % heads == 0, f'hidden_dim is {hidden_dim} and heads is {heads}: expected a hidden_dim that heads divides')
@@ -43,14 +80,38 @@ class EncodedAttentionCaptioner(AttentionCaptioner):
         new = dict(memory_gain=np.ones(hidden_dim), memory_bias=np.zeros(hidden_dim)) | encoder_params(hidden_dim, encoder_layers, inner_dim, rng)
         self.params |= {name: w.astype(dtype) for name, w in new.items()}
     def values(self,
-        grids:np.ndarray, # features of places, (N, L, D)
-        dropout:Callable[..., Any]=lambda x: (x, None), # (x) -> x with some numbers dropped, and what it was multiplied by
-    )->tuple[np.ndarray, tuple[Any, ...]]: # values (N, L, H), and the cache
-        "What each place has to say once it has seen the others, (N, L, H), from grids (N, L, D); and the cache."
+        grids:np.ndarray,
+        dropout:Callable[..., Any]=lambda x: (x, None),
+    )->tuple[np.ndarray, tuple[Any, ...]]:
+        """What each place has to say once it has seen the others, (N, L, H), from grids (N, L, D);
+        and the cache.
+
+        Parameters
+        ----------
+        grids
+            features of places, (N, L, D)
+        dropout
+            (x) -> x with some numbers dropped, and what it was multiplied by
+
+        Returns
+        -------
+        tuple[np.ndarray, tuple[Any, ...]]
+            values (N, L, H), and the cache
+        """
         return memory_forward(grids, self.params, self.heads, 'gelu', dropout)
-    def values_backward(self,
-        dvalues:np.ndarray, # upstream gradient, (N, L, H)
-        cache:tuple[Any, ...], # from `values`
-    )->dict[str, np.ndarray]: # the gradients of the parameters behind the values, by name
-        "The gradients of the parameters behind the values, by name."
+    def values_backward(self, dvalues:np.ndarray, cache:tuple[Any, ...])->dict[str, np.ndarray]:
+        """The gradients of the parameters behind the values, by name.
+
+        Parameters
+        ----------
+        dvalues
+            upstream gradient, (N, L, H)
+        cache
+            from `values`
+
+        Returns
+        -------
+        dict[str, np.ndarray]
+            the gradients of the parameters behind the values, by name
+        """
         return memory_backward(dvalues, cache)

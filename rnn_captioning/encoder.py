@@ -28,7 +28,9 @@ __all__ = ['SIDE', 'MAX_PIXELS', 'MAX_ASPECT', 'MEAN', 'STD', 'LITE0', 'is_pictu
 _USUAL_MAXIMA = 255, 1023, 4095, 16383, 65535      # of 8, 10, 12, 14 and 16 bits
 
 def _eight_bits(values):
-    "Numbers as 8 bits: white is the smallest usual maximum that none exceeds; of fractions, 1 is one."
+    """Numbers as 8 bits: white is the smallest usual maximum that none exceeds; of fractions, 1 is
+    one.
+    """
     usual = _USUAL_MAXIMA if values.dtype.kind in 'iu' else (1, *_USUAL_MAXIMA)
     values = np.nan_to_num(np.asarray(values, np.float32), nan=0, posinf=0, neginf=0)
     largest = values.max()
@@ -164,20 +166,38 @@ def _without_long_texts(source):
     return io.BytesIO(b''.join(kept))
 
 # %% ../nbs/20_encoder.ipynb #8978c8a4
-def is_picture(
-    photo, # anything
-)->bool: # False: perhaps a path, or a list
-    "Whether something is a picture itself: bytes, an open file, a Pillow image, or an array."
+def is_picture(photo)->bool:
+    """Whether something is a picture itself: bytes, an open file, a Pillow image, or an array.
+
+    Parameters
+    ----------
+    photo
+        anything
+
+    Returns
+    -------
+    bool
+        False: perhaps a path, or a list
+    """
     if isinstance(photo, (bytes, bytearray, memoryview)) or hasattr(photo, 'read'):
         return True
     if hasattr(photo, '__array__') and hasattr(photo, 'shape'):
         return len(photo.shape) in (2, 3) and not hasattr(photo, 'iloc')
     return hasattr(photo, 'getexif') and hasattr(photo, 'convert')
 
-def photo_name(
-    photo, # what `open_photo` takes
-)->str: # a path, or a few words
-    "What a message or a result calls a photograph."
+def photo_name(photo)->str:
+    """What a message or a result calls a photograph.
+
+    Parameters
+    ----------
+    photo
+        what `open_photo` takes
+
+    Returns
+    -------
+    str
+        a path, or a few words
+    """
     if isinstance(photo, (str, os.PathLike)):
         return os.fspath(photo)
     if isinstance(photo, (bytes, bytearray, memoryview)):
@@ -251,7 +271,10 @@ _SILENCE = ('ignore', None, Warning, re.compile(r'PIL\b'), 0)
 
 @contextmanager
 def _quiet():
-    "Keep back Pillow's warnings. `warnings.catch_warnings` would do for one thread, and in several undo what another has set."
+    """Keep back Pillow's warnings.
+
+    `warnings.catch_warnings` would do for one thread, and in several undo what another has set.
+    """
     warnings.filters.insert(0, _SILENCE)
     try:
         yield
@@ -299,10 +322,22 @@ def _decoded_once(source, name):
         photo.load()
         return _to_rgb(_upright(photo))
 
-def open_photo(
-    photo, # a path, the bytes of a file, an open file, a Pillow image, or an array (H, W[, 3 or 4])
-): # PIL image in mode RGB, upright; a large JPEG at a half, quarter or eighth of its size, short side at least 672
-    "Open a photograph of any form as RGB; of an animation the first frame. `InputError` where it cannot be read whole."
+def open_photo(photo):
+    """Open a photograph of any form as RGB; of an animation the first frame.
+
+    `InputError` where it cannot be read whole.
+
+    Parameters
+    ----------
+    photo
+        a path, the bytes of a file, an open file, a Pillow image, or an array (H, W[, 3 or 4])
+
+    Returns
+    -------
+    object
+        PIL image in mode RGB, upright; a large JPEG at a half, quarter or eighth of its size, short
+        side at least 672
+    """
     from PIL import Image
     name = photo_name(photo)
     with _whole(name), _quiet():
@@ -319,10 +354,20 @@ def open_photo(
 # %% ../nbs/20_encoder.ipynb #b1d5576f
 MEAN, STD = np.float32([.485, .456, .406]), np.float32([.229, .224, .225])
 
-def preprocess(
-    photo, # PIL image, of any mode and size
-)->np.ndarray: # (3, 224, 224) float32
-    "The centre square of a photograph at 224 x 224, on the scale that ImageNet networks are trained on."
+def preprocess(photo)->np.ndarray:
+    """The centre square of a photograph at 224 x 224, on the scale that ImageNet networks are
+    trained on.
+
+    Parameters
+    ----------
+    photo
+        PIL image, of any mode and size
+
+    Returns
+    -------
+    np.ndarray
+        (3, 224, 224) float32
+    """
     from PIL import Image
     photo, (w, h) = _to_rgb(photo), photo.size
     side = min(w, h)
@@ -336,20 +381,37 @@ LITE0 = 'EfficientNet-Lite0, ImageNet weights, 224x224, mean over 7x7 positions'
 
 class Encoder:
     "A network that turns preprocessed photographs into features."
-    def __init__(self,
-        name:str, # its identity, recorded in data sets and checkpoints
-        run, # (images (N, 3, 224, 224), grid:bool) -> arrays: (N, D) is pooled, (N, P, D) or (N, D, h, w) a grid
-    ):
+    def __init__(self, name:str, run):
+        """
+        Parameters
+        ----------
+        name
+            its identity, recorded in data sets and checkpoints
+        run
+            (images (N, 3, 224, 224), grid:bool) -> arrays: (N, D) is pooled, (N, P, D) or (N, D, h,
+            w) a grid
+        """
         self.name, self.run, self._width = name, run, None
 
-    def both(self,
-        images, # (N, 3, 224, 224), from `preprocess`
-    )->tuple: # pooled (N, D) and grid (N, P, D), float32
-        "Both kinds of features, in one pass; `InputError` if the network has no grid."
+    def both(self, images)->tuple:
+        """Both kinds of features, in one pass; `InputError` if the network has no grid.
+
+        Parameters
+        ----------
+        images
+            (N, 3, 224, 224), from `preprocess`
+
+        Returns
+        -------
+        tuple
+            pooled (N, D) and grid (N, P, D), float32
+        """
         return self._features(images, grid=True)
 
     def pooled(self, images)->np.ndarray:
-        "One row of features for each photograph, (N, D); the mean of the grid where the network gives only that."
+        """One row of features for each photograph, (N, D); the mean of the grid where the network
+        gives only that.
+        """
         return self._features(images, grid=False)[0]
 
     def grid(self, images)->np.ndarray:
@@ -399,7 +461,9 @@ def _session(path, threads):
     return session
 
 def _onnx_run(path, threads):
-    "The `run` of an `Encoder` for an ONNX file; a file made for batches of one size gets batches of that size."
+    """The `run` of an `Encoder` for an ONNX file; a file made for batches of one size gets batches
+    of that size.
+    """
     session = _session(path, threads)
     source, by_rank = session.get_inputs()[0], {len(o.shape): o.name for o in reversed(session.get_outputs())}
     pooled, places = by_rank.get(2), by_rank.get(3, by_rank.get(4))
@@ -415,11 +479,27 @@ def _onnx_run(path, threads):
 
 # %% ../nbs/20_encoder.ipynb #f6fd31de
 def load_encoder(
-    which:str|Path|Callable[..., Any]|Encoder|None=None, # None: the shipped one; an ONNX file; or a function from images (N, 3, 224, 224) to an array, (N, D) or (N, P, D)
-    name:str|None=None, # to record instead of the usual name
-    threads:int|None=None, # that the network may use; None: all
-)->Encoder: # ready to run
-    "The shipped encoder, or one of your own."
+    which:str|Path|Callable[..., Any]|Encoder|None=None,
+    name:str|None=None,
+    threads:int|None=None,
+)->Encoder:
+    """The shipped encoder, or one of your own.
+
+    Parameters
+    ----------
+    which
+        None: the shipped one; an ONNX file; or a function from images (N, 3, 224, 224) to an array,
+        (N, D) or (N, P, D)
+    name
+        to record instead of the usual name
+    threads
+        that the network may use; None: all
+
+    Returns
+    -------
+    Encoder
+        ready to run
+    """
     if isinstance(which, Encoder): return which
     if callable(which):
         usual = getattr(which, '__name__', None) or type(which).__qualname__
@@ -433,7 +513,9 @@ def load_encoder(
 
 # %% ../nbs/20_encoder.ipynb #1dc8754f
 def _collect(jobs, strict):
-    "The pixels of the photographs of a batch that could be read, and for each photograph why not, or ''."
+    """The pixels of the photographs of a batch that could be read, and for each photograph why not,
+    or ''.
+    """
     images, errors = [], []
     for job in jobs:
         try:
@@ -449,16 +531,37 @@ def _read(photo):
     return preprocess(open_photo(photo))
 
 def encode_batches(
-    photos:list, # of what `open_photo` takes
-    encoder:Encoder, # from `load_encoder`
-    batch_size:int=16, # photographs that the network sees at a time
-    grid:bool=False, # whether to give the grid too
-    strict:bool=False, # raise at a photograph that cannot be read, and do not go on without it
-    progress:bool=False, # show a bar on standard error
-): # yields errors (list), pooled (n, D) or None, grid (n, P, D) or None, batch by batch
+    photos:list,
+    encoder:Encoder,
+    batch_size:int=16,
+    grid:bool=False,
+    strict:bool=False,
+    progress:bool=False,
+):
     """The features of many photographs, with two batches in memory at most.
 
-    For each photograph of a batch, `errors` says why it cannot be read, or ''. The n that can have a row each.
+    For each photograph of a batch, `errors` says why it cannot be read, or ''. The n that can have
+    a row each.
+
+    Parameters
+    ----------
+    photos
+        of what `open_photo` takes
+    encoder
+        from `load_encoder`
+    batch_size
+        photographs that the network sees at a time
+    grid
+        whether to give the grid too
+    strict
+        raise at a photograph that cannot be read, and do not go on without it
+    progress
+        show a bar on standard error
+
+    Returns
+    -------
+    object
+        yields errors (list), pooled (n, D) or None, grid (n, P, D) or None, batch by batch
     """
     expect(batch_size >= 1, f'batch_size is {batch_size}: expected at least 1')
     batches = [photos[i:i+batch_size] for i in range(0, len(photos), batch_size)]
@@ -482,15 +585,38 @@ def encode_batches(
         pool.shutdown(cancel_futures=True)
 
 def encode_photos(
-    paths, # image files, or anything else that `open_photo` takes
-    encoder:Encoder, # from `load_encoder`
-    batch_size:int=16, # photographs that the network sees at a time
-    grid:bool=False, # whether to give the grid too
-    strict:bool=False, # raise at a photograph that cannot be read, and do not go on without it
-    progress:bool=False, # show a bar on standard error
-    failed:list=None, # gets (path, message) of each photograph that cannot be read; None: a warning counts them
-): # yields paths (list), pooled (n, D), grid (n, P, D) or None, in the order of `paths`
-    "The features of many photographs, batch by batch, with two batches in memory at most."
+    paths,
+    encoder:Encoder,
+    batch_size:int=16,
+    grid:bool=False,
+    strict:bool=False,
+    progress:bool=False,
+    failed:list=None,
+):
+    """The features of many photographs, batch by batch, with two batches in memory at most.
+
+    Parameters
+    ----------
+    paths
+        image files, or anything else that `open_photo` takes
+    encoder
+        from `load_encoder`
+    batch_size
+        photographs that the network sees at a time
+    grid
+        whether to give the grid too
+    strict
+        raise at a photograph that cannot be read, and do not go on without it
+    progress
+        show a bar on standard error
+    failed
+        gets (path, message) of each photograph that cannot be read; None: a warning counts them
+
+    Returns
+    -------
+    object
+        yields paths (list), pooled (n, D), grid (n, P, D) or None, in the order of `paths`
+    """
     paths, unreadable = list(paths), [] if failed is None else failed
     waiting = iter(paths)
     for errors, pooled, places in encode_batches(paths, encoder, batch_size, grid, strict, progress):

@@ -20,7 +20,9 @@ __all__ = ['CHUNK', 'COCO', 'FLICKR8K', 'DATASETS', 'fetch', 'check_file', 'down
 
 # %% ../nbs/21_fetch.ipynb #936c6f03
 def _validator(headers):
-    "What `If-Range` may carry: an `ETag` that stands for bytes, or else the date of the last change."
+    """What `If-Range` may carry: an `ETag` that stands for bytes, or else the date of the last
+    change.
+    """
     etag = headers.get('ETag', '')
     return etag if etag.startswith('"') else headers.get('Last-Modified', '')
 
@@ -129,7 +131,9 @@ def _receive(url, part, name, size, bar, timeout):
     raise dropped
 
 def _persist(url, part, name, size, bar, timeout, retries, wait):
-    "Ask again and again until the part is whole; `_Refused` after `retries` failures without progress."
+    """Ask again and again until the part is whole; `_Refused` after `retries` failures without
+    progress.
+    """
     failures, furthest = 0, part.length
     while not part.whole:
         try: return _receive(url, part, name, size, bar, timeout)
@@ -141,14 +145,28 @@ def _persist(url, part, name, size, bar, timeout, retries, wait):
             time.sleep(min(wait * 2**(failures - 1), 60))
 
 # %% ../nbs/21_fetch.ipynb #efeb63c8
-def check_file(
-    path, # the file
-    size:int=None, # expected bytes; None: unknown
-    digest:str=None, # expected hash, such as 'md5:...' or 'sha256:...'; None: unknown
-    name=None, # what the file will be called; None: as it is now
-    advice:str='', # the end of a message
-)->Path: # the same path
-    "An `InputError` with what was found and expected unless a file has this size and hash, and is a whole archive if it is a zip."
+def check_file(path, size:int=None, digest:str=None, name=None, advice:str='')->Path:
+    """An `InputError` with what was found and expected unless a file has this size and hash, and is
+    a whole archive if it is a zip.
+
+    Parameters
+    ----------
+    path
+        the file
+    size
+        expected bytes; None: unknown
+    digest
+        expected hash, such as 'md5:...' or 'sha256:...'; None: unknown
+    name
+        what the file will be called; None: as it is now
+    advice
+        the end of a message
+
+    Returns
+    -------
+    Path
+        the same path
+    """
     name, found = str(name or path), os.path.getsize(path)
     expect(size in (None, found), f'{name}: has {found:,} bytes: expected {size or 0:,}{advice}')
     if digest:
@@ -171,17 +189,45 @@ def _finish(url, part, path, size, digest):
 
 # %% ../nbs/21_fetch.ipynb #7b11a011
 def download(
-    urls, # an address, or several to be tried in turn
-    path, # where the file shall be
-    size:int=None, # its bytes, where known
-    digest:str=None, # its hash, such as 'md5:...' or 'sha256:...', where known
-    progress:bool=False, # show a progress bar
-    retries:int=5, # failures in a row, without progress, until the next address is tried
-    wait:float=1., # seconds before the first retry, doubled for each further one
-    timeout:float=30., # seconds without an answer that count as a failure
-    advice:str='', # what else to do where no address has it
-)->Path: # the same path, the file in place and checked
-    "Download a file, going on where an earlier call was interrupted; `InputError` where no address has it or it cannot be written."
+    urls,
+    path,
+    size:int=None,
+    digest:str=None,
+    progress:bool=False,
+    retries:int=5,
+    wait:float=1.,
+    timeout:float=30.,
+    advice:str='',
+)->Path:
+    """Download a file, going on where an earlier call was interrupted; `InputError` where no
+    address has it or it cannot be written.
+
+    Parameters
+    ----------
+    urls
+        an address, or several to be tried in turn
+    path
+        where the file shall be
+    size
+        its bytes, where known
+    digest
+        its hash, such as 'md5:...' or 'sha256:...', where known
+    progress
+        show a progress bar
+    retries
+        failures in a row, without progress, until the next address is tried
+    wait
+        seconds before the first retry, doubled for each further one
+    timeout
+        seconds without an answer that count as a failure
+    advice
+        what else to do where no address has it
+
+    Returns
+    -------
+    Path
+        the same path, the file in place and checked
+    """
     path, urls, said = Path(path), [urls] if isinstance(urls, str) else list(urls), []
     for url in urls: expect(re.match('https?://', url), f'{url}: expected an address with http:// or https://')
     expect(not path.is_dir(), f'{path}: is a folder: expected a file')
@@ -202,11 +248,22 @@ def download(
     raise InputError(f'{path}: cannot be downloaded: {"; ".join(said)}{advice}')
 
 # %% ../nbs/21_fetch.ipynb #6d72f199
-def member_path(
-    member:zipfile.ZipInfo, # an entry of an archive
-    strip:str='', # a folder at the beginning of names that is left out
-)->PurePosixPath: # where it belongs, relative to the folder
-    "Where a member of an archive belongs; `InputError` unless that is within the folder, and a file or a folder."
+def member_path(member:zipfile.ZipInfo, strip:str='')->PurePosixPath:
+    """Where a member of an archive belongs; `InputError` unless that is within the folder, and a
+    file or a folder.
+
+    Parameters
+    ----------
+    member
+        an entry of an archive
+    strip
+        a folder at the beginning of names that is left out
+
+    Returns
+    -------
+    PurePosixPath
+        where it belongs, relative to the folder
+    """
     name, kind = member.orig_filename, stat.S_IFMT(member.external_attr >> 16)
     expect(kind in (0, stat.S_IFREG, stat.S_IFDIR), f'member {name!r} is a link or a device: expected files and folders')
     parts = name.rstrip('/').split('/')
@@ -215,7 +272,9 @@ def member_path(
 
 # %% ../nbs/21_fetch.ipynb #3f5db811
 def _members(opened, path, strip, max_members, max_ratio):
-    "The members of an open archive that are worth having, by where they belong; `InputError` where one of them, or all together, are too much."
+    """The members of an open archive that are worth having, by where they belong; `InputError`
+    where one of them, or all together, are too much.
+    """
     members, found = {}, opened.infolist()
     expect(len(found) <= max_members, f'{path}: has {len(found):,} members: expected at most {max_members:,}')
     for member in found:
@@ -253,14 +312,36 @@ def _write(opened, member, path, bar):
 
 # %% ../nbs/21_fetch.ipynb #371bd97d
 def unpack(
-    archive, # a zip file
-    folder, # where its members go; made if it is not there
-    strip:str='', # a folder at the beginning of the members' names that is left out, such as 'coco_captioning/'
-    progress:bool=False, # show a progress bar
-    max_members:int=100_000, # more are refused
-    max_ratio:float=100, # more bytes than this for each byte of the archive are refused
-)->list: # paths of the files, those included that were there
-    "Unpack an archive within a folder, all of it or nothing; `InputError` where it is broken, too large, or would write elsewhere."
+    archive,
+    folder,
+    strip:str='',
+    progress:bool=False,
+    max_members:int=100_000,
+    max_ratio:float=100,
+)->list:
+    """Unpack an archive within a folder, all of it or nothing; `InputError` where it is broken, too
+    large, or would write elsewhere.
+
+    Parameters
+    ----------
+    archive
+        a zip file
+    folder
+        where its members go; made if it is not there
+    strip
+        a folder at the beginning of the members' names that is left out, such as 'coco_captioning/'
+    progress
+        show a progress bar
+    max_members
+        more are refused
+    max_ratio
+        more bytes than this for each byte of the archive are refused
+
+    Returns
+    -------
+    list
+        paths of the files, those included that were there
+    """
     archive, folder = Path(archive), Path(folder)
     aside = folder/f'.{archive.name}.unpacking'
     try:
@@ -288,11 +369,16 @@ def _write_all(opened, files, folder, progress):
 # %% ../nbs/21_fetch.ipynb #b3d6c29e
 COCO = dict(train=(400_135, 82_783), val=(195_954, 40_504))
 
-def check_coco(
-    folder, # where the course's archive was unpacked
-    counts:dict=COCO, # {split: (captions, pictures)}
-):
-    "Raise an `InputError` unless a folder holds the course's COCO captions and features."
+def check_coco(folder, counts:dict=COCO):
+    """Raise an `InputError` unless a folder holds the course's COCO captions and features.
+
+    Parameters
+    ----------
+    folder
+        where the course's archive was unpacked
+    counts
+        {split: (captions, pictures)}
+    """
     data = open_data(folder)
     for split, expected in counts.items():
         found = len(data[f'{split}_captions']), len(data[f'{split}_features'])
@@ -311,20 +397,30 @@ def _listed(folder, counts):
         expect(len(found) == count, f'{Path(folder)/name}: lists {len(found):,} pictures: expected {count:,}')
         yield from sorted(found)
 
-def check_flickr8k_captions(
-    folder, # where Flickr8k_text.zip was unpacked
-    counts:dict=FLICKR8K, # {list file: pictures}
-):
-    "Raise an `InputError` unless a folder holds five captions for each picture of the lists."
+def check_flickr8k_captions(folder, counts:dict=FLICKR8K):
+    """Raise an `InputError` unless a folder holds five captions for each picture of the lists.
+
+    Parameters
+    ----------
+    folder
+        where Flickr8k_text.zip was unpacked
+    counts
+        {list file: pictures}
+    """
     path = Path(folder)/'Flickr8k.token.txt'
     found = Counter(line.partition('#')[0] for line in _lines(path) if '\t' in line)
     for name in _listed(folder, counts): expect(found[name] == 5, f'{path}: has {found[name]} captions of {name}: expected 5')
 
-def check_flickr8k_pictures(
-    folder, # where Flickr8k_Dataset.zip was unpacked, and the lists
-    counts:dict=FLICKR8K, # {list file: pictures}
-):
-    "Raise an `InputError` unless a folder holds each picture of the lists as a JPEG."
+def check_flickr8k_pictures(folder, counts:dict=FLICKR8K):
+    """Raise an `InputError` unless a folder holds each picture of the lists as a JPEG.
+
+    Parameters
+    ----------
+    folder
+        where Flickr8k_Dataset.zip was unpacked, and the lists
+    counts
+        {list file: pictures}
+    """
     for name in _listed(folder, counts):
         path = Path(folder)/'Flicker8k_Dataset'/name          # the archive's own spelling
         expect(path.is_file(), f'{path}: no such file: expected the {sum(counts.values()):,} pictures of the lists')
@@ -332,19 +428,45 @@ def check_flickr8k_pictures(
 
 # %% ../nbs/21_fetch.ipynb #e8b84a7f
 class Archive(NamedTuple):
-    "A file to fetch and unpack, and how to know by content that this has been done."
-    file:str         # its name
-    urls:tuple       # where it is published, tried in turn
-    check:Callable   # raises an `InputError` unless the folder given holds what is in the archive
-    strip:str = ''   # a folder at the beginning of its members' names that is left out
-    size:int = None  # bytes, where known
-    digest:str = None # hash, where known
+    """A file to fetch and unpack, and how to know by content that this has been done.
+
+    Parameters
+    ----------
+    file
+        its name
+    urls
+        where it is published, tried in turn
+    check
+        raises an `InputError` unless the folder given holds what is in the archive
+    strip
+        a folder at the beginning of its members' names that is left out
+    size
+        bytes, where known
+    digest
+        hash, where known
+    """
+    file:str
+    urls:tuple
+    check:Callable
+    strip:str = ''
+    size:int = None
+    digest:str = None
 
 class Dataset(NamedTuple):
-    "A public data set."
-    folder:str       # where it goes if nothing else is said
-    archives:tuple   # in the order of fetching
-    then:str         # the command that comes next; {0} is the folder
+    """A public data set.
+
+    Parameters
+    ----------
+    folder
+        where it goes if nothing else is said
+    archives
+        in the order of fetching
+    then
+        the command that comes next; {0} is the folder
+    """
+    folder:str
+    archives:tuple
+    then:str
 
 _flickr8k = 'https://github.com/jbrownlee/Datasets/releases/download/Flickr8k/'
 DATASETS = {
@@ -360,13 +482,25 @@ DATASETS = {
 }
 
 # %% ../nbs/21_fetch.ipynb #7e36ad71
-def fetch_data(
-    name:str, # a key of `DATASETS`
-    to:str|Path|None=None, # the folder; None: `coco_captioning` or `flickr8k` in the current one
-    progress:bool=False, # show progress bars
-    **options:Any, # `retries`, `wait` and `timeout` of `download`
-)->Path: # the folder, with everything in it
-    "Download, unpack and check a public data set; what is there already is not fetched again."
+def fetch_data(name:str, to:str|Path|None=None, progress:bool=False, **options:Any)->Path:
+    """Download, unpack and check a public data set; what is there already is not fetched again.
+
+    Parameters
+    ----------
+    name
+        a key of `DATASETS`
+    to
+        the folder; None: `coco_captioning` or `flickr8k` in the current one
+    progress
+        show progress bars
+    **options
+        `retries`, `wait` and `timeout` of `download`
+
+    Returns
+    -------
+    Path
+        the folder, with everything in it
+    """
     expect(name in DATASETS, f'{name!r} is not a data set that can be fetched: expected {" or ".join(DATASETS)}')
     folder = Path(local_path(to) or DATASETS[name].folder)
     for archive in DATASETS[name].archives:
@@ -387,9 +521,19 @@ def _there(archive, folder):
     except InputError: return False
     return True
 
-def next_step(
-    name:str, # a key of `DATASETS`
-    folder, # where it was fetched to
-)->str: # a command line
-    "The command to type when a data set has been fetched."
+def next_step(name:str, folder)->str:
+    """The command to type when a data set has been fetched.
+
+    Parameters
+    ----------
+    name
+        a key of `DATASETS`
+    folder
+        where it was fetched to
+
+    Returns
+    -------
+    str
+        a command line
+    """
     return ' '.join(quoted(word.format(folder)) for word in DATASETS[name].then.split())

@@ -19,34 +19,62 @@ __all__ = ['ADDRESS', 'SMALL', 'RATIO', 'MOST_ITEMS', 'DEEPEST', 'FILTERS', 'DAT
            'new_hdf5', 'open_hdf5', 'utf8', 'to_bytes', 'pack_texts', 'to_texts', 'shipped']
 
 # %% ../nbs/08_files.ipynb #51a5105d
-def printable(
-    text:str, # of a caption, a name or a message
-)->str: # the same, with control characters as \uXXXX
-    "Text that a terminal shows and does not obey: other than ordinary letters, marks and emoji, what moves the cursor or turns the order of writing is spelt out."
+def printable(text:str)->str:
+    """Text that a terminal shows and does not obey: other than ordinary letters, marks and emoji,
+    what moves the cursor or turns the order of writing is spelt out.
+
+    Parameters
+    ----------
+    text
+        of a caption, a name or a message
+
+    Returns
+    -------
+    str
+        the same, with control characters as \\uXXXX
+    """
     return re.sub(r'[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]', lambda m: f'\\u{ord(m[0]):04x}', str(text))
 
 class InputError(ValueError):
-    "A mistake in what was given: a file, a key, an argument or an option. The message is one line and says what was expected."
-    def __init__(self,
-        message:object, # what was found and what was expected, on one line
-    )->None:
+    """A mistake in what was given: a file, a key, an argument or an option.
+
+    The message is one line and says what was expected.
+    """
+    def __init__(self, message:object)->None:
+        """
+        Parameters
+        ----------
+        message
+            what was found and what was expected, on one line
+        """
         super().__init__(printable(message))
 
 # %% ../nbs/08_files.ipynb #c8cc20a5
-def expect(
-    condition, # what must hold
-    message:str, # one line: what was found and what was expected
-):
-    "Raise `InputError(message)` unless `condition` holds."
+def expect(condition, message:str):
+    """Raise `InputError(message)` unless `condition` holds.
+
+    Parameters
+    ----------
+    condition
+        what must hold
+    message
+        one line: what was found and what was expected
+    """
     if not condition: raise InputError(message)
 
 # %% ../nbs/08_files.ipynb #7f69a25e
 @contextmanager
-def raises(
-    *fragments:str, # what the message must contain
-    error:type=InputError, # the expected type
-):
-    "Check that the block raises `error` with a one-line message that contains every fragment; the message is the value."
+def raises(*fragments:str, error:type=InputError):
+    """Check that the block raises `error` with a one-line message that contains every fragment; the
+    message is the value.
+
+    Parameters
+    ----------
+    *fragments
+        what the message must contain
+    error
+        the expected type
+    """
     caught = []
     try: yield caught
     except error as e:
@@ -57,11 +85,22 @@ def raises(
     else: raise AssertionError(f'no {error.__name__} was raised')
 
 # %% ../nbs/08_files.ipynb #615e0526
-def check_features(
-    features, # array-like or HDF5 data set, (N, D) or (N, places, D)
-    name:str='features', # what to call them in a message
-): # the same, as an array or a data set
-    "Features as they came, or an `InputError` if they are not finite numbers in two or three dimensions."
+def check_features(features, name:str='features'):
+    """Features as they came, or an `InputError` if they are not finite numbers in two or three
+    dimensions.
+
+    Parameters
+    ----------
+    features
+        array-like or HDF5 data set, (N, D) or (N, places, D)
+    name
+        what to call them in a message
+
+    Returns
+    -------
+    object
+        the same, as an array or a data set
+    """
     if not hasattr(features, 'dtype'): features = np.asarray(features)
     expect(features.ndim in (2, 3), f'{name} have shape {features.shape}: expected (pictures, width) or (pictures, places, width)')
     expect(features.dtype.kind in 'fiu' and all(features.shape[1:]), f'{name} have shape {features.shape} and dtype {features.dtype}: expected numbers, at least one a picture')
@@ -71,12 +110,23 @@ def check_features(
     return features
 
 # %% ../nbs/08_files.ipynb #f0ec5d7a
-def check_captions(
-    captions, # array-like of ints, (N, T)
-    vocabulary_size:int, # V: every id must be in [0, V)
-    name:str='captions', # what to call them in a message
-)->np.ndarray: # the same, as an array
-    "Captions as an array of word ids, or an `InputError` that names the first row that is wrong."
+def check_captions(captions, vocabulary_size:int, name:str='captions')->np.ndarray:
+    """Captions as an array of word ids, or an `InputError` that names the first row that is wrong.
+
+    Parameters
+    ----------
+    captions
+        array-like of ints, (N, T)
+    vocabulary_size
+        V: every id must be in [0, V)
+    name
+        what to call them in a message
+
+    Returns
+    -------
+    np.ndarray
+        the same, as an array
+    """
     captions = np.asarray(captions)
     expect(captions.ndim == 2 and captions.shape[1] > 1 and captions.dtype.kind in 'iu',
            f'{name} have shape {captions.shape} and dtype {captions.dtype}: expected whole numbers, (captions, at least two words)')
@@ -87,10 +137,21 @@ def check_captions(
 # %% ../nbs/08_files.ipynb #a28c1764
 ADDRESS = re.compile(r'(https?|ftps?|sftp|s3|gs|hdfs|file):/', re.IGNORECASE)
 
-def local_path(
-    path, # as somebody gave it
-): # the same; a text that begins with ~ has the home folder in its place
-    "A path as it was meant; `InputError` for an address of the web. A `Path`, and what is no path, stays as it is."
+def local_path(path):
+    """A path as it was meant; `InputError` for an address of the web.
+
+    A `Path`, and what is no path, stays as it is.
+
+    Parameters
+    ----------
+    path
+        as somebody gave it
+
+    Returns
+    -------
+    object
+        the same; a text that begins with ~ has the home folder in its place
+    """
     if not isinstance(path, (str, os.PathLike)):
         return path
     text = os.fspath(path)
@@ -100,17 +161,36 @@ def local_path(
     return os.path.expanduser(path) if isinstance(path, str) else path
 
 # %% ../nbs/08_files.ipynb #36243487
-def kind_of(
-    path, # that exists
-)->str: # in a message
-    "What there is at a path, if not a file."
+def kind_of(path)->str:
+    """What there is at a path, if not a file.
+
+    Parameters
+    ----------
+    path
+        that exists
+
+    Returns
+    -------
+    str
+        in a message
+    """
     return 'a folder' if Path(path).is_dir() else 'not a regular file'
 
-def existing_file(
-    path, # of a file that is to be read
-    expected:str='a file', # what kind, for the message
-)->Path: # the same
-    "Make sure that a file is there, or raise an `InputError` that says what is there instead."
+def existing_file(path, expected:str='a file')->Path:
+    """Make sure that a file is there, or raise an `InputError` that says what is there instead.
+
+    Parameters
+    ----------
+    path
+        of a file that is to be read
+    expected
+        what kind, for the message
+
+    Returns
+    -------
+    Path
+        the same
+    """
     path = local_path(path)
     expect(str(path), f'the path of {expected} is empty: expected the path of {expected}')
     expect(Path(path).exists(), f'{path}: no such file')
@@ -121,10 +201,14 @@ def _reason(error): return os.strerror(error.errno) if error.errno else ' '.join
 
 # %% ../nbs/08_files.ipynb #2b75916e
 @contextmanager
-def reading(
-    path, # what is being read
-):
-    "Turn whatever goes wrong while a file is read into an `InputError` that names it."
+def reading(path):
+    """Turn whatever goes wrong while a file is read into an `InputError` that names it.
+
+    Parameters
+    ----------
+    path
+        what is being read
+    """
     try: yield
     except InputError as e:
         if str(path) in str(e) or os.path.expanduser(str(path)) in str(e): raise
@@ -133,22 +217,37 @@ def reading(
         raise InputError(f'{path}: is damaged, or not what it says it is ({type(e).__name__}: {" ".join(str(e).split())[:200]})') from e
 
 # %% ../nbs/08_files.ipynb #c19a0939
-def earlier(
-    path, # of a file
-    n:int=1, # how many versions ago
-)->Path: # beside it
-    "Where an earlier version of a file is kept, if it is."
+def earlier(path, n:int=1)->Path:
+    """Where an earlier version of a file is kept, if it is.
+
+    Parameters
+    ----------
+    path
+        of a file
+    n
+        how many versions ago
+
+    Returns
+    -------
+    Path
+        beside it
+    """
     path = Path(path)
     return path.with_name(f'{path.stem}.{n}{path.suffix}')
 
 # seconds to wait, again and again: Windows refuses to rename a file while a virus scanner looks at it
 _PATIENCE = (.05, .1, .2, .4, .8) if os.name == 'nt' else ()
 
-def replace_file(
-    source, # a file
-    target, # its new name; what is there is replaced
-):
-    "Rename a file in one step; `OSError` where it cannot be."
+def replace_file(source, target):
+    """Rename a file in one step; `OSError` where it cannot be.
+
+    Parameters
+    ----------
+    source
+        a file
+    target
+        its new name; what is there is replaced
+    """
     for seconds in _PATIENCE:
         try:
             os.replace(source, target)
@@ -158,7 +257,9 @@ def replace_file(
     os.replace(source, target)
 
 def _keep_earlier(path, keep):
-    "Give what is at `path` a second name, that of the version before, and move older ones up; `path` itself is there all the time."
+    """Give what is at `path` a second name, that of the version before, and move older ones up;
+    `path` itself is there all the time.
+    """
     if not keep or not path.exists(): return
     for n in range(keep, 1, -1):
         if earlier(path, n - 1).exists(): replace_file(earlier(path, n - 1), earlier(path, n))
@@ -169,11 +270,17 @@ def _keep_earlier(path, keep):
     replace_file(second, earlier(path))
 
 @contextmanager
-def atomic_path(
-    path, # where the file shall be
-    keep:int=0, # how many versions before it shall stay, see `earlier`
-):
-    "A path beside `path` to write to; renamed to `path` when the block ends well, removed when it does not."
+def atomic_path(path, keep:int=0):
+    """A path beside `path` to write to; renamed to `path` when the block ends well, removed when it
+    does not.
+
+    Parameters
+    ----------
+    path
+        where the file shall be
+    keep
+        how many versions before it shall stay, see `earlier`
+    """
     path = Path(os.path.realpath(local_path(path)))      # a link stays a link
     expect(path.is_file() or not path.exists(), f'{path}: is {kind_of(path)}: expected a file, or a place for a new one')
     beside = path.with_name(f'.{path.name}.{os.getpid()}.part')
@@ -200,10 +307,15 @@ def atomic_path(
 # what fsync answers on network and container mounts that cannot flush, of folders above all
 _CANNOT = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF}
 
-def flush_to_disk(
-    number:int, # of an open file or folder, its descriptor
-):
-    "Wait until what is open is on the disk, where the file system can do that; `OSError` if the disk fails."
+def flush_to_disk(number:int):
+    """Wait until what is open is on the disk, where the file system can do that; `OSError` if the
+    disk fails.
+
+    Parameters
+    ----------
+    number
+        of an open file or folder, its descriptor
+    """
     try:
         os.fsync(number)
     except OSError as e:
@@ -224,11 +336,21 @@ def _flush_folder(folder):
         os.close(number)
 
 # %% ../nbs/08_files.ipynb #f7089bca
-def output_folder(
-    path, # a folder, made if it is not there
-    *files:str, # the names of files that will be written there
-)->Path: # the same
-    "Make sure that files can be written to a folder, or raise an `InputError` that says why not."
+def output_folder(path, *files:str)->Path:
+    """Make sure that files can be written to a folder, or raise an `InputError` that says why not.
+
+    Parameters
+    ----------
+    path
+        a folder, made if it is not there
+    *files
+        the names of files that will be written there
+
+    Returns
+    -------
+    Path
+        the same
+    """
     path = local_path(path)
     expect(str(path), 'the path of a folder is empty: expected one to write to')
     try:
@@ -239,11 +361,17 @@ def output_folder(
     return Path(path)
 
 # %% ../nbs/08_files.ipynb #4ef0fc7d
-def distinct_output(
-    out, # a file that will be written
-    *inputs, # files that are read for it
-):
-    "Raise an `InputError` if a file would be written over one that it is made from, or over something that is no file."
+def distinct_output(out, *inputs):
+    """Raise an `InputError` if a file would be written over one that it is made from, or over
+    something that is no file.
+
+    Parameters
+    ----------
+    out
+        a file that will be written
+    *inputs
+        files that are read for it
+    """
     out, *inputs = map(local_path, (out, *inputs))
     expect(str(out), 'the path of the output is empty: expected a place for a file')
     expect(Path(out).is_file() or not Path(out).exists(), f'{out}: is {kind_of(out)}: expected a file, or a place for a new one')
@@ -251,12 +379,20 @@ def distinct_output(
 
 # %% ../nbs/08_files.ipynb #11cc382d
 @contextmanager
-def sole_user(
-    folder, # that exists
-    name:str='.lock', # of the lock's file in it, which is removed at the end
-    busy:str=None, # the message where another process holds it
-):
-    "Hold a folder for this process alone; `InputError` if another holds it already. Without effect where there are no locks."
+def sole_user(folder, name:str='.lock', busy:str=None):
+    """Hold a folder for this process alone; `InputError` if another holds it already.
+
+    Without effect where there are no locks.
+
+    Parameters
+    ----------
+    folder
+        that exists
+    name
+        of the lock's file in it, which is removed at the end
+    busy
+        the message where another process holds it
+    """
     place = Path(folder)/name
     # a file in place of a lock would stay behind when a process is killed, so there is no falling back to it
     lock = FileLock(place, mode=0o666, thread_local=False, fallback_to_soft=False)
@@ -279,22 +415,40 @@ def sole_user(
 SMALL, RATIO, MOST_ITEMS, DEEPEST = 2**26, 200, 20_000, 8      # bytes that are always granted; bytes for each byte of the file; entries; folders within folders
 FILTERS = {1: 'gzip', 2: 'shuffle', 3: 'fletcher32', 6: 'scaleoffset', 32000: 'lzf'}      # by HDF5's number
 
-def write_attributes(
-    item, # an open HDF5 file, group or data set
-    **values, # texts and numbers by name
-):
-    "Write attributes, texts as UTF-8 of fixed length; what UTF-8 cannot hold, as some names of files, is spelt out."
+def write_attributes(item, **values):
+    """Write attributes, texts as UTF-8 of fixed length; what UTF-8 cannot hold, as some names of
+    files, is spelt out.
+
+    Parameters
+    ----------
+    item
+        an open HDF5 file, group or data set
+    **values
+        texts and numbers by name
+    """
     for name, value in values.items():
         text = value.encode('utf-8', 'backslashreplace') if isinstance(value, str) else b''
         item.attrs[name] = np.array(text, f'S{max(len(text), 1)}') if isinstance(value, str) else value
 
-def attribute(
-    item, # an open HDF5 file, group or data set
-    name:str, # of the attribute
-    default='', # where there is none
-    kinds:str='biufS', # NumPy's letters for what it may be; with 'O', also a text of any length
-): # its value
-    "An attribute; `InputError` where it is neither a text nor a few numbers."
+def attribute(item, name:str, default='', kinds:str='biufS'):
+    """An attribute; `InputError` where it is neither a text nor a few numbers.
+
+    Parameters
+    ----------
+    item
+        an open HDF5 file, group or data set
+    name
+        of the attribute
+    default
+        where there is none
+    kinds
+        NumPy's letters for what it may be; with 'O', also a text of any length
+
+    Returns
+    -------
+    object
+        its value
+    """
     if name not in item.attrs: return default
     kind, where = item.attrs.get_id(name), f'{item.file.filename}: attribute {name!r}'
     small = kind.shape == () and h5py.check_string_dtype(kind.dtype) if kind.dtype.kind == 'O' else math.prod(kind.shape or ()) * kind.dtype.itemsize <= 2**20
@@ -304,7 +458,10 @@ def attribute(
     except UnicodeDecodeError as e: raise InputError(f'{where} is not text in UTF-8 ({e})') from e
 
 def _member(group, name, where):
-    "What lies in a group under a name; a link that might lead elsewhere is not followed. None: nothing."
+    """What lies in a group under a name; a link that might lead elsewhere is not followed.
+
+    None: nothing.
+    """
     expect(name not in ('', '.', '..') and '/' not in name, f'{where}: has an entry {name!r}: expected a plain name')
     link = group.get(name, getlink=True)
     if link is None: return None
@@ -326,7 +483,9 @@ def _check_filters(item, where, setup, block):
     if used: item.id.chunk_iter(check)
 
 def _check_data(item, where, kinds, file_size):
-    "The bytes that a data set takes in memory, or one block of it, whichever is more; `InputError` where it is not safe to read."
+    """The bytes that a data set takes in memory, or one block of it, whichever is more;
+    `InputError` where it is not safe to read.
+    """
     setup = item.id.get_create_plist()      # first of all: even to ask for a shape may open other files
     others = [setup.get_virtual_filename(i) for i in range(min(setup.get_virtual_count(), 3))] if item.is_virtual else [part[0] for part in item.external or ()]
     expect(not item.is_virtual and not others, f'{where}: lies in other files ({", ".join(others)}): expected the numbers themselves')
@@ -339,12 +498,24 @@ def _check_data(item, where, kinds, file_size):
     return size
 
 # %% ../nbs/08_files.ipynb #13e0732c
-def read(
-    group, # an open HDF5 file or group
-    name:str, # the data set in it, or 'group/data set'
-    kinds:str='biufS', # NumPy's letters for what it may hold; 'SO': texts, also of any length
-)->h5py.Dataset: # not yet in memory
-    "The data set called `name`, or an `InputError` that says what there is instead; nothing is read before it is known to be safe."
+def read(group, name:str, kinds:str='biufS')->h5py.Dataset:
+    """The data set called `name`, or an `InputError` that says what there is instead; nothing is
+    read before it is known to be safe.
+
+    Parameters
+    ----------
+    group
+        an open HDF5 file or group
+    name
+        the data set in it, or 'group/data set'
+    kinds
+        NumPy's letters for what it may hold; 'SO': texts, also of any length
+
+    Returns
+    -------
+    h5py.Dataset
+        not yet in memory
+    """
     path, (*folders, name) = group.file.filename, name.split('/')
     for folder in folders: group = _member(group, folder, path)
     inside = group.name if group is not None else folders
@@ -355,10 +526,15 @@ def read(
     _check_data(item, f'{path}:{inside.rstrip("/")}/{name}', kinds, os.path.getsize(path))
     return item
 
-def check_contents(
-    file:h5py.File, # open
-):
-    "Raise an `InputError` unless all that is in a file is in it, and as much of it as it says: groups, safe data sets, short attributes."
+def check_contents(file:h5py.File):
+    """Raise an `InputError` unless all that is in a file is in it, and as much of it as it says:
+    groups, safe data sets, short attributes.
+
+    Parameters
+    ----------
+    file
+        open
+    """
     path, size = file.filename, os.path.getsize(file.filename)
     groups, left, room = [(file, path)], MOST_ITEMS, SMALL + RATIO * size
     while groups:
@@ -392,27 +568,58 @@ def _hdf5(path, mode):
         advice = 'set HDF5_USE_FILE_LOCKING=FALSE in the environment'
         raise InputError(f'{path}: its file system has no locks ({_reason(failure)}): {advice}') from failure
 
-def foreign_hdf5(
-    path, # the file, which may be of any program
-)->h5py.File: # open for reading; close it, or use it in a `with`
-    "Open an HDF5 file, to be read by `read`; `InputError` if it is missing or is none. Needs no lock."
+def foreign_hdf5(path)->h5py.File:
+    """Open an HDF5 file, to be read by `read`; `InputError` if it is missing or is none.
+
+    Needs no lock.
+
+    Parameters
+    ----------
+    path
+        the file, which may be of any program
+
+    Returns
+    -------
+    h5py.File
+        open for reading; close it, or use it in a `with`
+    """
     path = existing_file(path, 'an HDF5 file')
     try:
         return _hdf5(path, 'r')
     except OSError as e:
         raise InputError(f'{path}: is not a readable HDF5 file ({str(e).splitlines()[0]})') from e
 
-def new_hdf5(
-    path, # the file, as `atomic_path` names it
-)->h5py.File: # open for writing; close it, or use it in a `with`
-    "Make an HDF5 file; `OSError` where it cannot be written. Needs no lock."
+def new_hdf5(path)->h5py.File:
+    """Make an HDF5 file; `OSError` where it cannot be written. Needs no lock.
+
+    Parameters
+    ----------
+    path
+        the file, as `atomic_path` names it
+
+    Returns
+    -------
+    h5py.File
+        open for writing; close it, or use it in a `with`
+    """
     return _hdf5(path, 'w')
 
-def open_hdf5(
-    path, # the file
-    kind:str=None, # `DATA` or `CHECKPOINT`; None: either
-)->h5py.File: # open for reading; close it, or use it in a `with`
-    "Open an HDF5 file of the package; `InputError` if it is missing, unreadable, of another kind, or holds what could do harm."
+def open_hdf5(path, kind:str=None)->h5py.File:
+    """Open an HDF5 file of the package; `InputError` if it is missing, unreadable, of another kind,
+    or holds what could do harm.
+
+    Parameters
+    ----------
+    path
+        the file
+    kind
+        `DATA` or `CHECKPOINT`; None: either
+
+    Returns
+    -------
+    h5py.File
+        open for reading; close it, or use it in a `with`
+    """
     file = foreign_hdf5(path)
     try:
         with reading(path):
@@ -429,11 +636,22 @@ def open_hdf5(
 # %% ../nbs/08_files.ipynb #1fcc4070
 PADDING = 8      # how many times its size a list of texts may take, if it takes more than a megabyte
 
-def utf8(
-    text:str, # of a caption, a name or a word
-    where:str='text', # what to call it in a message
-)->bytes: # the text in UTF-8
-    "Text as it is written to a file; `InputError` where it is none, or holds half a character or a zero byte."
+def utf8(text:str, where:str='text')->bytes:
+    """Text as it is written to a file; `InputError` where it is none, or holds half a character or
+    a zero byte.
+
+    Parameters
+    ----------
+    text
+        of a caption, a name or a word
+    where
+        what to call it in a message
+
+    Returns
+    -------
+    bytes
+        the text in UTF-8
+    """
     expect(isinstance(text, str), f'{where}: found {text!r:.60}: expected a text')
     expect('\0' not in text, f'{where}: {text[:60]!r} holds a zero byte: expected letters')
     try:
@@ -442,19 +660,40 @@ def utf8(
         half = text[max(e.start - 20, 0):e.start + 20]
         raise InputError(f'{where}: {half!r} holds half a character (a lone surrogate): expected whole ones') from e
 
-def to_bytes(
-    texts, # a list of strings, (N,)
-    where:str='texts', # what to call them in a message
-)->np.ndarray: # (N,)
-    "A list of strings as an array of fixed-length UTF-8."
+def to_bytes(texts, where:str='texts')->np.ndarray:
+    """A list of strings as an array of fixed-length UTF-8.
+
+    Parameters
+    ----------
+    texts
+        a list of strings, (N,)
+    where
+        what to call them in a message
+
+    Returns
+    -------
+    np.ndarray
+        (N,)
+    """
     encoded = [utf8(text, where) for text in texts]
     return np.array(encoded, dtype='S') if encoded else np.zeros(0, 'S1')
 
-def pack_texts(
-    texts, # a list of strings, (N,)
-    where:str='texts', # what to call them in a message
-)->np.ndarray: # fixed-length UTF-8, (N,); or bytes, (size,), each text ended by a zero byte
-    "A list of strings in bytes that are in proportion to the text, however long one of them may be; for `to_texts`."
+def pack_texts(texts, where:str='texts')->np.ndarray:
+    """A list of strings in bytes that are in proportion to the text, however long one of them may
+    be; for `to_texts`.
+
+    Parameters
+    ----------
+    texts
+        a list of strings, (N,)
+    where
+        what to call them in a message
+
+    Returns
+    -------
+    np.ndarray
+        fixed-length UTF-8, (N,); or bytes, (size,), each text ended by a zero byte
+    """
     encoded = [utf8(text, where) for text in texts]
     size = sum(len(text) + 1 for text in encoded)
     padded = len(encoded) * max(map(len, encoded), default=0)
@@ -463,7 +702,9 @@ def pack_texts(
     return np.frombuffer(b''.join(text + b'\0' for text in encoded), np.uint8)
 
 def _long_texts(table, where):
-    "Texts of any length, all of which may claim to be the same long one: so few at a time that memory suffices, and in all no more than the file can hold."
+    """Texts of any length, all of which may claim to be the same long one: so few at a time that
+    memory suffices, and in all no more than the file can hold.
+    """
     size = os.path.getsize(table.file.filename)
     left, some = size, max(SMALL // size, 1)
     for i in range(0, len(table), some):
@@ -477,10 +718,19 @@ def _packed_texts(packed, where):
     expect(not packed or packed.endswith(b'\0'), f'{where}: its last text has no end: expected a zero byte')
     return packed.split(b'\0')[:-1]
 
-def to_texts(
-    raw, # an array of texts, or a data set of them: of `to_bytes` or of `pack_texts`
-)->list: # of strings
-    "An array of UTF-8 as a list of strings, or an `InputError`."
+def to_texts(raw)->list:
+    """An array of UTF-8 as a list of strings, or an `InputError`.
+
+    Parameters
+    ----------
+    raw
+        an array of texts, or a data set of them: of `to_bytes` or of `pack_texts`
+
+    Returns
+    -------
+    list
+        of strings
+    """
     from_file = isinstance(raw, h5py.Dataset)
     array = raw if from_file else np.asarray(raw)
     where = f'{raw.file.filename}:{raw.name}' if from_file else 'texts'
@@ -499,10 +749,19 @@ def to_texts(
         raise InputError(f'{where}: is not text in UTF-8 ({e})') from e
 
 # %% ../nbs/08_files.ipynb #3642f974
-def shipped(
-    name:str, # a file in `data/`
-)->Path: # where it is on this machine
-    "The path of a file that ships with the package, in a checkout or installed."
+def shipped(name:str)->Path:
+    """The path of a file that ships with the package, in a checkout or installed.
+
+    Parameters
+    ----------
+    name
+        a file in `data/`
+
+    Returns
+    -------
+    Path
+        where it is on this machine
+    """
     package = Path(__file__).parent
     places = [package/'shipped'/name, package.parent/'data'/name]
     found = [p for p in places if p.exists()]

@@ -13,21 +13,50 @@ __all__ = ['rel_error', 'eval_numerical_gradient', 'eval_numerical_gradient_arra
            'check_backward']
 
 # %% ../nbs/00_gradient_check.ipynb #0b2beebf
-def rel_error(
-    x:np.ndarray, # one array, any shape
-    y:np.ndarray, # another, of the same shape
-)->float: # the largest relative error
-    "The largest `|x - y| / max(1e-8, |x| + |y|)` over all elements. Source: CS231n."
+def rel_error(x:np.ndarray, y:np.ndarray)->float:
+    """The largest `|x - y| / max(1e-8, |x| + |y|)` over all elements. Source: CS231n.
+
+    Parameters
+    ----------
+    x
+        one array, any shape
+    y
+        another, of the same shape
+
+    Returns
+    -------
+    float
+        the largest relative error
+    """
     return np.max(np.abs(x - y) / np.maximum(1e-8, np.abs(x) + np.abs(y)))
 
 # %% ../nbs/00_gradient_check.ipynb #3e5916a9
 def eval_numerical_gradient(
-    f:Callable[[np.ndarray], Any], # function of one array that returns a number
-    x:np.ndarray, # where to differentiate, any shape; changed in place and restored
-    verbose:bool=True, # print each index with its slope
-    h:float=1e-5, # step
-)->np.ndarray: # the shape of `x`
-    "The gradient of a number with respect to every element of `x`, by central differences. Source: CS231n."
+    f:Callable[[np.ndarray], Any],
+    x:np.ndarray,
+    verbose:bool=True,
+    h:float=1e-5,
+)->np.ndarray:
+    """The gradient of a number with respect to every element of `x`, by central differences.
+
+    Source: CS231n.
+
+    Parameters
+    ----------
+    f
+        function of one array that returns a number
+    x
+        where to differentiate, any shape; changed in place and restored
+    verbose
+        print each index with its slope
+    h
+        step
+
+    Returns
+    -------
+    np.ndarray
+        the shape of `x`
+    """
     grad = np.zeros_like(x)
     for i in np.ndindex(x.shape):
         old = x[i]
@@ -40,12 +69,32 @@ def eval_numerical_gradient(
 
 # %% ../nbs/00_gradient_check.ipynb #923074a3
 def eval_numerical_gradient_array(
-    f:Callable[[np.ndarray], np.ndarray], # function of one array that returns an array
-    x:np.ndarray, # where to differentiate, any shape; changed in place and restored
-    df:np.ndarray, # upstream gradient, the shape of `f(x)`
-    h:float=1e-5, # step
-)->np.ndarray: # the shape of `x`
-    "The gradient of `sum(f(x) * df)` with respect to every element of `x`, by central differences. Source: CS231n."
+    f:Callable[[np.ndarray], np.ndarray],
+    x:np.ndarray,
+    df:np.ndarray,
+    h:float=1e-5,
+)->np.ndarray:
+    """The gradient of `sum(f(x) * df)` with respect to every element of `x`, by central
+    differences.
+
+    Source: CS231n.
+
+    Parameters
+    ----------
+    f
+        function of one array that returns an array
+    x
+        where to differentiate, any shape; changed in place and restored
+    df
+        upstream gradient, the shape of `f(x)`
+    h
+        step
+
+    Returns
+    -------
+    np.ndarray
+        the shape of `x`
+    """
     grad = np.zeros_like(x)
     for i in np.ndindex(x.shape):
         old = x[i]
@@ -57,13 +106,27 @@ def eval_numerical_gradient_array(
 
 # %% ../nbs/00_gradient_check.ipynb #0fa122c0
 def grad_check_sparse(
-    f:Callable[[np.ndarray], Any], # function of one array that returns a number
-    x:np.ndarray, # where to differentiate, any shape; changed in place and restored
-    analytic_grad:np.ndarray, # the gradient to check, the shape of `x`
-    num_checks:int=10, # how many elements
-    h:float=1e-5, # step
+    f:Callable[[np.ndarray], Any],
+    x:np.ndarray,
+    analytic_grad:np.ndarray,
+    num_checks:int=10,
+    h:float=1e-5,
 )->None:
-    "Print the measured and the derived slope at random elements of `x`. Source: CS231n."
+    """Print the measured and the derived slope at random elements of `x`. Source: CS231n.
+
+    Parameters
+    ----------
+    f
+        function of one array that returns a number
+    x
+        where to differentiate, any shape; changed in place and restored
+    analytic_grad
+        the gradient to check, the shape of `x`
+    num_checks
+        how many elements
+    h
+        step
+    """
     for _ in range(num_checks):
         i = tuple(np.random.randint(n) for n in x.shape)
         old = x[i]
@@ -75,10 +138,19 @@ def grad_check_sparse(
         print(f'numerical: {numeric:f} analytic: {analytic:f}, relative error: {error:.0e}')
 
 # %% ../nbs/00_gradient_check.ipynb #9a61bc54
-def odd_shapes(
-    names:str, # one letter a size, such as 'NTDH'
-)->Iterator[dict[str, int]]: # yields dicts from letter to size
-    "Sizes that are all different, then the same with each of them 1 in turn."
+def odd_shapes(names:str)->Iterator[dict[str, int]]:
+    """Sizes that are all different, then the same with each of them 1 in turn.
+
+    Parameters
+    ----------
+    names
+        one letter a size, such as 'NTDH'
+
+    Returns
+    -------
+    Iterator[dict[str, int]]
+        yields dicts from letter to size
+    """
     sizes = {name: 3 + (2 * i) % len(names) if len(names) % 2 else 2 + i for i, name in enumerate(names)}
     yield dict(sizes)
     for name in names: yield {**sizes, name: 1}
@@ -104,14 +176,36 @@ def _torch_gradients(reference, inputs, douts):
 
 # %% ../nbs/00_gradient_check.ipynb #cf0e4958
 def check_backward(
-    forward:Callable[..., Any], # (*inputs) -> (out, cache), or (out1, out2, ..., cache)
-    backward:Callable[..., Any], # (dout, cache) -> the gradients, in the order of the inputs
-    inputs:dict[str, np.ndarray], # argument name -> float64 array
-    reference:Callable[..., Any]|None=None, # the same as `forward` in PyTorch, without the cache
-    tol:float=1e-6, # largest relative error
-    seed:int=231, # of the upstream gradients and the direction
-)->str: # which oracles agree
-    "Hold a backward pass against three oracles; `AssertionError` names the argument and both values."
+    forward:Callable[..., Any],
+    backward:Callable[..., Any],
+    inputs:dict[str, np.ndarray],
+    reference:Callable[..., Any]|None=None,
+    tol:float=1e-6,
+    seed:int=231,
+)->str:
+    """Hold a backward pass against three oracles; `AssertionError` names the argument and both
+    values.
+
+    Parameters
+    ----------
+    forward
+        (*inputs) -> (out, cache), or (out1, out2, ..., cache)
+    backward
+        (dout, cache) -> the gradients, in the order of the inputs
+    inputs
+        argument name -> float64 array
+    reference
+        the same as `forward` in PyTorch, without the cache
+    tol
+        largest relative error
+    seed
+        of the upstream gradients and the direction
+
+    Returns
+    -------
+    str
+        which oracles agree
+    """
     rng, h = np.random.default_rng(seed), 1e-5
     *outs, cache = forward(*inputs.values())
     douts = [rng.standard_normal(out.shape) for out in outs]

@@ -15,13 +15,32 @@ __all__ = ['GRU', 'gru_step_forward', 'gru_step_backward', 'gru_packed_forward',
 
 # %% ../nbs/18_gru.ipynb #aad153c0
 def gru_step_forward(
-    x:np.ndarray, # inputs of this step, (N, D)
-    prev_h:np.ndarray, # state before it, (N, H)
-    Wx:np.ndarray, # input weights, (D, 3H), in the order r, z, n
-    Wh:np.ndarray, # recurrent weights, (H, 3H)
-    b:np.ndarray, # biases, (3H,)
-)->tuple[np.ndarray, tuple[Any, ...]]: # next_h (N, H), and the cache for `gru_step_backward`
-    "One step of a GRU, in the convention of PyTorch."
+    x:np.ndarray,
+    prev_h:np.ndarray,
+    Wx:np.ndarray,
+    Wh:np.ndarray,
+    b:np.ndarray,
+)->tuple[np.ndarray, tuple[Any, ...]]:
+    """One step of a GRU, in the convention of PyTorch.
+
+    Parameters
+    ----------
+    x
+        inputs of this step, (N, D)
+    prev_h
+        state before it, (N, H)
+    Wx
+        input weights, (D, 3H), in the order r, z, n
+    Wh
+        recurrent weights, (H, 3H)
+    b
+        biases, (3H,)
+
+    Returns
+    -------
+    tuple[np.ndarray, tuple[Any, ...]]
+        next_h (N, H), and the cache for `gru_step_backward`
+    """
     v_r, v_z, v_n = np.split(x @ Wx + b, 3, axis=1)        # (1)
     u_r, u_z, u_n = np.split(prev_h @ Wh, 3, axis=1)
     r, z = sigmoid(v_r + u_r), sigmoid(v_z + u_z)          # (2)
@@ -29,11 +48,21 @@ def gru_step_forward(
     return (1 - z) * n + z * prev_h, (x, prev_h, Wx, Wh, r, z, n, u_n)    # (4)
 
 # %% ../nbs/18_gru.ipynb #a0c66bfe
-def gru_step_backward(
-    dnext_h:np.ndarray, # upstream gradient of the next state, (N, H)
-    cache:tuple[Any, ...], # from `gru_step_forward`
-)->tuple[np.ndarray, ...]: # dx (N, D), dprev_h (N, H), dWx (D, 3H), dWh (H, 3H), db (3H,)
-    "The gradients of one step of a GRU."
+def gru_step_backward(dnext_h:np.ndarray, cache:tuple[Any, ...])->tuple[np.ndarray, ...]:
+    """The gradients of one step of a GRU.
+
+    Parameters
+    ----------
+    dnext_h
+        upstream gradient of the next state, (N, H)
+    cache
+        from `gru_step_forward`
+
+    Returns
+    -------
+    tuple[np.ndarray, ...]
+        dx (N, D), dprev_h (N, H), dWx (D, 3H), dWh (H, 3H), db (3H,)
+    """
     x, prev_h, Wx, Wh, r, z, n, u_n = cache
     dn, dz = dnext_h * (1 - z), dnext_h * (prev_h - n)              # (5)
     da_n = dn * (1 - n**2)                                          # (6)
@@ -43,14 +72,35 @@ def gru_step_backward(
 
 # %% ../nbs/18_gru.ipynb #a9ee9e7f
 def gru_packed_forward(
-    x:np.ndarray, # inputs of every living row, step after step, (P, D)
-    h0:np.ndarray, # first state, longest caption first, (N, H)
-    Wx:np.ndarray, # input weights, (D, 3H), in the order r, z, n
-    Wh:np.ndarray, # recurrent weights, (H, 3H)
-    b:np.ndarray, # biases, (3H,)
-    sizes:list, # rows alive at each step, never growing; their sum is P
-)->tuple: # h (P, H): the state of each row after its step; and the cache
-    "Run a GRU over a packed batch: no arithmetic on padding."
+    x:np.ndarray,
+    h0:np.ndarray,
+    Wx:np.ndarray,
+    Wh:np.ndarray,
+    b:np.ndarray,
+    sizes:list,
+)->tuple:
+    """Run a GRU over a packed batch: no arithmetic on padding.
+
+    Parameters
+    ----------
+    x
+        inputs of every living row, step after step, (P, D)
+    h0
+        first state, longest caption first, (N, H)
+    Wx
+        input weights, (D, 3H), in the order r, z, n
+    Wh
+        recurrent weights, (H, 3H)
+    b
+        biases, (3H,)
+    sizes
+        rows alive at each step, never growing; their sum is P
+
+    Returns
+    -------
+    tuple
+        h (P, H): the state of each row after its step; and the cache
+    """
     H, gates = h0.shape[1], x @ Wx
     gates += b
     h, u_n = (np.empty_like(gates, shape=(len(x), H)) for _ in range(2))
@@ -69,12 +119,23 @@ def gru_packed_forward(
     return h, (x, h0, Wx, Wh, gates, u_n, h, sizes)
 
 # %% ../nbs/18_gru.ipynb #c8741fb7
-def gru_slopes(
-    gates:np.ndarray, # r, z, n of every row, (P, 3H)
-    u_n:np.ndarray, # what r was multiplied by, (P, H)
-    prev_h:np.ndarray, # the state that each row started from, (P, H)
-)->np.ndarray: # (P, 4H): what du_n and da_r have besides da_n, and what da_z and da_n have besides dh
-    "What the gradients of a GRU are multiplied by, wherever they come from."
+def gru_slopes(gates:np.ndarray, u_n:np.ndarray, prev_h:np.ndarray)->np.ndarray:
+    """What the gradients of a GRU are multiplied by, wherever they come from.
+
+    Parameters
+    ----------
+    gates
+        r, z, n of every row, (P, 3H)
+    u_n
+        what r was multiplied by, (P, H)
+    prev_h
+        the state that each row started from, (P, H)
+
+    Returns
+    -------
+    np.ndarray
+        (P, 4H): what du_n and da_r have besides da_n, and what da_z and da_n have besides dh
+    """
     H = u_n.shape[1]
     (r, z, n), slope = np.split(gates, 3, axis=1), np.empty_like(gates, shape=(len(gates), 4*H))
     for_u, for_r, for_z, for_n = np.split(slope, 4, axis=1)
@@ -88,11 +149,21 @@ def gru_slopes(
     return slope
 
 # %% ../nbs/18_gru.ipynb #dd09406a
-def gru_packed_backward(
-    dh:np.ndarray, # upstream gradient of each packed state, its own step alone, (P, H)
-    cache:tuple, # from `gru_packed_forward`
-)->tuple: # dx (P, D), dh0 (N, H), dWx (D, 3H), dWh (H, 3H), db (3H,)
-    "Send the blame of every packed state back through time."
+def gru_packed_backward(dh:np.ndarray, cache:tuple)->tuple:
+    """Send the blame of every packed state back through time.
+
+    Parameters
+    ----------
+    dh
+        upstream gradient of each packed state, its own step alone, (P, H)
+    cache
+        from `gru_packed_forward`
+
+    Returns
+    -------
+    tuple
+        dx (P, D), dh0 (N, H), dWx (D, 3H), dWh (H, 3H), db (3H,)
+    """
     x, h0, Wx, Wh, gates, u_n, h, sizes = cache
     H, prev_h = h0.shape[1], previous_states(h, h0, sizes)
     da, Wh_nrz = gru_slopes(gates, u_n, prev_h), np.roll(Wh, H, axis=1)
@@ -113,41 +184,92 @@ def gru_packed_backward(
 
 # %% ../nbs/18_gru.ipynb #bcc633a2
 def gru_forward(
-    x:np.ndarray, # inputs, (N, T, D)
-    h0:np.ndarray, # first state, (N, H)
-    Wx:np.ndarray, # input weights, (D, 3H), in the order r, z, n
-    Wh:np.ndarray, # recurrent weights, (H, 3H)
-    b:np.ndarray, # biases, (3H,)
-)->tuple[np.ndarray, tuple[Any, ...]]: # h (N, T, H): the states after steps 1 to T; and the cache
-    "Run a GRU over a batch of sequences of one length."
+    x:np.ndarray,
+    h0:np.ndarray,
+    Wx:np.ndarray,
+    Wh:np.ndarray,
+    b:np.ndarray,
+)->tuple[np.ndarray, tuple[Any, ...]]:
+    """Run a GRU over a batch of sequences of one length.
+
+    Parameters
+    ----------
+    x
+        inputs, (N, T, D)
+    h0
+        first state, (N, H)
+    Wx
+        input weights, (D, 3H), in the order r, z, n
+    Wh
+        recurrent weights, (H, 3H)
+    b
+        biases, (3H,)
+
+    Returns
+    -------
+    tuple[np.ndarray, tuple[Any, ...]]
+        h (N, T, H): the states after steps 1 to T; and the cache
+    """
     N, T, _ = x.shape
     h, cache = gru_packed_forward(to_packed(x), h0, Wx, Wh, b, [N] * T)
     return from_packed(h, N, T), cache
 
 # %% ../nbs/18_gru.ipynb #ee6fc88f
-def gru_backward(
-    dh:np.ndarray, # upstream gradient of each state, its own step alone, (N, T, H)
-    cache:tuple[Any, ...], # from `gru_forward`
-)->tuple[np.ndarray, ...]: # dx (N, T, D), dh0 (N, H), dWx (D, 3H), dWh (H, 3H), db (3H,)
-    "Send the blame of every state back through time."
+def gru_backward(dh:np.ndarray, cache:tuple[Any, ...])->tuple[np.ndarray, ...]:
+    """Send the blame of every state back through time.
+
+    Parameters
+    ----------
+    dh
+        upstream gradient of each state, its own step alone, (N, T, H)
+    cache
+        from `gru_forward`
+
+    Returns
+    -------
+    tuple[np.ndarray, ...]
+        dx (N, T, D), dh0 (N, H), dWx (D, 3H), dWh (H, 3H), db (3H,)
+    """
     dx, *rest = gru_packed_backward(to_packed(dh), cache)
     return from_packed(dx, *dh.shape[:2]), *rest
 
 # %% ../nbs/18_gru.ipynb #4c34c30d
-def gru_start(
-    h0:np.ndarray, # first state, (N, H)
-)->np.ndarray: # what the cell carries from step to step: the state itself
-    "Begin a sentence at `h0`."
+def gru_start(h0:np.ndarray)->np.ndarray:
+    """Begin a sentence at `h0`.
+
+    Parameters
+    ----------
+    h0
+        first state, (N, H)
+
+    Returns
+    -------
+    np.ndarray
+        what the cell carries from step to step: the state itself
+    """
     return h0
 
-def gru_step(
-    x:np.ndarray, # inputs, (N, D)
-    state:np.ndarray, # what the step before handed on, (N, H)
-    Wx:np.ndarray, # input weights, (D, 3H), in the order r, z, n
-    Wh:np.ndarray, # recurrent weights, (H, 3H)
-    b:np.ndarray, # biases, (3H,)
-)->tuple: # h (N, H), and the state to hand on
-    "Take one step forward and keep no cache."
+def gru_step(x:np.ndarray, state:np.ndarray, Wx:np.ndarray, Wh:np.ndarray, b:np.ndarray)->tuple:
+    """Take one step forward and keep no cache.
+
+    Parameters
+    ----------
+    x
+        inputs, (N, D)
+    state
+        what the step before handed on, (N, H)
+    Wx
+        input weights, (D, 3H), in the order r, z, n
+    Wh
+        recurrent weights, (H, 3H)
+    b
+        biases, (3H,)
+
+    Returns
+    -------
+    tuple
+        h (N, H), and the state to hand on
+    """
     H, v, u = state.shape[1], x @ Wx, state @ Wh
     v += b
     v[:, :2*H] += u[:, :2*H]

@@ -37,11 +37,17 @@ def _environment():
 # %% ../nbs/13_java.ipynb #58be6906
 class Program:
     "A program that gets lines and gives lines. Use it in a `with`: at its end, it has ended."
-    def __init__(self,
-        command:list, # the program and its arguments
-        folder=None, # in which it runs; None: the current one
-        silence:float=None, # seconds in which it must give its next line; None: `SILENCE`
-    ):
+    def __init__(self, command:list, folder=None, silence:float=None):
+        """
+        Parameters
+        ----------
+        command
+            the program and its arguments
+        folder
+            in which it runs; None: the current one
+        silence
+            seconds in which it must give its next line; None: `SILENCE`
+        """
         self.command = [str(part) for part in command]
         self.folder = folder
         self.silence = SILENCE if silence is None else silence
@@ -66,12 +72,24 @@ class Program:
     def __exit__(self, *_):
         self.end()
 
-    def ask(self,
-        lines:list, # texts without line breaks
-        count:int, # how many lines to expect in return
-        last:bool=False, # no question follows, and nothing is to come after the answer
-    )->list: # of lines
-        "Give the program lines and wait for its answer; `JavaError` where it gives another, or none."
+    def ask(self, lines:list, count:int, last:bool=False)->list:
+        """Give the program lines and wait for its answer; `JavaError` where it gives another, or
+        none.
+
+        Parameters
+        ----------
+        lines
+            texts without line breaks
+        count
+            how many lines to expect in return
+        last
+            no question follows, and nothing is to come after the answer
+
+        Returns
+        -------
+        list
+            of lines
+        """
         self._in_thread(self._write, ''.join(f'{line}\n' for line in lines), last)
         answer = []
         while len(answer) < count:
@@ -85,10 +103,19 @@ class Program:
             raise JavaError(f'{self.command[0]} gave more than the {count} expected lines')
         return answer
 
-    def wait(self,
-        seconds:float, # at most
-    )->int: # its exit status
-        "Wait until the program ends; `JavaError` where it does not."
+    def wait(self, seconds:float)->int:
+        """Wait until the program ends; `JavaError` where it does not.
+
+        Parameters
+        ----------
+        seconds
+            at most
+
+        Returns
+        -------
+        int
+            its exit status
+        """
         stop = time.monotonic() + seconds
         while self.process.poll() is None:
             if time.monotonic() > stop:
@@ -190,8 +217,14 @@ _FRUGAL = (
     '-XX:+IgnoreUnrecognizedVMOptions', '-XX:+UseSerialGC',
     '-XX:CompressedClassSpaceSize=64m', '-XX:ReservedCodeCacheSize=64m')
 
-def find_java()->list: # the program and its options, to which a program's own arguments are added
-    "A Java that has shown that it runs; `JavaError` where there is none."
+def find_java()->list:
+    """A Java that has shown that it runs; `JavaError` where there is none.
+
+    Returns
+    -------
+    list
+        the program and its options, to which a program's own arguments are added
+    """
     java = shutil.which('java')
     if java is None:
         raise JavaError('there is no Java: no program java on the PATH')
@@ -204,10 +237,19 @@ def find_java()->list: # the program and its options, to which a program's own a
             return command
     raise JavaError(f'{java} does not run ({trial.complaint()})')
 
-def shipped_with_pycocoevalcap(
-    *names:str, # folders and a file
-)->Path: # where it is on this machine
-    "The path of a file of `pycocoevalcap`; `InputError` where it is not there."
+def shipped_with_pycocoevalcap(*names:str)->Path:
+    """The path of a file of `pycocoevalcap`; `InputError` where it is not there.
+
+    Parameters
+    ----------
+    *names
+        folders and a file
+
+    Returns
+    -------
+    Path
+        where it is on this machine
+    """
     package = find_spec('pycocoevalcap')
     expect(package, "scores need pycocoevalcap: pip install 'rnn_captioning[eval]'")
     places = [Path(folder).joinpath(*names) for folder in package.submodule_search_locations]
@@ -223,17 +265,31 @@ def _one_field(text):
 
 class Meteor:
     "METEOR 1.5, run from the archive in `pycocoevalcap`. Source: Denkowski and Lavie 2014."
-    def __init__(self,
-        java:list=None, # of `find_java`, which it asks where there is none
-    ):
+    def __init__(self, java:list=None):
+        """
+        Parameters
+        ----------
+        java
+            of `find_java`, which it asks where there is none
+        """
         self.java = find_java() if java is None else java
         self.jar = shipped_with_pycocoevalcap('meteor', 'meteor-1.5.jar')
 
-    def compute_score(self,
-        references:dict, # {image: [text, ...]}, of tokens separated by spaces
-        captions:dict, # {image: [text]}
-    )->tuple: # the score of all together, and a list of the scores of each image, as fractions
-        "Score captions; `JavaError` where METEOR does not answer, or not with numbers."
+    def compute_score(self, references:dict, captions:dict)->tuple:
+        """Score captions; `JavaError` where METEOR does not answer, or not with numbers.
+
+        Parameters
+        ----------
+        references
+            {image: [text, ...]}, of tokens separated by spaces
+        captions
+            {image: [text]}
+
+        Returns
+        -------
+        tuple
+            the score of all together, and a list of the scores of each image, as fractions
+        """
         questions = []
         for image, (caption,) in captions.items():
             fields = [*map(_one_field, references[image]), _one_field(caption)]
@@ -249,11 +305,21 @@ class Meteor:
         return total, each
 
 # %% ../nbs/13_java.ipynb #b66e686b
-def ptb_tokens(
-    texts:list, # sentences
-    java:list=None, # of `find_java`, which it asks where there is none
-)->list: # of texts, each of tokens separated by spaces
-    "Sentences cut into words as the COCO evaluation cuts them. Source: Manning et al. 2014."
+def ptb_tokens(texts:list, java:list=None)->list:
+    """Sentences cut into words as the COCO evaluation cuts them. Source: Manning et al. 2014.
+
+    Parameters
+    ----------
+    texts
+        sentences
+    java
+        of `find_java`, which it asks where there is none
+
+    Returns
+    -------
+    list
+        of texts, each of tokens separated by spaces
+    """
     java = find_java() if java is None else java
     jar = shipped_with_pycocoevalcap('tokenizer', 'stanford-corenlp-3.4.1.jar')
     from pycocoevalcap.tokenizer.ptbtokenizer import PUNCTUATIONS

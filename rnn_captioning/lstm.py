@@ -13,22 +13,52 @@ __all__ = ['LSTM', 'sigmoid', 'lstm_step_forward', 'lstm_step_backward', 'squash
            'lstm_packed_backward', 'lstm_forward', 'lstm_backward', 'lstm_start', 'lstm_step']
 
 # %% ../nbs/17_lstm.ipynb #e37bd9ce
-def sigmoid(
-    x:np.ndarray, # numbers, any shape
-)->np.ndarray: # between 0 and 1, the same shape and type
-    "1 / (1 + exp(-x)) without overflow. Source of the API: CS231n."
+def sigmoid(x:np.ndarray)->np.ndarray:
+    """1 / (1 + exp(-x)) without overflow. Source of the API: CS231n.
+
+    Parameters
+    ----------
+    x
+        numbers, any shape
+
+    Returns
+    -------
+    np.ndarray
+        between 0 and 1, the same shape and type
+    """
     return np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.abs(x)))
 
 # %% ../nbs/17_lstm.ipynb #1d31e7c3
 def lstm_step_forward(
-    x:np.ndarray, # inputs of this step, (N, D)
-    prev_h:np.ndarray, # state before it, (N, H)
-    prev_c:np.ndarray, # cell before it, (N, H)
-    Wx:np.ndarray, # input weights, (D, 4H), in the order i, f, o, g
-    Wh:np.ndarray, # recurrent weights, (H, 4H)
-    b:np.ndarray, # biases, (4H,)
-)->tuple[np.ndarray, np.ndarray, tuple[Any, ...]]: # next_h (N, H), next_c (N, H), and the cache for `lstm_step_backward`
-    "One step of an LSTM. Source of the API: CS231n."
+    x:np.ndarray,
+    prev_h:np.ndarray,
+    prev_c:np.ndarray,
+    Wx:np.ndarray,
+    Wh:np.ndarray,
+    b:np.ndarray,
+)->tuple[np.ndarray, np.ndarray, tuple[Any, ...]]:
+    """One step of an LSTM. Source of the API: CS231n.
+
+    Parameters
+    ----------
+    x
+        inputs of this step, (N, D)
+    prev_h
+        state before it, (N, H)
+    prev_c
+        cell before it, (N, H)
+    Wx
+        input weights, (D, 4H), in the order i, f, o, g
+    Wh
+        recurrent weights, (H, 4H)
+    b
+        biases, (4H,)
+
+    Returns
+    -------
+    tuple[np.ndarray, np.ndarray, tuple[Any, ...]]
+        next_h (N, H), next_c (N, H), and the cache for `lstm_step_backward`
+    """
     i, f, o, g = np.split(x @ Wx + prev_h @ Wh + b, 4, axis=1)    # (1)
     i, f, o, g = sigmoid(i), sigmoid(f), sigmoid(o), np.tanh(g)   # (2)
     next_c = f * prev_c + i * g                                   # (3)
@@ -37,11 +67,26 @@ def lstm_step_forward(
 
 # %% ../nbs/17_lstm.ipynb #baf7564e
 def lstm_step_backward(
-    dnext_h:np.ndarray, # upstream gradient of the next state, (N, H)
-    dnext_c:np.ndarray, # upstream gradient of the next cell, (N, H)
-    cache:tuple[Any, ...], # from `lstm_step_forward`
-)->tuple[np.ndarray, ...]: # dx (N, D), dprev_h (N, H), dprev_c (N, H), dWx (D, 4H), dWh (H, 4H), db (4H,)
-    "The gradients of one step of an LSTM. Source of the API: CS231n."
+    dnext_h:np.ndarray,
+    dnext_c:np.ndarray,
+    cache:tuple[Any, ...],
+)->tuple[np.ndarray, ...]:
+    """The gradients of one step of an LSTM. Source of the API: CS231n.
+
+    Parameters
+    ----------
+    dnext_h
+        upstream gradient of the next state, (N, H)
+    dnext_c
+        upstream gradient of the next cell, (N, H)
+    cache
+        from `lstm_step_forward`
+
+    Returns
+    -------
+    tuple[np.ndarray, ...]
+        dx (N, D), dprev_h (N, H), dprev_c (N, H), dWx (D, 4H), dWh (H, 4H), db (4H,)
+    """
     x, prev_h, prev_c, Wx, Wh, i, f, o, g, tanh_c = cache
     dc = dnext_c + dnext_h * o * (1 - tanh_c**2)                      # (5)
     da = np.hstack([dc * g * i * (1-i), dc * prev_c * f * (1-f),
@@ -50,11 +95,21 @@ def lstm_step_backward(
     return da @ Wx.T, da @ Wh.T, dprev_c, x.T @ da, prev_h.T @ da, da.sum(axis=0)    # (8)
 
 # %% ../nbs/17_lstm.ipynb #cf1a20fb
-def squash(
-    a:np.ndarray, # sums, (N, M), overwritten
-    sigmoids:int, # how many of the first columns are gates
-)->np.ndarray: # `a` itself: sigmoid of the first columns, tanh of the others
-    "Squash sums to gates and candidates, in place."
+def squash(a:np.ndarray, sigmoids:int)->np.ndarray:
+    """Squash sums to gates and candidates, in place.
+
+    Parameters
+    ----------
+    a
+        sums, (N, M), overwritten
+    sigmoids
+        how many of the first columns are gates
+
+    Returns
+    -------
+    np.ndarray
+        `a` itself: sigmoid of the first columns, tanh of the others
+    """
     gates = a[:, :sigmoids]
     gates *= .5    # (9)
     np.tanh(a, out=a)
@@ -64,14 +119,35 @@ def squash(
 
 # %% ../nbs/17_lstm.ipynb #a5a5c6c3
 def lstm_packed_forward(
-    x:np.ndarray, # inputs of every living row, step after step, (P, D)
-    h0:np.ndarray, # first state, longest caption first, (N, H)
-    Wx:np.ndarray, # input weights, (D, 4H), in the order i, f, o, g
-    Wh:np.ndarray, # recurrent weights, (H, 4H)
-    b:np.ndarray, # biases, (4H,)
-    sizes:list, # rows alive at each step, never growing; their sum is P
-)->tuple: # h (P, H): the state of each row after its step; and the cache
-    "Run an LSTM over a packed batch, from a cell of zeros: no arithmetic on padding."
+    x:np.ndarray,
+    h0:np.ndarray,
+    Wx:np.ndarray,
+    Wh:np.ndarray,
+    b:np.ndarray,
+    sizes:list,
+)->tuple:
+    """Run an LSTM over a packed batch, from a cell of zeros: no arithmetic on padding.
+
+    Parameters
+    ----------
+    x
+        inputs of every living row, step after step, (P, D)
+    h0
+        first state, longest caption first, (N, H)
+    Wx
+        input weights, (D, 4H), in the order i, f, o, g
+    Wh
+        recurrent weights, (H, 4H)
+    b
+        biases, (4H,)
+    sizes
+        rows alive at each step, never growing; their sum is P
+
+    Returns
+    -------
+    tuple
+        h (P, H): the state of each row after its step; and the cache
+    """
     H, gates = h0.shape[1], x @ Wx
     gates += b
     h, c, tanh_c = (np.empty_like(gates, shape=(len(x), H)) for _ in range(3))
@@ -88,12 +164,24 @@ def lstm_packed_forward(
     return h, (x, h0, Wx, Wh, gates, c, tanh_c, h, sizes)
 
 # %% ../nbs/17_lstm.ipynb #dcc10177
-def lstm_slopes(
-    gates:np.ndarray, # i, f, o, g of every row, (P, 4H)
-    prev_c:np.ndarray, # the cell that each row started from, (P, H)
-    tanh_c:np.ndarray, # tanh of the cell after the step, (P, H)
-)->tuple: # (P, 4H): how c (for i, f, g) and h (for o) change with each sum; (P, H): how h changes with c
-    "What the gradients of an LSTM are multiplied by, wherever they come from."
+def lstm_slopes(gates:np.ndarray, prev_c:np.ndarray, tanh_c:np.ndarray)->tuple:
+    """What the gradients of an LSTM are multiplied by, wherever they come from.
+
+    Parameters
+    ----------
+    gates
+        i, f, o, g of every row, (P, 4H)
+    prev_c
+        the cell that each row started from, (P, H)
+    tanh_c
+        tanh of the cell after the step, (P, H)
+
+    Returns
+    -------
+    tuple
+        (P, 4H): how c (for i, f, g) and h (for o) change with each sum; (P, H): how h changes with
+        c
+    """
     i, f, o, g = np.split(gates, 4, axis=1)
     slope, through_h, sigmoids = gates * gates, tanh_c * tanh_c, 3 * tanh_c.shape[1]
     np.subtract(gates[:, :sigmoids], slope[:, :sigmoids], out=slope[:, :sigmoids])
@@ -104,11 +192,21 @@ def lstm_slopes(
     return slope, through_h
 
 # %% ../nbs/17_lstm.ipynb #8a756109
-def lstm_packed_backward(
-    dh:np.ndarray, # upstream gradient of each packed state, its own step alone, (P, H)
-    cache:tuple, # from `lstm_packed_forward`
-)->tuple: # dx (P, D), dh0 (N, H), dWx (D, 4H), dWh (H, 4H), db (4H,)
-    "Send the blame of every packed state back through time, along states and cells."
+def lstm_packed_backward(dh:np.ndarray, cache:tuple)->tuple:
+    """Send the blame of every packed state back through time, along states and cells.
+
+    Parameters
+    ----------
+    dh
+        upstream gradient of each packed state, its own step alone, (P, H)
+    cache
+        from `lstm_packed_forward`
+
+    Returns
+    -------
+    tuple
+        dx (P, D), dh0 (N, H), dWx (D, 4H), dWh (H, 4H), db (4H,)
+    """
     x, h0, Wx, Wh, gates, c, tanh_c, h, sizes = cache
     H, dprev_h, dprev_c, stop = h0.shape[1], np.zeros_like(h0), np.zeros_like(h0), len(h)
     da, through_h = lstm_slopes(gates, previous_states(c, dprev_c, sizes), tanh_c)
@@ -127,41 +225,92 @@ def lstm_packed_backward(
 
 # %% ../nbs/17_lstm.ipynb #25e6238e
 def lstm_forward(
-    x:np.ndarray, # inputs, (N, T, D)
-    h0:np.ndarray, # first state, (N, H); the first cell is zero
-    Wx:np.ndarray, # input weights, (D, 4H), in the order i, f, o, g
-    Wh:np.ndarray, # recurrent weights, (H, 4H)
-    b:np.ndarray, # biases, (4H,)
-)->tuple[np.ndarray, tuple[Any, ...]]: # h (N, T, H): the states after steps 1 to T; and the cache
-    "Run an LSTM over a batch of sequences of one length. Source of the API: CS231n."
+    x:np.ndarray,
+    h0:np.ndarray,
+    Wx:np.ndarray,
+    Wh:np.ndarray,
+    b:np.ndarray,
+)->tuple[np.ndarray, tuple[Any, ...]]:
+    """Run an LSTM over a batch of sequences of one length. Source of the API: CS231n.
+
+    Parameters
+    ----------
+    x
+        inputs, (N, T, D)
+    h0
+        first state, (N, H); the first cell is zero
+    Wx
+        input weights, (D, 4H), in the order i, f, o, g
+    Wh
+        recurrent weights, (H, 4H)
+    b
+        biases, (4H,)
+
+    Returns
+    -------
+    tuple[np.ndarray, tuple[Any, ...]]
+        h (N, T, H): the states after steps 1 to T; and the cache
+    """
     N, T, _ = x.shape
     h, cache = lstm_packed_forward(to_packed(x), h0, Wx, Wh, b, [N] * T)
     return from_packed(h, N, T), cache
 
 # %% ../nbs/17_lstm.ipynb #ea80576d
-def lstm_backward(
-    dh:np.ndarray, # upstream gradient of each state, its own step alone, (N, T, H)
-    cache:tuple[Any, ...], # from `lstm_forward`
-)->tuple[np.ndarray, ...]: # dx (N, T, D), dh0 (N, H), dWx (D, 4H), dWh (H, 4H), db (4H,)
-    "Send the blame of every state back through time. Source of the API: CS231n."
+def lstm_backward(dh:np.ndarray, cache:tuple[Any, ...])->tuple[np.ndarray, ...]:
+    """Send the blame of every state back through time. Source of the API: CS231n.
+
+    Parameters
+    ----------
+    dh
+        upstream gradient of each state, its own step alone, (N, T, H)
+    cache
+        from `lstm_forward`
+
+    Returns
+    -------
+    tuple[np.ndarray, ...]
+        dx (N, T, D), dh0 (N, H), dWx (D, 4H), dWh (H, 4H), db (4H,)
+    """
     dx, *rest = lstm_packed_backward(to_packed(dh), cache)
     return from_packed(dx, *dh.shape[:2]), *rest
 
 # %% ../nbs/17_lstm.ipynb #553cca19
-def lstm_start(
-    h0:np.ndarray, # first state, (N, H)
-)->tuple: # what the cell carries from step to step: h (N, H), c (N, H)
-    "Begin a sentence at `h0`, with a cell of zeros."
+def lstm_start(h0:np.ndarray)->tuple:
+    """Begin a sentence at `h0`, with a cell of zeros.
+
+    Parameters
+    ----------
+    h0
+        first state, (N, H)
+
+    Returns
+    -------
+    tuple
+        what the cell carries from step to step: h (N, H), c (N, H)
+    """
     return h0, np.zeros_like(h0)
 
-def lstm_step(
-    x:np.ndarray, # inputs, (N, D)
-    state:tuple, # what the step before handed on: h (N, H), c (N, H)
-    Wx:np.ndarray, # input weights, (D, 4H), in the order i, f, o, g
-    Wh:np.ndarray, # recurrent weights, (H, 4H)
-    b:np.ndarray, # biases, (4H,)
-)->tuple: # h (N, H), and the state to hand on
-    "Take one step forward and keep no cache."
+def lstm_step(x:np.ndarray, state:tuple, Wx:np.ndarray, Wh:np.ndarray, b:np.ndarray)->tuple:
+    """Take one step forward and keep no cache.
+
+    Parameters
+    ----------
+    x
+        inputs, (N, D)
+    state
+        what the step before handed on: h (N, H), c (N, H)
+    Wx
+        input weights, (D, 4H), in the order i, f, o, g
+    Wh
+        recurrent weights, (H, 4H)
+    b
+        biases, (4H,)
+
+    Returns
+    -------
+    tuple
+        h (N, H), and the state to hand on
+    """
     (prev_h, prev_c), a = state, x @ Wx
     a += b
     a += prev_h @ Wh

@@ -39,10 +39,15 @@ def _overlap_scorers():
 
 class Scoring:
     "All that scores captions. What is missing for it is said when it is made."
-    def __init__(self,
-        meteor:bool=None, # None: if Java runs; True: an `InputError` where it does not; False: no METEOR
-        tokenizer:str='alphanumeric', # one of `TOKENIZERS`
-    ):
+    def __init__(self, meteor:bool=None, tokenizer:str='alphanumeric'):
+        """
+        Parameters
+        ----------
+        meteor
+            None: if Java runs; True: an `InputError` where it does not; False: no METEOR
+        tokenizer
+            one of `TOKENIZERS`
+        """
         known = ' or '.join(TOKENIZERS)
         expect(tokenizer in TOKENIZERS, f'tokenizer is {tokenizer!r}: expected {known}')
         self.scorers = _overlap_scorers()
@@ -57,20 +62,40 @@ class Scoring:
             except JavaError as e:
                 self._without_meteor(e)
 
-    def tokens(self,
-        texts:list, # sentences
-    )->list: # of texts, each of tokens separated by spaces
-        "Cut sentences into words."
+    def tokens(self, texts:list)->list:
+        """Cut sentences into words.
+
+        Parameters
+        ----------
+        texts
+            sentences
+
+        Returns
+        -------
+        list
+            of texts, each of tokens separated by spaces
+        """
         if self.tokenizer == 'ptb':
             return ptb_tokens(texts, self.java)
         return [' '.join(tokenize(text)) for text in texts]
 
-    def __call__(self,
-        captions:list, # one string a picture
-        references:list, # for each picture, a list of strings
-        progress:bool=False, # show which score is being computed
-    )->tuple: # the scores of all together, by name; those of each picture, by name, (pictures,)
-        "Score captions."
+    def __call__(self, captions:list, references:list, progress:bool=False)->tuple:
+        """Score captions.
+
+        Parameters
+        ----------
+        captions
+            one string a picture
+        references
+            for each picture, a list of strings
+        progress
+            show which score is being computed
+
+        Returns
+        -------
+        tuple
+            the scores of all together, by name; those of each picture, by name, (pictures,)
+        """
         counts = f'{len(captions)} captions and {len(references)} lists of references'
         expect(len(captions) == len(references) > 0, f'{counts}: expected as many of each')
         bare = next((i for i, group in enumerate(references) if not len(group)), None)
@@ -98,38 +123,96 @@ class Scoring:
 
 # %% ../nbs/13_metrics.ipynb #de876f1f
 def image_scores(
-    captions:list, # one string a picture
-    references:list, # for each picture, a list of strings
-    meteor:bool=None, # None: if Java runs; True: an `InputError` where it does not
-    progress:bool=False, # show which score is being computed
-    tokenizer:str='alphanumeric', # how sentences are cut into words, one of `TOKENIZERS`
-)->tuple: # the scores of all together, by name, as fractions; the scores of each picture, by name, (pictures,)
-    "BLEU-1 to 4, ROUGE-L, CIDEr and METEOR by pycocoevalcap, by default on lowercase alphanumeric tokens."
+    captions:list,
+    references:list,
+    meteor:bool=None,
+    progress:bool=False,
+    tokenizer:str='alphanumeric',
+)->tuple:
+    """BLEU-1 to 4, ROUGE-L, CIDEr and METEOR by pycocoevalcap, by default on lowercase alphanumeric
+    tokens.
+
+    Parameters
+    ----------
+    captions
+        one string a picture
+    references
+        for each picture, a list of strings
+    meteor
+        None: if Java runs; True: an `InputError` where it does not
+    progress
+        show which score is being computed
+    tokenizer
+        how sentences are cut into words, one of `TOKENIZERS`
+
+    Returns
+    -------
+    tuple
+        the scores of all together, by name, as fractions; the scores of each picture, by name,
+        (pictures,)
+    """
     return Scoring(meteor, tokenizer)(captions, references, progress)
 
 def score_captions(
-    captions:list[str], # one string a picture
-    references:list[list[str]], # for each picture, a list of strings
-    meteor:bool|None=None, # None: if Java runs; True: an `InputError` where it does not
-    tokenizer:str='alphanumeric', # how sentences are cut into words, one of `TOKENIZERS`
-)->dict[str, Any]: # score by name, as fractions
-    "The scores of all pictures together; see `image_scores`."
+    captions:list[str],
+    references:list[list[str]],
+    meteor:bool|None=None,
+    tokenizer:str='alphanumeric',
+)->dict[str, Any]:
+    """The scores of all pictures together; see `image_scores`.
+
+    Parameters
+    ----------
+    captions
+        one string a picture
+    references
+        for each picture, a list of strings
+    meteor
+        None: if Java runs; True: an `InputError` where it does not
+    tokenizer
+        how sentences are cut into words, one of `TOKENIZERS`
+
+    Returns
+    -------
+    dict[str, Any]
+        score by name, as fractions
+    """
     return image_scores(captions, references, meteor, tokenizer=tokenizer)[0]
 
 # %% ../nbs/13_metrics.ipynb #a3e77dd0
-def truth(
-    captions:list, # one string a picture
-    facts, # the facts of each picture, as JSON
-)->np.ndarray: # bool, one a picture
-    "Which captions are true of their scene."
+def truth(captions:list, facts)->np.ndarray:
+    """Which captions are true of their scene.
+
+    Parameters
+    ----------
+    captions
+        one string a picture
+    facts
+        the facts of each picture, as JSON
+
+    Returns
+    -------
+    np.ndarray
+        bool, one a picture
+    """
     return np.array([is_true(caption, json.loads(f)) for caption, f in zip(captions, facts)])
 
 # %% ../nbs/13_metrics.ipynb #77fd0446
-def variety(
-    captions:list, # one string a picture
-    training:list=(), # the captions that the model was trained on
-)->dict: # novel, distinct: shares of the captions; vocabulary_used: words
-    "How varied captions are, and how many of them the training captions do not have."
+def variety(captions:list, training:list=())->dict:
+    """How varied captions are, and how many of them the training captions do not have.
+
+    Parameters
+    ----------
+    captions
+        one string a picture
+    training
+        the captions that the model was trained on
+
+    Returns
+    -------
+    dict
+        novel, distinct: shares of the captions; vocabulary_used: words
+    """
     clean = lambda text: ' '.join(tokenize(text))
     said, known = [clean(c) for c in captions], set(map(clean, training))
     return dict(novel=float(np.mean([c not in known for c in said])), distinct=len(set(said)) / len(said), vocabulary_used=len({w for c in said for w in c.split()}))
@@ -150,11 +233,21 @@ def split_references(data, split)->list:
     for text, i in zip(texts, data[f'{split}_image_idxs']): groups[i].append(text)
     return groups
 
-def kind_of_references(
-    data, # a data set
-    split:str, # which split
-)->tuple: # what its references are; the share of their words that are `<UNK>`
-    "Whether the references of a split are texts as written or decoded ids, and what the ids lost."
+def kind_of_references(data, split:str)->tuple:
+    """Whether the references of a split are texts as written or decoded ids, and what the ids lost.
+
+    Parameters
+    ----------
+    data
+        a data set
+    split
+        which split
+
+    Returns
+    -------
+    tuple
+        what its references are; the share of their words that are `<UNK>`
+    """
     if _has_texts(data, split):
         return AS_WRITTEN, 0.
     captions, ids = np.asarray(data[f'{split}_captions']), data['word_to_idx']
@@ -166,26 +259,56 @@ def kind_of_references(
 
 @dataclass
 class References:
-    "What captions are compared with: the images of a split, and what people wrote about each."
+    """What captions are compared with: the images of a split, and what people wrote about each.
+
+    Parameters
+    ----------
+    names
+        of the images
+    groups
+        for each image, a list of texts
+    kind
+        `AS_WRITTEN`, or what became of them
+    where
+        what they were read from, for messages
+    elsewhere
+        names of images in other splits
+    ids
+        of `image_ids`
+    facts
+        of each image, as JSON, where it is a scene
+    training
+        the captions of the split that is called train
+    """
     split: str
-    names: list # of the images
-    groups: list # for each image, a list of texts
-    kind: str # `AS_WRITTEN`, or what became of them
-    where: str # what they were read from, for messages
-    elsewhere: tuple = () # names of images in other splits
-    ids: dict = None # of `image_ids`
-    facts: list = None # of each image, as JSON, where it is a scene
-    training: list = None # the captions of the split that is called train
+    names: list
+    groups: list
+    kind: str
+    where: str
+    elsewhere: tuple = ()
+    ids: dict = None
+    facts: list = None
+    training: list = None
 
     def __post_init__(self):
         self.described = [i for i, group in enumerate(self.groups) if group]
         expect(self.described, f'{self.where}: split {self.split!r} has no captions to compare with')
 
-def read_references(
-    data, # a data set, or a file for `read_captions`
-    split:str='val', # which split; of a file without splits, all its images are taken
-)->References: # with a warning where they are decoded ids
-    "The references of a split."
+def read_references(data, split:str='val')->References:
+    """The references of a split.
+
+    Parameters
+    ----------
+    data
+        a data set, or a file for `read_captions`
+    split
+        which split; of a file without splits, all its images are taken
+
+    Returns
+    -------
+    References
+        with a warning where they are decoded ids
+    """
     if isinstance(data, (str, Path)):
         texts, known = read_captions(data)
         found = list(dict.fromkeys(known.values()))
@@ -211,12 +334,23 @@ def read_references(
         split, names, groups, kind, data.path, tuple(others), facts=facts, training=training)
 
 # %% ../nbs/13_metrics.ipynb #a445a6e3
-def write_captions(
-    model, # a captioner
-    features, # array or HDF5 data set, one row a picture
-    **decoding, # of `decode`: beam_size and others
-)->list: # one sentence a picture
-    "The best caption of each of many pictures."
+def write_captions(model, features, **decoding)->list:
+    """The best caption of each of many pictures.
+
+    Parameters
+    ----------
+    model
+        a captioner
+    features
+        array or HDF5 data set, one row a picture
+    **decoding
+        of `decode`: beam_size and others
+
+    Returns
+    -------
+    list
+        one sentence a picture
+    """
     return [group[0].text for group in decode(model, features, **decoding)]
 
 # %% ../nbs/13_metrics.ipynb #eecec881
@@ -236,15 +370,39 @@ def _judged(scoring, captions, references, about, progress):
     return scores, captions, by_row
 
 def evaluate(
-    model:Any, # a captioner
-    data:CaptionData, # a data set with the same features; where it has texts, its vocabulary may be another
-    split:str='val', # which split
-    progress:bool=False, # show how far it has come
-    tokenizer:str='alphanumeric', # how sentences are cut into words, one of `TOKENIZERS`
-    meteor:bool|None=None, # None: if Java runs; True: an `InputError` where it does not
-    **decoding:Any, # of `decode`: beam_size and others
-)->tuple[dict[str, Any], list[str], dict[str, dict[int, float]]]: # scores by name, the captions, and the scores of each picture by name
-    "Caption every picture of a split and score the captions; with `truth` where the data set has facts."
+    model:Any,
+    data:CaptionData,
+    split:str='val',
+    progress:bool=False,
+    tokenizer:str='alphanumeric',
+    meteor:bool|None=None,
+    **decoding:Any,
+)->tuple[dict[str, float], list[str], dict[str, dict[int, float]]]:
+    """Caption every picture of a split and score the captions; with `truth` where the data set has
+    facts.
+
+    Parameters
+    ----------
+    model
+        a captioner
+    data
+        a data set with the same features; where it has texts, its vocabulary may be another
+    split
+        which split
+    progress
+        show how far it has come
+    tokenizer
+        how sentences are cut into words, one of `TOKENIZERS`
+    meteor
+        None: if Java runs; True: an `InputError` where it does not
+    **decoding
+        of `decode`: beam_size and others
+
+    Returns
+    -------
+    tuple[dict[str, float], list[str], dict[str, dict[int, float]]]
+        scores by name, the captions, and the scores of each picture by name
+    """
     references = read_references(data, split)
     words = [model.idx_to_word[i] for i in sorted(model.idx_to_word)]
     same = words == list(data['idx_to_word'])
@@ -261,15 +419,39 @@ def evaluate(
     return scores, captions, each
 
 def evaluate_captions(
-    results, # a file for `read_results`, or {image: caption}
-    data, # a data set, a file for `read_captions`, or `References`
-    split:str='val', # which split
-    annotations=None, # for ids that are not in the images' names: a file for `image_ids`, or what it gave
-    progress:bool=False, # show how far it has come
-    tokenizer:str='alphanumeric', # how sentences are cut into words, one of `TOKENIZERS`
-    meteor:bool=None, # None: if Java runs; True: an `InputError` where it does not
-)->tuple: # scores by name, the captions, and the scores of each picture by name
-    "Score the captions of any captioner: one for each picture of a split that people have described."
+    results,
+    data,
+    split:str='val',
+    annotations=None,
+    progress:bool=False,
+    tokenizer:str='alphanumeric',
+    meteor:bool=None,
+)->tuple:
+    """Score the captions of any captioner: one for each picture of a split that people have
+    described.
+
+    Parameters
+    ----------
+    results
+        a file for `read_results`, or {image: caption}
+    data
+        a data set, a file for `read_captions`, or `References`
+    split
+        which split
+    annotations
+        for ids that are not in the images' names: a file for `image_ids`, or what it gave
+    progress
+        show how far it has come
+    tokenizer
+        how sentences are cut into words, one of `TOKENIZERS`
+    meteor
+        None: if Java runs; True: an `InputError` where it does not
+
+    Returns
+    -------
+    tuple
+        scores by name, the captions, and the scores of each picture by name
+    """
     references = data if isinstance(data, References) else read_references(data, split)
     ids = references.ids if annotations is None else annotations
     if isinstance(ids, (str, Path)):

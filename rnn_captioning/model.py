@@ -19,15 +19,29 @@ __all__ = ['CELLS', 'initial_params', 'orthogonal', 'pack_captions', 'caption_fo
            'Captioner', 'greedy', 'CaptioningRNN', 'drop']
 
 # %% ../nbs/06_model.ipynb #e3eda5d4
-def initial_params(
-    V:int, # words in the vocabulary
-    D:int, # width of the features
-    W:int, # width of a word vector
-    H:int, # width of the state
-    gates:int=1, # columns of Wx and Wh for each unit of the state
-    rng=None, # a NumPy `Generator`; None: the global one of `np.random.seed`
-)->dict: # the eight arrays by name, float64
-    "Draw the parameters of a captioner; source of names, order and scales: CS231n."
+def initial_params(V:int, D:int, W:int, H:int, gates:int=1, rng=None)->dict:
+    """Draw the parameters of a captioner; source of names, order and scales: CS231n.
+
+    Parameters
+    ----------
+    V
+        words in the vocabulary
+    D
+        width of the features
+    W
+        width of a word vector
+    H
+        width of the state
+    gates
+        columns of Wx and Wh for each unit of the state
+    rng
+        a NumPy `Generator`; None: the global one of `np.random.seed`
+
+    Returns
+    -------
+    dict
+        the eight arrays by name, float64
+    """
     randn = np.random.randn if rng is None else lambda *shape: rng.standard_normal(shape)
     p = {}
     p['W_embed'] = randn(V, W) / 100
@@ -38,20 +52,42 @@ def initial_params(
     return p
 
 # %% ../nbs/06_model.ipynb #8df20151
-def orthogonal(
-    w:np.ndarray, # (H, gates*H): each block of H columns is treated by itself
-    scale:float=1., # every singular value of the result
-)->np.ndarray: # the same shape
-    "The orthogonal matrix that is found in each square block of a random one. Source: Saxe et al. 2014."
+def orthogonal(w:np.ndarray, scale:float=1.)->np.ndarray:
+    """The orthogonal matrix that is found in each square block of a random one.
+
+    Source: Saxe et al. 2014.
+
+    Parameters
+    ----------
+    w
+        (H, gates*H): each block of H columns is treated by itself
+    scale
+        every singular value of the result
+
+    Returns
+    -------
+    np.ndarray
+        the same shape
+    """
     H = len(w)
     return np.hstack([scale * np.linalg.qr(w[:, i:i+H])[0] for i in range(0, w.shape[1], H)])
 
 # %% ../nbs/06_model.ipynb #494e46a0
-def pack_captions(
-    captions:np.ndarray, # word ids, (N, T+1)
-    null:int, # the id of `<NULL>`
-)->tuple: # order (N,), sizes, and packed: words in (P,), words out (P,), mask (P,)
-    "Cut captions into words read and words wanted, without the padding."
+def pack_captions(captions:np.ndarray, null:int)->tuple:
+    """Cut captions into words read and words wanted, without the padding.
+
+    Parameters
+    ----------
+    captions
+        word ids, (N, T+1)
+    null
+        the id of `<NULL>`
+
+    Returns
+    -------
+    tuple
+        order (N,), sizes, and packed: words in (P,), words out (P,), mask (P,)
+    """
     words_in, words_out = captions[:, :-1], captions[:, 1:]
     mask = words_out != null
     lengths = np.where(mask.any(axis=1), mask.shape[1] - mask[:, ::-1].argmax(axis=1), 0)
@@ -61,14 +97,35 @@ def pack_captions(
 
 # %% ../nbs/06_model.ipynb #39f4c01a
 def caption_forward(
-    p:dict, # the parameters
-    cell, # a `Cell`
-    features:np.ndarray, # in the order of `pack_captions`, (N, D)
-    words:np.ndarray, # words read, (P,)
-    sizes:list, # rows alive at each step
-    dropout=lambda x: (x, None), # (x) -> x with some numbers dropped, and what it was multiplied by
-)->tuple: # scores (P, V), caches
-    "Score every next word of packed captions."
+    p:dict,
+    cell,
+    features:np.ndarray,
+    words:np.ndarray,
+    sizes:list,
+    dropout=lambda x: (x, None),
+)->tuple:
+    """Score every next word of packed captions.
+
+    Parameters
+    ----------
+    p
+        the parameters
+    cell
+        a `Cell`
+    features
+        in the order of `pack_captions`, (N, D)
+    words
+        words read, (P,)
+    sizes
+        rows alive at each step
+    dropout
+        (x) -> x with some numbers dropped, and what it was multiplied by
+
+    Returns
+    -------
+    tuple
+        scores (P, V), caches
+    """
     h0, projected = affine_forward(features, p['W_proj'], p['b_proj'])
     x, embedded = word_embedding_forward(words, p['W_embed'])
     x, kept_x = dropout(x)
@@ -78,12 +135,23 @@ def caption_forward(
     return scores, (projected, embedded, kept_x, recurred, kept_h, scored)
 
 # %% ../nbs/06_model.ipynb #c5952430
-def caption_backward(
-    dscores:np.ndarray, # (P, V)
-    cell, # a `Cell`
-    caches:tuple, # from `caption_forward`
-)->dict: # the gradient of each parameter, by name
-    "The gradient of every parameter, from the gradient of the scores."
+def caption_backward(dscores:np.ndarray, cell, caches:tuple)->dict:
+    """The gradient of every parameter, from the gradient of the scores.
+
+    Parameters
+    ----------
+    dscores
+        (P, V)
+    cell
+        a `Cell`
+    caches
+        from `caption_forward`
+
+    Returns
+    -------
+    dict
+        the gradient of each parameter, by name
+    """
     projected, embedded, kept_x, recurred, kept_h, scored = caches
     g = {}
     dh, g['W_vocab'], g['b_vocab'] = affine_backward(dscores, scored)
@@ -96,10 +164,19 @@ def caption_backward(
     return g
 
 # %% ../nbs/06_model.ipynb #5b95560f
-def mean_and_scale(
-    features, # array or data set on the disk, (pictures, ..., D)
-)->tuple: # mean (D,) and one over the spread (D,), float64
-    "How to bring each column of features to mean 0 and spread 1."
+def mean_and_scale(features)->tuple:
+    """How to bring each column of features to mean 0 and spread 1.
+
+    Parameters
+    ----------
+    features
+        array or data set on the disk, (pictures, ..., D)
+
+    Returns
+    -------
+    tuple
+        mean (D,) and one over the spread (D,), float64
+    """
     size, axes = max(2**22 // max(int(np.prod(np.shape(features)[1:])), 1), 1), tuple(range(len(np.shape(features)) - 1))
     blocks = lambda: (np.asarray(features[i:i+size], np.float64) for i in range(0, len(features), size))      # more than memory holds, perhaps
     count = np.prod([np.shape(features)[axis] for axis in axes])
@@ -118,11 +195,17 @@ class Captioner:
     idx_to_word: dict[int, str]
     feature_mean: np.ndarray|None
     feature_scale: np.ndarray|None
-    def __init__(self,
-        word_to_idx:dict[str, int], # word -> id; needs `<NULL>`, and `<START>` to write captions
-        dtype:type=np.float32, # of the parameters
-        input_dim:int|None=None, # D, width of the features; None: not checked
-    ):
+    def __init__(self, word_to_idx:dict[str, int], dtype:type=np.float32, input_dim:int|None=None):
+        """
+        Parameters
+        ----------
+        word_to_idx
+            word -> id; needs `<NULL>`, and `<START>` to write captions
+        dtype
+            of the parameters
+        input_dim
+            D, width of the features; None: not checked
+        """
         self.word_to_idx, self.dtype, self.input_dim, self.params = word_to_idx, dtype, input_dim, {}
         self.idx_to_word = {i: w for w, i in word_to_idx.items()}
         self._null, self._start, self._end = word_to_idx['<NULL>'], word_to_idx.get('<START>'), word_to_idx.get('<END>')
@@ -133,15 +216,30 @@ class Captioner:
         count = sum(np.size(array) for array in self.params.values())
         said = [*kind, f'{len(self.word_to_idx):,} words', f'{self.input_dim or "any number of"} features{places}', f'{count:,} parameters']
         return f'{type(self).__name__}({", ".join(said)})'
-    def normalize(self,
-        features:Any, # array or data set on the disk, (pictures, ..., D)
-    )->None:
-        "Learn from training features how to bring each column to mean 0 and spread 1; kept with the model."
+    def normalize(self, features:Any)->None:
+        """Learn from training features how to bring each column to mean 0 and spread 1; kept with
+        the model.
+
+        Parameters
+        ----------
+        features
+            array or data set on the disk, (pictures, ..., D)
+        """
         self.feature_mean, self.feature_scale = (x.astype(self.dtype) for x in mean_and_scale(features))
-    def features(self,
-        features:Any, # as a data set has them, (N, D) or (N, L, D)
-    )->Any: # normalised, in the type of the parameters, (N, D) or (N, L, D)
-        "Features as the model reads them: in its own type, normalised; a row for a picture is a grid of one place."
+    def features(self, features:Any)->Any:
+        """Features as the model reads them: in its own type, normalised; a row for a picture is a
+        grid of one place.
+
+        Parameters
+        ----------
+        features
+            as a data set has them, (N, D) or (N, L, D)
+
+        Returns
+        -------
+        Any
+            normalised, in the type of the parameters, (N, D) or (N, L, D)
+        """
         if self.reads == 'grid' and isinstance(features, Repeated): return Repeated(self.features(features.rows), features.index)
         features = np.asarray(features, self.dtype)
         shape = features.shape
@@ -151,33 +249,76 @@ class Captioner:
         if self.feature_mean is None: return features
         return (features - self.feature_mean) * self.feature_scale
     def loss(self,
-        features:Any, # of the picture of each caption, (N, D), or of its places, (N, L, D)
-        captions:np.ndarray, # word ids, (N, T+1)
-        rng:np.random.Generator|None=None, # where dropout gets its random numbers; None: no dropout
-        backward:bool=True, # False: no gradients, None in their place
-        weight:np.ndarray|None=None, # what to multiply the loss of each caption by, (N,); None: 1
-        smoothing:float=0., # share of the target that is spread evenly over the vocabulary
-    )->tuple[float, Any]: # the loss, and the gradient of each parameter by name
-        "The loss of captions (N, T+1), and the gradients by name; with `rng`, with dropout; with `weight` (N,), each caption's loss times its weight; with `smoothing`, of smoothed labels."
+        features:Any,
+        captions:np.ndarray,
+        rng:np.random.Generator|None=None,
+        backward:bool=True,
+        weight:np.ndarray|None=None,
+        smoothing:float=0.,
+    )->tuple[float, Any]:
+        """The loss of captions (N, T+1), and the gradients by name; with `rng`, with dropout; with
+        `weight` (N,), each caption's loss times its weight; with `smoothing`, of smoothed labels.
+
+        Parameters
+        ----------
+        features
+            of the picture of each caption, (N, D), or of its places, (N, L, D)
+        captions
+            word ids, (N, T+1)
+        rng
+            where dropout gets its random numbers; None: no dropout
+        backward
+            False: no gradients, None in their place
+        weight
+            what to multiply the loss of each caption by, (N,); None: 1
+        smoothing
+            share of the target that is spread evenly over the vocabulary
+
+        Returns
+        -------
+        tuple[float, Any]
+            the loss, and the gradient of each parameter by name
+        """
         order, sizes, words_in, words_out, mask = pack_captions(captions, self._null)
         scores, caches = self.forward(self.features(features)[order], words_in, sizes, rng)
         if weight is not None: mask = mask * np.concatenate([weight[order[:n]] for n in sizes])
         loss, dscores = softmax_loss_in_place(scores, words_out, (mask / len(captions)).astype(scores.dtype), smoothing)
         return loss, self.backward(dscores, caches) if backward else None
-    def sample(self,
-        features:np.ndarray, # of each picture, (N, D) or (N, L, D)
-        max_length:int=30, # words at most
-    )->np.ndarray: # word ids, (N, max_length), filled up with `<NULL>`
-        "Captions by greedy decoding: the word ids (N, max_length), `<NULL>` after `<END>`."
+    def sample(self, features:np.ndarray, max_length:int=30)->np.ndarray:
+        """Captions by greedy decoding: the word ids (N, max_length), `<NULL>` after `<END>`.
+
+        Parameters
+        ----------
+        features
+            of each picture, (N, D) or (N, L, D)
+        max_length
+            words at most
+
+        Returns
+        -------
+        np.ndarray
+            word ids, (N, max_length), filled up with `<NULL>`
+        """
         return greedy(self, features, max_length)
 
 # %% ../nbs/06_model.ipynb #995de68d
-def greedy(
-    model, # anything with `start` and `step`
-    features:np.ndarray, # (N, D)
-    max_length:int=30, # words at most
-)->np.ndarray: # word ids, (N, max_length), filled up with `<NULL>`
-    "Write captions for a batch of pictures, each time the word with the highest score."
+def greedy(model, features:np.ndarray, max_length:int=30)->np.ndarray:
+    """Write captions for a batch of pictures, each time the word with the highest score.
+
+    Parameters
+    ----------
+    model
+        anything with `start` and `step`
+    features
+        (N, D)
+    max_length
+        words at most
+
+    Returns
+    -------
+    np.ndarray
+        word ids, (N, max_length), filled up with `<NULL>`
+    """
     expect(model._start is not None, 'the vocabulary has no <START>: captions cannot begin')
     captions = np.full((len(features), max_length), model._null)
     state, words, open_ = model.start(features), np.full(len(features), model._start), np.ones(len(features), bool)
@@ -198,20 +339,50 @@ CELLS = {cell.name: cell for cell in [
 
 # %% ../nbs/06_model.ipynb #f6a7356f
 class CaptioningRNN(Captioner):
-    "A recurrent captioner: features start the state, words move it, every state scores the next word. Source of the API: CS231n."
+    """A recurrent captioner: features start the state, words move it, every state scores the next
+    word.
+
+    Source of the API: CS231n.
+    """
     def __init__(self,
-        word_to_idx:dict[str, int], # word -> id, V of them
-        input_dim:int=512, # D, width of the features
-        wordvec_dim:int=128, # W
-        hidden_dim:int=128, # H
-        cell_type:str='rnn', # a key of `CELLS`
-        dtype:type=np.float32, # float64 for gradient checks
-        rng:np.random.Generator|None=None, # a NumPy `Generator`; None: the global one
-        dropout:float=0., # share of the features that are dropped at each training step
-        inner_dropout:float=0., # the same for word vectors, and for states before they score words
-        recurrent_scale:float|None=None, # start Wh as an orthogonal matrix of this scale; None: normal
-        forget_bias:float=0., # start the bias of the gate that keeps the memory here, where the cell has one
+        word_to_idx:dict[str, int],
+        input_dim:int=512,
+        wordvec_dim:int=128,
+        hidden_dim:int=128,
+        cell_type:str='rnn',
+        dtype:type=np.float32,
+        rng:np.random.Generator|None=None,
+        dropout:float=0.,
+        inner_dropout:float=0.,
+        recurrent_scale:float|None=None,
+        forget_bias:float=0.,
     ):
+        """
+        Parameters
+        ----------
+        word_to_idx
+            word -> id, V of them
+        input_dim
+            D, width of the features
+        wordvec_dim
+            W
+        hidden_dim
+            H
+        cell_type
+            a key of `CELLS`
+        dtype
+            float64 for gradient checks
+        rng
+            a NumPy `Generator`; None: the global one
+        dropout
+            share of the features that are dropped at each training step
+        inner_dropout
+            the same for word vectors, and for states before they score words
+        recurrent_scale
+            start Wh as an orthogonal matrix of this scale; None: normal
+        forget_bias
+            start the bias of the gate that keeps the memory here, where the cell has one
+        """
         if cell_type not in CELLS: raise InputError(f'cell_type is {cell_type!r}: expected {" or ".join(CELLS)}')
         for name, rate in dict(dropout=dropout, inner_dropout=inner_dropout).items(): expect(0 <= rate < 1, f'{name} is {rate}: expected at least 0 and less than 1')
         super().__init__(word_to_idx, dtype, input_dim)
@@ -222,42 +393,101 @@ class CaptioningRNN(Captioner):
         if (block := CELLS[cell_type].keeps) is not None: params['b'][block*hidden_dim:(block + 1)*hidden_dim] = forget_bias
         self.params = {name: value.astype(dtype) for name, value in params.items()}
     def forward(self,
-        features:np.ndarray, # of each picture, in the order of the captions, (N, D)
-        words:np.ndarray, # the words read, packed, (P,)
-        sizes:list[int], # rows alive at each step, never growing; their sum is P
-        rng:np.random.Generator|None=None, # where dropout gets its random numbers; None: no dropout
-    )->tuple[np.ndarray, tuple[Any, ...]]: # scores (P, V), and the caches
-        "Scores (P, V) of the words that follow packed ones, given features (N, D) in their order; and the caches."
+        features:np.ndarray,
+        words:np.ndarray,
+        sizes:list[int],
+        rng:np.random.Generator|None=None,
+    )->tuple[np.ndarray, tuple[Any, ...]]:
+        """Scores (P, V) of the words that follow packed ones, given features (N, D) in their order;
+        and the caches.
+
+        Parameters
+        ----------
+        features
+            of each picture, in the order of the captions, (N, D)
+        words
+            the words read, packed, (P,)
+        sizes
+            rows alive at each step, never growing; their sum is P
+        rng
+            where dropout gets its random numbers; None: no dropout
+
+        Returns
+        -------
+        tuple[np.ndarray, tuple[Any, ...]]
+            scores (P, V), and the caches
+        """
         features, _ = drop(features, self.dropout, rng)
         return caption_forward(self.params, CELLS[self.cell_type], features, words, sizes, lambda x: drop(x, self.inner_dropout, rng))
-    def backward(self,
-        dscores:np.ndarray, # upstream gradient, (P, V)
-        caches:tuple[Any, ...], # from `forward`
-    )->dict[str, np.ndarray]: # the gradient of each parameter, by name
-        "The gradients by name, from that of the scores."
+    def backward(self, dscores:np.ndarray, caches:tuple[Any, ...])->dict[str, np.ndarray]:
+        """The gradients by name, from that of the scores.
+
+        Parameters
+        ----------
+        dscores
+            upstream gradient, (P, V)
+        caches
+            from `forward`
+
+        Returns
+        -------
+        dict[str, np.ndarray]
+            the gradient of each parameter, by name
+        """
         return caption_backward(dscores, CELLS[self.cell_type], caches)
-    def start(self,
-        features:np.ndarray, # of each picture, (N, D)
-    )->Any: # the state
-        "The state before the first word, from features (N, D)."
+    def start(self, features:np.ndarray)->Any:
+        """The state before the first word, from features (N, D).
+
+        Parameters
+        ----------
+        features
+            of each picture, (N, D)
+
+        Returns
+        -------
+        Any
+            the state
+        """
         h0, _ = affine_forward(self.features(features), self.params['W_proj'], self.params['b_proj'])
         return CELLS[self.cell_type].start(h0)
-    def step(self,
-        state:Any, # from `start` or the step before
-        words:np.ndarray, # the words just said, ids, (N,)
-    )->tuple[np.ndarray, Any]: # scores of the next word, (N, V), and the next state
-        "Scores (N, V) of what follows `words` (N,), and the next state."
+    def step(self, state:Any, words:np.ndarray)->tuple[np.ndarray, Any]:
+        """Scores (N, V) of what follows `words` (N,), and the next state.
+
+        Parameters
+        ----------
+        state
+            from `start` or the step before
+        words
+            the words just said, ids, (N,)
+
+        Returns
+        -------
+        tuple[np.ndarray, Any]
+            scores of the next word, (N, V), and the next state
+        """
         p = self.params
         h, state = CELLS[self.cell_type].step(p['W_embed'][words], state, p['Wx'], p['Wh'], p['b'])
         return affine_forward(h, p['W_vocab'], p['b_vocab'])[0], state
 
 # %% ../nbs/06_model.ipynb #1d3ffdfc
-def drop(
-    x:np.ndarray, # any shape
-    rate:float, # share to set to zero
-    rng=None, # a NumPy `Generator`; None: nothing is dropped
-)->tuple: # x with some numbers at zero and the others scaled by 1/(1-rate), and what x was multiplied by, or None
-    "Inverted dropout."
+def drop(x:np.ndarray, rate:float, rng=None)->tuple:
+    """Inverted dropout.
+
+    Parameters
+    ----------
+    x
+        any shape
+    rate
+        share to set to zero
+    rng
+        a NumPy `Generator`; None: nothing is dropped
+
+    Returns
+    -------
+    tuple
+        x with some numbers at zero and the others scaled by 1/(1-rate), and what x was multiplied
+        by, or None
+    """
     if rng is None or not rate: return x, None
     kept = (rng.random(x.shape, dtype=np.float32) >= rate) * x.dtype.type(1 / (1 - rate))
     return x * kept, kept

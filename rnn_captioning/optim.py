@@ -33,12 +33,29 @@ def _ready(w, config, out, defaults, memory=()):
 
 # %% ../nbs/07_optim.ipynb #9ba94fc3
 def sgd(
-    w:np.ndarray, # parameter, any shape
-    dw:np.ndarray, # its gradient, the shape of w
-    config:dict[str, Any]|None=None, # learning_rate 1e-2
-    out:np.ndarray|None=None, # where to write the result, the shape of w; None: a new array
-)->tuple[np.ndarray, dict[str, Any]]: # the new parameter, config
-    "Plain gradient descent: w - learning_rate * dw."
+    w:np.ndarray,
+    dw:np.ndarray,
+    config:dict[str, Any]|None=None,
+    out:np.ndarray|None=None,
+)->tuple[np.ndarray, dict[str, Any]]:
+    """Plain gradient descent: w - learning_rate * dw.
+
+    Parameters
+    ----------
+    w
+        parameter, any shape
+    dw
+        its gradient, the shape of w
+    config
+        learning_rate 1e-2
+    out
+        where to write the result, the shape of w; None: a new array
+
+    Returns
+    -------
+    tuple[np.ndarray, dict[str, Any]]
+        the new parameter, config
+    """
     config, out = _ready(w, config, out, dict(learning_rate=1e-2))
     rate = float(config['learning_rate'])
     for w_, g, o, s in _blocks(w, dw, out):
@@ -48,12 +65,29 @@ def sgd(
 
 # %% ../nbs/07_optim.ipynb #13dffc28
 def sgd_momentum(
-    w:np.ndarray, # parameter, any shape
-    dw:np.ndarray, # its gradient, the shape of w
-    config:dict[str, Any]|None=None, # learning_rate 1e-2, momentum 0.9, velocity
-    out:np.ndarray|None=None, # where to write the result, the shape of w; None: a new array
-)->tuple[np.ndarray, dict[str, Any]]: # the new parameter, config
-    "Gradient descent with a velocity: v = momentum * v - learning_rate * dw; w + v."
+    w:np.ndarray,
+    dw:np.ndarray,
+    config:dict[str, Any]|None=None,
+    out:np.ndarray|None=None,
+)->tuple[np.ndarray, dict[str, Any]]:
+    """Gradient descent with a velocity: v = momentum * v - learning_rate * dw; w + v.
+
+    Parameters
+    ----------
+    w
+        parameter, any shape
+    dw
+        its gradient, the shape of w
+    config
+        learning_rate 1e-2, momentum 0.9, velocity
+    out
+        where to write the result, the shape of w; None: a new array
+
+    Returns
+    -------
+    tuple[np.ndarray, dict[str, Any]]
+        the new parameter, config
+    """
     config, out = _ready(w, config, out, dict(learning_rate=1e-2, momentum=.9), ['velocity'])
     rate, momentum = float(config['learning_rate']), float(config['momentum'])
     for w_, g, v, o, s in _blocks(w, dw, config['velocity'], out):
@@ -64,12 +98,29 @@ def sgd_momentum(
 
 # %% ../nbs/07_optim.ipynb #d477ad3a
 def rmsprop(
-    w:np.ndarray, # parameter, any shape
-    dw:np.ndarray, # its gradient, the shape of w
-    config:dict[str, Any]|None=None, # learning_rate 1e-2, decay_rate 0.99, epsilon 1e-8, cache
-    out:np.ndarray|None=None, # where to write the result, the shape of w; None: a new array
-)->tuple[np.ndarray, dict[str, Any]]: # the new parameter, config
-    "Divide the gradient by the root of its running mean square. Source: Tieleman and Hinton 2012."
+    w:np.ndarray,
+    dw:np.ndarray,
+    config:dict[str, Any]|None=None,
+    out:np.ndarray|None=None,
+)->tuple[np.ndarray, dict[str, Any]]:
+    """Divide the gradient by the root of its running mean square. Source: Tieleman and Hinton 2012.
+
+    Parameters
+    ----------
+    w
+        parameter, any shape
+    dw
+        its gradient, the shape of w
+    config
+        learning_rate 1e-2, decay_rate 0.99, epsilon 1e-8, cache
+    out
+        where to write the result, the shape of w; None: a new array
+
+    Returns
+    -------
+    tuple[np.ndarray, dict[str, Any]]
+        the new parameter, config
+    """
     config, out = _ready(w, config, out, dict(learning_rate=1e-2, decay_rate=.99, epsilon=1e-8), ['cache'])
     rate, rho, epsilon = (float(config[k]) for k in ('learning_rate', 'decay_rate', 'epsilon'))
     for w_, g, cache, o, s in _blocks(w, dw, config['cache'], out):
@@ -82,12 +133,29 @@ def rmsprop(
 
 # %% ../nbs/07_optim.ipynb #9f45c567
 def adam(
-    w:np.ndarray, # parameter, any shape
-    dw:np.ndarray, # its gradient, the shape of w
-    config:dict[str, Any]|None=None, # learning_rate 1e-3, beta1 0.9, beta2 0.999, epsilon 1e-8, m, v, t
-    out:np.ndarray|None=None, # where to write the result, the shape of w; None: a new array
-)->tuple[np.ndarray, dict[str, Any]]: # the new parameter, config
-    "Momentum and RMSProp together, corrected for their start at zero. Source: Kingma and Ba 2015."
+    w:np.ndarray,
+    dw:np.ndarray,
+    config:dict[str, Any]|None=None,
+    out:np.ndarray|None=None,
+)->tuple[np.ndarray, dict[str, Any]]:
+    """Momentum and RMSProp together, corrected for their start at zero. Source: Kingma and Ba 2015.
+
+    Parameters
+    ----------
+    w
+        parameter, any shape
+    dw
+        its gradient, the shape of w
+    config
+        learning_rate 1e-3, beta1 0.9, beta2 0.999, epsilon 1e-8, m, v, t
+    out
+        where to write the result, the shape of w; None: a new array
+
+    Returns
+    -------
+    tuple[np.ndarray, dict[str, Any]]
+        the new parameter, config
+    """
     config, out = _ready(w, config, out, dict(learning_rate=1e-3, beta1=.9, beta2=.999, epsilon=1e-8, t=0), ['m', 'v'])
     config['t'] += 1
     rate, b1, b2, epsilon = (float(config[k]) for k in ('learning_rate', 'beta1', 'beta2', 'epsilon'))
@@ -104,12 +172,18 @@ def adam(
 RULES = {rule.__name__: rule for rule in (sgd, sgd_momentum, rmsprop, adam)}
 
 # %% ../nbs/07_optim.ipynb #5a940605
-def move_towards(
-    mean:np.ndarray, # any shape; changed in place
-    w:np.ndarray, # the same shape
-    rate:float, # how far, 0 to 1
-):
-    "mean + rate * (w - mean)."
+def move_towards(mean:np.ndarray, w:np.ndarray, rate:float):
+    """mean + rate * (w - mean).
+
+    Parameters
+    ----------
+    mean
+        any shape; changed in place
+    w
+        the same shape
+    rate
+        how far, 0 to 1
+    """
     for m, w_, s in _blocks(mean, w):
         np.subtract(w_, m, out=s); s *= rate
         m += s

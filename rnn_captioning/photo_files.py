@@ -30,9 +30,14 @@ _OTHER_PROGRAMS = frozenset('.bw .fit .icb .im .vda .vst'.split())
 _NEEDED = {'JPEG2000': 'jpg_2000', 'WEBP': 'webp', 'AVIF': 'avif'}
 
 @cache
-def register_heif(
-)->bool: # whether it can
-    "Let Pillow open HEIC, where the package pillow-heif is installed."
+def register_heif()->bool:
+    """Let Pillow open HEIC, where the package pillow-heif is installed.
+
+    Returns
+    -------
+    bool
+        whether it can
+    """
     try:
         from pillow_heif import register_heif_opener
     except (ImportError, OSError):
@@ -40,9 +45,14 @@ def register_heif(
     register_heif_opener()
     return True
 
-def photo_suffixes(
-)->frozenset: # such as '.jpg', in lower case
-    "The ends of the names of files that are photographs and that the installed Pillow can decode."
+def photo_suffixes()->frozenset:
+    """The ends of the names of files that are photographs and that the installed Pillow can decode.
+
+    Returns
+    -------
+    frozenset
+        such as '.jpg', in lower case
+    """
     try:
         from PIL import Image, features
     except ImportError:
@@ -63,10 +73,19 @@ _PLAINLY_OTHER = frozenset('''
     .sqlite .zip .gz .tar .tgz .7z .rar .pdf .doc .docx .xls .xlsx .ppt .pptx
     .mp4 .mov .avi .mkv .m4v .mpg .mpeg .webm .3gp .mts .mp3 .m4a .wav .ogg .flac'''.split())
 
-def advice(
-    suffix:str, # of a file that Pillow does not read, in lower case
-)->str: # what can be done, or ''
-    "How a photograph of some format can be read after all."
+def advice(suffix:str)->str:
+    """How a photograph of some format can be read after all.
+
+    Parameters
+    ----------
+    suffix
+        of a file that Pillow does not read, in lower case
+
+    Returns
+    -------
+    str
+        what can be done, or ''
+    """
     if suffix in ('.heic', '.heif', '.hif'):
         return 'pip install pillow-heif'
     if suffix in ('.avif', '.webp', '.jp2', '.j2k'):
@@ -75,10 +94,19 @@ def advice(
         return "a camera's raw data: save it as JPEG"
     return 'save it as JPEG' if suffix in ('.jxl', '.svg', '.psb', '.eps') else ''
 
-def passed_over(
-    files:list, # paths
-)->str: # for a message; '' where there is nothing to say
-    "Count by suffix the files that Pillow does not read and that are not plainly something else."
+def passed_over(files:list)->str:
+    """Count by suffix the files that Pillow does not read and that are not plainly something else.
+
+    Parameters
+    ----------
+    files
+        paths
+
+    Returns
+    -------
+    str
+        for a message; '' where there is nothing to say
+    """
     known = photo_suffixes() | _PLAINLY_OTHER
     counts = Counter(suffix for path in files if (suffix := path.suffix.lower()) not in known)
     kinds = []
@@ -97,11 +125,21 @@ def _is_folder(entry, follow):
     except OSError:      # a link to itself
         return False
 
-def list_files(
-    folder, # at any depth of which files are looked for
-    unreadable:list=None, # gets the folders that cannot be read
-)->list: # of `Path`, sorted
-    "The files of a folder, of its folders and of those it links to; hidden ones are left out."
+def list_files(folder, unreadable:list=None)->list:
+    """The files of a folder, of its folders and of those it links to; hidden ones are left out.
+
+    Parameters
+    ----------
+    folder
+        at any depth of which files are looked for
+    unreadable
+        gets the folders that cannot be read
+
+    Returns
+    -------
+    list
+        of `Path`, sorted
+    """
     entered, folders, links, found = set(), [os.fspath(folder)], [], []
     while folders or links:
         here = folders.pop() if folders else links.pop(0)
@@ -127,12 +165,20 @@ def list_files(
                 found.append(Path(entry.path))
     return sorted(found)
 
-def find_photos(
-    paths, # a file or a folder, or a list of them
-)->list: # of `Path`: files as given; of folders the photographs at any depth, sorted
+def find_photos(paths)->list:
     """The photographs in files and folders; a warning counts what is passed over.
 
     `InputError` for a path that is not there, and for a folder without photographs.
+
+    Parameters
+    ----------
+    paths
+        a file or a folder, or a list of them
+
+    Returns
+    -------
+    list
+        of `Path`: files as given; of folders the photographs at any depth, sorted
     """
     given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
     expect(given, 'no photographs are given: expected files or folders')
@@ -162,7 +208,9 @@ def _photos_in(folder):
 
 # %% ../nbs/11_photo_files.ipynb #bad355cf
 def _parts(name, roots=()):
-    "A path as somebody wrote it, on whatever system, in parts; a path within one of `roots` from there on."
+    """A path as somebody wrote it, on whatever system, in parts; a path within one of `roots` from
+    there on.
+    """
     text = posixpath.normpath(unicodedata.normalize('NFC', name.replace('\\', '/')))
     parts = tuple(part for part in text.split('/') if part not in ('', '.', '..'))
     inside = [parts[len(root):] for root in roots if root and parts[:len(root)] == root]
@@ -186,7 +234,9 @@ def _common_tail(a, b):
     return count
 
 class _Index:
-    "The files of a folder by their paths in one spelling, by their last folder and name, and by name."
+    """The files of a folder by their paths in one spelling, by their last folder and name, and by
+    name.
+    """
     def __init__(self, paths, roots, spell):
         self.spell = spell
         self.whole, self.ends, self.bare = (defaultdict(set) for _ in range(3))
@@ -198,7 +248,9 @@ class _Index:
                 full = spell((*root, *parts))
                 self.ends[full[-2:]].add((full, len(parts), path))
     def find(self, parts):
-        "The files that a name may mean: those of this path, else those whose path ends in the same way."
+        """The files that a name may mean: those of this path, else those whose path ends in the
+        same way.
+        """
         name = self.spell(parts)
         if name in self.whole:
             return self.whole[name]
@@ -237,13 +289,23 @@ def _meant(name, folder, parts, by_path, indices):
     inside = not (os.path.isabs(name) or '..' in name.replace('\\', '/').split('/'))
     return 99, {path} if inside and os.path.lexists(path) and not os.path.isdir(path) else set()
 
-def locate(
-    folder, # with photographs, at any depth
-    names:list, # as the captions file calls them
-)->dict: # {name: path} of those that are there, in the order of the names
+def locate(folder, names:list)->dict:
     """Where the images are: by path within the folder, else by the end of a path.
 
-    A name that may mean several files is left out, with a warning; so are names that would share a file.
+    A name that may mean several files is left out, with a warning; so are names that would share a
+    file.
+
+    Parameters
+    ----------
+    folder
+        with photographs, at any depth
+    names
+        as the captions file calls them
+
+    Returns
+    -------
+    dict
+        {name: path} of those that are there, in the order of the names
     """
     folder = Path(local_path(folder))
     expect(folder.is_dir(), f'{folder}: is no folder: expected one with photographs')
@@ -291,11 +353,21 @@ def _each_its_own(folder, candidates):
     return {name: path for name, (_, _, path) in candidates.items() if name in winners}
 
 # %% ../nbs/11_photo_files.ipynb #dad638c3
-def nearest_first(
-    name:str, # as a captions file calls a photograph
-    folder, # with photographs, at any depth
-)->list: # paths within the folder, texts
-    "The photographs of a folder, with the one first that is most like a name."
+def nearest_first(name:str, folder)->list:
+    """The photographs of a folder, with the one first that is most like a name.
+
+    Parameters
+    ----------
+    name
+        as a captions file calls a photograph
+    folder
+        with photographs, at any depth
+
+    Returns
+    -------
+    list
+        paths within the folder, texts
+    """
     suffixes, folder = photo_suffixes(), Path(folder)
     photos = [path for path in list_files(folder) if path.suffix.lower() in suffixes]
     inside = [path.relative_to(folder).as_posix() for path in photos]
@@ -307,8 +379,17 @@ def nearest_first(
     first = max(inside[:1000] + same_end[:1000], key=likeness, default=None)
     return [first] * (first is not None) + [other for other in inside if other != first]
 
-def writable(
-    text, # such as a path
-)->str: # that UTF-8 can hold
-    "A text as it is, but for the bytes of a file name that are no UTF-8, which are spelt out."
+def writable(text)->str:
+    """A text as it is, but for the bytes of a file name that are no UTF-8, which are spelt out.
+
+    Parameters
+    ----------
+    text
+        such as a path
+
+    Returns
+    -------
+    str
+        that UTF-8 can hold
+    """
     return str(text).encode('utf-8', 'backslashreplace').decode('utf-8')

@@ -25,10 +25,19 @@ from .caption_files import (FORMATS, TOKENIZER, build_vocabulary, encode_caption
                                           unknown_words)
 
 # %% ../nbs/11_prepare.ipynb #c9f95644
-def read_features(
-    path, # HDF5 with `features` (pictures, D) or (pictures, places, D), and `image_names` (pictures,)
-)->tuple: # names, features as an array, and how they were made
-    "The features of a file, the name of each row's image, and the attribute `encoder`."
+def read_features(path)->tuple:
+    """The features of a file, the name of each row's image, and the attribute `encoder`.
+
+    Parameters
+    ----------
+    path
+        HDF5 with `features` (pictures, D) or (pictures, places, D), and `image_names` (pictures,)
+
+    Returns
+    -------
+    tuple
+        names, features as an array, and how they were made
+    """
     path = existing_file(path, 'an HDF5 file of features')
     with foreign_hdf5(path) as f, reading(path):
         table, names = read(f, 'features'), to_texts(read(f, 'image_names', 'SO'))
@@ -48,7 +57,9 @@ _PARTS = 2
 _ROWS = 'features', 'grid', 'grid_scale'      # arrays with one row a photograph that could be read
 
 def _one_part(paths, encoder, grid, strict):
-    "The features of some photographs as arrays, which of them they are, and {place: why another is left out}."
+    """The features of some photographs as arrays, which of them they are, and {place: why another
+    is left out}.
+    """
     from rnn_captioning.encoder import encode_batches
     errors, pooled, grids = [], [], []
     for some, rows, places in encode_batches(list(paths), encoder, grid=grid, strict=strict):
@@ -64,7 +75,9 @@ def _one_part(paths, encoder, grid, strict):
     return part, {place: error for place, error in enumerate(errors) if error}
 
 def _stamp(path):
-    "By which it is seen that a file is still the same: its size and the time of its last change; -1 where it cannot be asked."
+    """By which it is seen that a file is still the same: its size and the time of its last change;
+    -1 where it cannot be asked.
+    """
     try:
         status = os.stat(path)
     except OSError:
@@ -93,7 +106,9 @@ def _joined(old, new, fresh):
     return part
 
 def _finished_part(place, paths, encoder, grid, strict):
-    "A part, of which as much as can be is taken from its file, and {place: why a photograph is left out}."
+    """A part, of which as much as can be is taken from its file, and {place: why a photograph is
+    left out}.
+    """
     # before they are read: what changes meanwhile is read again
     stamps = np.array([_stamp(path) for path in paths], np.int64)
     old = _load_part(place, len(paths))
@@ -108,10 +123,22 @@ def _finished_part(place, paths, encoder, grid, strict):
     return part, {int(again[i]): error for i, error in lost.items()}
 
 # %% ../nbs/11_prepare.ipynb #6eb3ecb6
-def to_bytes_grid(
-    grid:np.ndarray, # features of the places of each picture, (N, places, D)
-)->tuple: # the same in 255ths of each picture's largest, uint8 (N, places, D), and that 255th, float32 (N,)
-    "A grid in a quarter of the memory: grid = bytes * scale, within half a step. Needs features that are not negative."
+def to_bytes_grid(grid:np.ndarray)->tuple:
+    """A grid in a quarter of the memory: grid = bytes * scale, within half a step.
+
+    Needs features that are not negative.
+
+    Parameters
+    ----------
+    grid
+        features of the places of each picture, (N, places, D)
+
+    Returns
+    -------
+    tuple
+        the same in 255ths of each picture's largest, uint8 (N, places, D), and that 255th, float32
+        (N,)
+    """
     expect(not grid.size or grid.min() >= 0, f'grid features go down to {grid.min() if grid.size else 0}: expected none below 0')
     scale = np.maximum(grid.max(axis=(1, 2), initial=0), 1e-6).astype(np.float32) / 255
     return np.rint(grid / scale[:, None, None]).astype(np.uint8), scale
@@ -119,11 +146,17 @@ def to_bytes_grid(
 # %% ../nbs/11_prepare.ipynb #c3b4059f
 class InParts:
     "Rows that lie in the files of finished parts, read part by part."
-    def __init__(self,
-        files:list, # of `numpy.savez`
-        counts:list, # how many rows each has
-        key:str, # the array's name in each
-    ):
+    def __init__(self, files:list, counts:list, key:str):
+        """
+        Parameters
+        ----------
+        files
+            of `numpy.savez`
+        counts
+            how many rows each has
+        key
+            the array's name in each
+        """
         self.files, self.key = files, key
         self.rows = np.array([(part, row) for part, count in enumerate(counts) for row in range(count)], int).reshape(-1, 2)      # which part, which row of it
         with np.load(files[0], allow_pickle=False) as first: self.width, self.dtype = first[key].shape[1:], first[key].dtype
@@ -148,15 +181,40 @@ class InParts:
 
 # %% ../nbs/11_prepare.ipynb #7f1af8f1
 def encode_images(
-    paths:dict, # {name: path}
-    encoder, # of `load_encoder`
-    parts, # a folder for finished parts; removed by whoever has used the result
-    grid:bool=False, # also the features of each place
-    strict:bool=False, # an unreadable photograph is an `InputError`
-    progress:bool=False, # show a progress bar
-    part_size:int=256, # photographs in a part
-)->tuple: # names, arrays by name ('features', 'grid', 'grid_scale'), one row a name; and {name: why it is left out}
-    "The features of photographs, part by part; what an interrupted run has finished is used again."
+    paths:dict,
+    encoder,
+    parts,
+    grid:bool=False,
+    strict:bool=False,
+    progress:bool=False,
+    part_size:int=256,
+)->tuple:
+    """The features of photographs, part by part; what an interrupted run has finished is used
+    again.
+
+    Parameters
+    ----------
+    paths
+        {name: path}
+    encoder
+        of `load_encoder`
+    parts
+        a folder for finished parts; removed by whoever has used the result
+    grid
+        also the features of each place
+    strict
+        an unreadable photograph is an `InputError`
+    progress
+        show a progress bar
+    part_size
+        photographs in a part
+
+    Returns
+    -------
+    tuple
+        names, arrays by name ('features', 'grid', 'grid_scale'), one row a name; and {name: why it
+        is left out}
+    """
     names, made, lost = list(paths), [], {}
     parts = output_folder(parts)
     with show_progress(len(names), 'photographs', progress, unit='photo') as bar:
@@ -182,7 +240,9 @@ def encode_images(
     return [name for name in names if name not in lost], arrays, lost
 
 def _load_part(place, count):
-    "What the file of a part of `count` photographs holds; None where it is not there, or not whole."
+    """What the file of a part of `count` photographs holds; None where it is not there, or not
+    whole.
+    """
     try:
         with np.load(place, allow_pickle=False) as file:
             part = dict(file)
@@ -210,15 +270,26 @@ def _check_request(captions, features, images, out, splits, encoder, grid, **lea
     distinct_output(out, captions, *([features] if features else []), *(splits or {}).values())
     if splits: split_images([name for path in splits.values() for name in _read_list(path)], splits)
 
-def mirrored(
-    encoder, # of `load_encoder`
-): # an encoder
-    "The encoder that sees every photograph as in a mirror."
+def mirrored(encoder):
+    """The encoder that sees every photograph as in a mirror.
+
+    Parameters
+    ----------
+    encoder
+        of `load_encoder`
+
+    Returns
+    -------
+    object
+        an encoder
+    """
     from rnn_captioning.encoder import Encoder
     return Encoder(f'{encoder.name}, mirrored', lambda images, grid: encoder.run(np.ascontiguousarray(images[..., ::-1]), grid))
 
 def _encoded(images, names, parts, encoder, grid, mirror, strict, progress):
-    "Names, arrays by name, the encoder's name, and {name: why it is left out}, of the photographs in a folder."
+    """Names, arrays by name, the encoder's name, and {name: why it is left out}, of the photographs
+    in a folder.
+    """
     from rnn_captioning.encoder import load_encoder
     chosen, paths = load_encoder(encoder), locate(images, names)
     if not paths: return _what_is_there(images, names), {}, chosen.name, {}
@@ -277,22 +348,61 @@ def _folder_name(images):
 
 # %% ../nbs/11_prepare.ipynb #9dea7802
 def prepare_data(
-    captions:str|Path, # a file for `read_captions`
-    features:str|Path|None, # a file for `read_features`; of features of places, their mean is stored beside them; None: see `images`
-    out:str|Path, # the data set to write
-    splits:dict[str, str|Path]|None=None, # {split: list file}; None: as the captions file says, or 80, 10 and 10 percent at random
-    min_count:int=5, # a word needs this many occurrences in the training captions
-    max_words:int=20, # longer captions are cut
-    seed:int=0, # of a random split
-    images:str|Path|None=None, # a folder of photographs to make features from
-    encoder:Any=None, # for `load_encoder`: None is the one that ships; an ONNX file; a function
-    grid:bool=False, # also store the features of each place, in bytes
-    mirror:bool=False, # also store the features of each mirror image, of which training then takes either
-    strict:bool=False, # an image that is missing or unreadable is an `InputError`
-    progress:bool=False, # show a progress bar
-    vocabulary:Any=None, # a checkpoint or a data set, or a list of words: take these, whatever `min_count` is; None: from the training captions
-)->dict[str, Any]: # what was written: counts by name, and under 'left_out' {image: why}
-    "Make a data set from a captions file and a features file, or from captions and photographs."
+    captions:str|Path,
+    features:str|Path|None,
+    out:str|Path,
+    splits:dict[str, str|Path]|None=None,
+    min_count:int=5,
+    max_words:int=20,
+    seed:int=0,
+    images:str|Path|None=None,
+    encoder:Any=None,
+    grid:bool=False,
+    mirror:bool=False,
+    strict:bool=False,
+    progress:bool=False,
+    vocabulary:Any=None,
+)->dict[str, Any]:
+    """Make a data set from a captions file and a features file, or from captions and photographs.
+
+    Parameters
+    ----------
+    captions
+        a file for `read_captions`
+    features
+        a file for `read_features`; of features of places, their mean is stored beside them; None:
+        see `images`
+    out
+        the data set to write
+    splits
+        {split: list file}; None: as the captions file says, or 80, 10 and 10 percent at random
+    min_count
+        a word needs this many occurrences in the training captions
+    max_words
+        longer captions are cut
+    seed
+        of a random split
+    images
+        a folder of photographs to make features from
+    encoder
+        for `load_encoder`: None is the one that ships; an ONNX file; a function
+    grid
+        also store the features of each place, in bytes
+    mirror
+        also store the features of each mirror image, of which training then takes either
+    strict
+        an image that is missing or unreadable is an `InputError`
+    progress
+        show a progress bar
+    vocabulary
+        a checkpoint or a data set, or a list of words: take these, whatever `min_count` is; None:
+        from the training captions
+
+    Returns
+    -------
+    dict[str, Any]
+        what was written: counts by name, and under 'left_out' {image: why}
+    """
     captions, features, out, images, encoder = map(local_path, (captions, features, out, images, encoder))
     splits = {name: local_path(path) for name, path in splits.items()} if splits else splits
     _check_request(captions, features, images, out, splits, encoder, grid or mirror, min_count=(min_count, 1), max_words=(max_words, 1), seed=(seed, 0))

@@ -12,10 +12,15 @@ from .files import printable
 __all__ = ['EVERY', 'FREE', 'PAUSE', 'redraws', 'Progress', 'Bar', 'Lines', 'show_progress', 'tracked', 'quoted', 'command_line']
 
 # %% ../nbs/08_progress.ipynb #deab1787
-def redraws(
-    stream, # such as `sys.stderr`
-)->bool:
-    "Whether a line can be drawn again in its place: on a terminal, and under a cell of a notebook."
+def redraws(stream)->bool:
+    """Whether a line can be drawn again in its place: on a terminal, and under a cell of a
+    notebook.
+
+    Parameters
+    ----------
+    stream
+        such as `sys.stderr`
+    """
     try:
         return stream.isatty() or type(stream).__module__.startswith('ipykernel.')
     except (AttributeError, ValueError):      # no stream, or one that is closed
@@ -23,26 +28,48 @@ def redraws(
 
 # %% ../nbs/08_progress.ipynb #a4a4010a
 class Progress:
-    "How far a piece of work has come. This kind shows nothing; it is what `--quiet` and `TQDM_DISABLE` ask for."
-    def update(self,
-        n:int=1, # units more that are done
-    ):
-        "So much more is done."
-    def describe(self,
-        label:str=None, # what is being done; None: as it was
-        note:str=None, # what else there is to say, such as a loss; None: as it was
-        milestone:bool=False, # True: worth a line of its own, where there are lines
-    ):
-        "Say what the work is at."
-    def restart(self,
-        n:int, # units that are done
-        total:int=None, # of how many; None: not known
-    ):
-        "Begin to count anew, at `n`."
-    def close(self,
-        done:bool=True, # False: the work broke off
-    ):
-        "The work has ended."
+    """How far a piece of work has come.
+
+    This kind shows nothing; it is what `--quiet` and `TQDM_DISABLE` ask for.
+    """
+    def update(self, n:int=1):
+        """So much more is done.
+
+        Parameters
+        ----------
+        n
+            units more that are done
+        """
+    def describe(self, label:str=None, note:str=None, milestone:bool=False):
+        """Say what the work is at.
+
+        Parameters
+        ----------
+        label
+            what is being done; None: as it was
+        note
+            what else there is to say, such as a loss; None: as it was
+        milestone
+            True: worth a line of its own, where there are lines
+        """
+    def restart(self, n:int, total:int=None):
+        """Begin to count anew, at `n`.
+
+        Parameters
+        ----------
+        n
+            units that are done
+        total
+            of how many; None: not known
+        """
+    def close(self, done:bool=True):
+        """The work has ended.
+
+        Parameters
+        ----------
+        done
+            False: the work broke off
+        """
     def __enter__(self):
         return self
     def __exit__(self, kind, *_):
@@ -52,14 +79,32 @@ class Progress:
 class Bar(Progress):
     "A bar by tqdm. Its environment variables, such as `TQDM_MININTERVAL`, count."
     def __init__(self,
-        total:int=None, # units of the work; None: not known
-        label:str='', # what is being done
-        unit:str='step', # what is counted
-        scale:bool=False, # thousands as k, millions as M
-        initial:int=0, # units that were done before
-        leave:bool=True, # whether the bar stays when the work has ended
-        stream=None, # where it is drawn; None: standard error
+        total:int=None,
+        label:str='',
+        unit:str='step',
+        scale:bool=False,
+        initial:int=0,
+        leave:bool=True,
+        stream=None,
     ):
+        """
+        Parameters
+        ----------
+        total
+            units of the work; None: not known
+        label
+            what is being done
+        unit
+            what is counted
+        scale
+            thousands as k, millions as M
+        initial
+            units that were done before
+        leave
+            whether the bar stays when the work has ended
+        stream
+            where it is drawn; None: standard error
+        """
         from tqdm import tqdm
         options = dict(unit=unit, unit_scale=scale, leave=leave)
         if 'TQDM_NCOLS' not in os.environ:
@@ -91,15 +136,35 @@ FREE, PAUSE = 50, 10.     # milestones that get a line however close they are; s
 class Lines(Progress):
     "A plain line now and then, for a file or a pipe."
     def __init__(self,
-        total:int=None, # units of the work; None: not known
-        label:str='', # what is being done
-        unit:str='step', # what is counted
-        scale:bool=False, # thousands as k, millions as M
-        initial:int=0, # units that were done before
-        leave:bool=True, # of a bar
-        stream=None, # where the lines go; None: standard error
-        clock=time.monotonic, # () -> seconds
+        total:int=None,
+        label:str='',
+        unit:str='step',
+        scale:bool=False,
+        initial:int=0,
+        leave:bool=True,
+        stream=None,
+        clock=time.monotonic,
     ):
+        """
+        Parameters
+        ----------
+        total
+            units of the work; None: not known
+        label
+            what is being done
+        unit
+            what is counted
+        scale
+            thousands as k, millions as M
+        initial
+            units that were done before
+        leave
+            of a bar
+        stream
+            where the lines go; None: standard error
+        clock
+            () -> seconds
+        """
         self.total, self.label, self.unit, self.scale, self.note = total, label, unit, scale, ''
         self.n, self.first, self.stream, self.clock = initial, initial, stream or sys.stderr, clock
         self.began = self.last = clock()
@@ -151,25 +216,45 @@ class Lines(Progress):
             self.written = float('inf')
 
 # %% ../nbs/08_progress.ipynb #109c90de
-def show_progress(
-    total:int=None, # units of the work; None: not known
-    label:str='', # what is being done
-    show:bool=True, # False: nothing is shown
-    **options, # of `Bar` and `Lines`: unit, scale, initial, leave
-)->Progress:
-    "Show on standard error how far a piece of work has come, in the way that suits where that leads."
+def show_progress(total:int=None, label:str='', show:bool=True, **options)->Progress:
+    """Show on standard error how far a piece of work has come, in the way that suits where that
+    leads.
+
+    Parameters
+    ----------
+    total
+        units of the work; None: not known
+    label
+        what is being done
+    show
+        False: nothing is shown
+    **options
+        of `Bar` and `Lines`: unit, scale, initial, leave
+    """
     if not show or sys.stderr is None or os.environ.get('TQDM_DISABLE'):
         return Progress()
     kind = Bar if redraws(sys.stderr) else Lines
     return kind(total, label, **options)
 
-def tracked(
-    items:Iterable, # what a loop goes through
-    label:str='', # what is being done
-    show:bool=True, # False: nothing is shown
-    **options, # of `Bar` and `Lines`
-)->Iterator: # of the same items
-    "The items of a loop, while progress is shown."
+def tracked(items:Iterable, label:str='', show:bool=True, **options)->Iterator:
+    """The items of a loop, while progress is shown.
+
+    Parameters
+    ----------
+    items
+        what a loop goes through
+    label
+        what is being done
+    show
+        False: nothing is shown
+    **options
+        of `Bar` and `Lines`
+
+    Returns
+    -------
+    Iterator
+        of the same items
+    """
     total = len(items) if hasattr(items, '__len__') else None
     with show_progress(total, label, show, **options) as progress:
         for item in items:
@@ -177,11 +262,16 @@ def tracked(
             progress.update()
 
 # %% ../nbs/08_progress.ipynb #4f8a8576
-def quoted(
-    argument, # a path or a text
-    windows:bool=os.name == 'nt', # whether it is for a shell of Windows
-)->str:
-    "One argument of a command, so that the user's shell hands it on as it is."
+def quoted(argument, windows:bool=os.name == 'nt')->str:
+    """One argument of a command, so that the user's shell hands it on as it is.
+
+    Parameters
+    ----------
+    argument
+        a path or a text
+    windows
+        whether it is for a shell of Windows
+    """
     argument = str(argument)
     if not windows:
         return shlex.quote(argument)
@@ -191,9 +281,14 @@ def quoted(
     slashes = len(text) - len(text.rstrip('\\'))      # before a closing quote each counts twice
     return f'"{text}{chr(92) * slashes}"'
 
-def command_line(
-    *arguments, # of `rnn-captioning`: the command, its options, paths
-    windows:bool=os.name == 'nt', # whether it is for a shell of Windows
-)->str:
-    "A command that can be copied into the user's shell."
+def command_line(*arguments, windows:bool=os.name == 'nt')->str:
+    """A command that can be copied into the user's shell.
+
+    Parameters
+    ----------
+    *arguments
+        of `rnn-captioning`: the command, its options, paths
+    windows
+        whether it is for a shell of Windows
+    """
     return ' '.join(['rnn-captioning', *(quoted(argument, windows) for argument in arguments)])

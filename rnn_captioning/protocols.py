@@ -25,14 +25,17 @@ class Trainable(Protocol):
 
         features: one row a caption, (N, D), or (N, places, D) for a model that looks at places.
         captions: word ids, int (N, T+1), from `<START>` to `<END>`, filled up with `<NULL>`.
-        Returns the loss, a mean over the N captions, and a gradient for each key of `params`, of the same shape;
-        the solver may change these arrays.
+        Returns the loss, a mean over the N captions, and a gradient for each key of `params`, of
+        the same shape; the solver may change these arrays.
         """
         ...
 
 # %% ../nbs/07_protocols.ipynb #7450a24e
 class Validatable(Protocol):
-    "What makes validation cheap. Without it, gradients are computed and thrown away, and dropout must be off by itself."
+    """What makes validation cheap.
+
+    Without it, gradients are computed and thrown away, and dropout must be off by itself.
+    """
     def loss(self, features: Any, captions: np.ndarray, /, *, backward: bool = True) -> tuple[float, Any]:
         "With `backward=False`, the loss alone, and None."
         ...
@@ -40,13 +43,18 @@ class Validatable(Protocol):
 class Weighted(Trainable, Protocol):
     "What threads need, and objectives that weight captions."
     def loss(self, features: Any, captions: np.ndarray, /, *, weight: np.ndarray | None = None) -> tuple[float, dict[str, np.ndarray]]:
-        "With `weight`, (N,), each caption's loss times its weight, still divided by N. Threads call it at the same time: it may not keep anything in the model."
+        """With `weight`, (N,), each caption's loss times its weight, still divided by N.
+
+        Threads call it at the same time: it may not keep anything in the model.
+        """
         ...
 
 class WithDropout(Trainable, Protocol):
     "What a model needs whose `dropout` or `inner_dropout` is not 0."
     def loss(self, features: Any, captions: np.ndarray, /, *, rng: np.random.Generator | None = None) -> tuple[float, dict[str, np.ndarray]]:
-        "With `rng`, with dropout, drawn from it alone, so that a run can go on as if it had never stopped; without, no dropout."
+        """With `rng`, with dropout, drawn from it alone, so that a run can go on as if it had never
+        stopped; without, no dropout.
+        """
         ...
 
 class Smoothable(Trainable, Protocol):
@@ -70,19 +78,28 @@ class Writer(Protocol):
     "The id of `<END>`, after which nothing is said."
 
     def start(self, features: Any, /) -> Any:
-        "The state before the first word, from features (N, D): an array with a row a picture, or a tuple, list or dict of such."
+        """The state before the first word, from features (N, D): an array with a row a picture, or
+        a tuple, list or dict of such.
+        """
         ...
 
     def step(self, state: Any, words: np.ndarray, /) -> tuple[np.ndarray, Any]:
-        "From a state and the words just said, int (rows,): scores (rows, V) of what may come next, and the next state."
+        """From a state and the words just said, int (rows,): scores (rows, V) of what may come
+        next, and the next state.
+        """
         ...
 
 # %% ../nbs/07_protocols.ipynb #453c78bd
-def accepts(
-    function:Callable, # such as a model's `loss`
-    option:str, # the name of a keyword argument
-)->bool:
-    "Whether a function can be called with an option."
+def accepts(function:Callable, option:str)->bool:
+    """Whether a function can be called with an option.
+
+    Parameters
+    ----------
+    function
+        such as a model's `loss`
+    option
+        the name of a keyword argument
+    """
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):      # a compiled one that does not say
@@ -99,11 +116,21 @@ def _wanted(protocol):
             methods |= {name: thing for name, thing in vars(part).items() if inspect.isfunction(thing) and not name.startswith('_')}
     return attributes, methods
 
-def missing(
-    model, # anything
-    protocol:type, # one of the protocols above, or one of your own
-)->list: # of texts, such as 'params' or 'loss(weight=...)'; empty: nothing
-    "What a model lacks of a protocol."
+def missing(model, protocol:type)->list:
+    """What a model lacks of a protocol.
+
+    Parameters
+    ----------
+    model
+        anything
+    protocol
+        one of the protocols above, or one of your own
+
+    Returns
+    -------
+    list
+        of texts, such as 'params' or 'loss(weight=...)'; empty: nothing
+    """
     attributes, methods = _wanted(protocol)
     lacks = [name for name in attributes if not hasattr(model, name)]
     for name, wanted in methods.items():
@@ -115,23 +142,36 @@ def missing(
         lacks += [f'{name}({option}=...)' for option in options if not accepts(has, option)]
     return lacks
 
-def check_protocol(
-    model, # anything
-    protocol:type, # one of the protocols above
-    purpose:str, # what for, such as 'threads=2'
-):
-    "Raise an `InputError` that names what a model lacks of a protocol, and what it is needed for."
+def check_protocol(model, protocol:type, purpose:str):
+    """Raise an `InputError` that names what a model lacks of a protocol, and what it is needed for.
+
+    Parameters
+    ----------
+    model
+        anything
+    protocol
+        one of the protocols above
+    purpose
+        what for, such as 'threads=2'
+    """
     lacks = missing(model, protocol)
     expect(not lacks, f'the model ({type(model).__name__}) has no {", no ".join(lacks)}: {purpose} needs rnn_captioning.protocols.{protocol.__name__}')
 
 # %% ../nbs/07_protocols.ipynb #3c12c292
-def check_trainable(
-    model, # the captioner
-    threads:int=1, # the solver's options
-    label_smoothing:float=0.,
-    needs=(), # further protocols, of an objective
-):
-    "Raise an `InputError` unless a model has what `CaptioningSolver` will ask of it."
+def check_trainable(model, threads:int=1, label_smoothing:float=0., needs=()):
+    """Raise an `InputError` unless a model has what `CaptioningSolver` will ask of it.
+
+    Parameters
+    ----------
+    model
+        the captioner
+    threads
+        the solver's options
+    label_smoothing
+        the same
+    needs
+        further protocols, of an objective
+    """
     check_protocol(model, Trainable, 'training')
     params = model.params
     arrays = isinstance(params, dict) and params and all(isinstance(w, np.ndarray) and w.dtype.kind == 'f' for w in params.values())
@@ -156,11 +196,16 @@ def _kind(params):
     return f'a dict in which {wrong[0]!r} is a {getattr(wrong[1], "dtype", type(wrong[1]).__name__)}'
 
 # %% ../nbs/07_protocols.ipynb #794ccfe2
-def check_gradients(
-    params:dict, # arrays by name
-    grads:dict, # what `loss` gave with it
-):
-    "Raise an `InputError` unless there is a gradient of each parameter, of its shape."
+def check_gradients(params:dict, grads:dict):
+    """Raise an `InputError` unless there is a gradient of each parameter, of its shape.
+
+    Parameters
+    ----------
+    params
+        arrays by name
+    grads
+        what `loss` gave with it
+    """
     expect(isinstance(grads, dict), f'loss gave gradients that are a {type(grads).__name__}: expected a dict of arrays by name')
     for name, w in params.items():
         expect(name in grads, f'loss gave no gradient of {name}: expected one for each of params')

@@ -83,10 +83,19 @@ def _from_table(text, path):
         raise InputError(f'{path}: line {reader.line_num} cannot be read as a table ({e})') from e
 
 # %% ../nbs/13_results_files.ipynb #8d697fb3
-def read_results(
-    path, # COCO results JSON, the output of `caption --json`, or a table with image and caption
-)->dict: # {image: caption}; an image is what the file calls it: a name, or a number
-    "The captions of a file, one for each image; `InputError` where an image has two."
+def read_results(path)->dict:
+    """The captions of a file, one for each image; `InputError` where an image has two.
+
+    Parameters
+    ----------
+    path
+        COCO results JSON, the output of `caption --json`, or a table with image and caption
+
+    Returns
+    -------
+    dict
+        {image: caption}; an image is what the file calls it: a name, or a number
+    """
     text = _text_of(path)
     reader = _from_json if text.lstrip()[:1] in ('[', '{') else _from_table
     found = {}
@@ -97,10 +106,19 @@ def read_results(
     expect(found, f'{path}: has no captions: expected at least one')
     return found
 
-def holds_captions(
-    path, # a file
-)->bool: # False also where there is no file
-    "Whether a file looks like one of captions, and not like a checkpoint or a data set."
+def holds_captions(path)->bool:
+    """Whether a file looks like one of captions, and not like a checkpoint or a data set.
+
+    Parameters
+    ----------
+    path
+        a file
+
+    Returns
+    -------
+    bool
+        False also where there is no file
+    """
     path = Path(path)
     if not path.is_file():
         return path.suffix.lower() in ('.json', '.csv', '.tsv', '.txt')
@@ -109,11 +127,21 @@ def holds_captions(
     return not h5py.is_hdf5(path) and b'\0' not in start and path.suffix.lower() != '.h5'
 
 # %% ../nbs/13_results_files.ipynb #ddfe15a2
-def image_ids(
-    path, # COCO annotations, or a Karpathy dataset, in JSON
-    needed:bool=True, # False: None where some image has no id
-)->dict: # {id: [name, ...]}: the names under which an image is known
-    "Which id is which image; `InputError` where an id stands for two, or an image has two."
+def image_ids(path, needed:bool=True)->dict:
+    """Which id is which image; `InputError` where an id stands for two, or an image has two.
+
+    Parameters
+    ----------
+    path
+        COCO annotations, or a Karpathy dataset, in JSON
+    needed
+        False: None where some image has no id
+
+    Returns
+    -------
+    dict
+        {id: [name, ...]}: the names under which an image is known
+    """
     found = _parsed(_text_of(path), path)
     images = found.get('images') if isinstance(found, dict) else None
     expect(isinstance(images, list) and images,
@@ -147,20 +175,34 @@ def _ends(name):
     parts = name.split('/')
     return ['/'.join(parts[i:]) for i in range(len(parts))]
 
-def coco_number(
-    name:str, # of an image file
-): # the number in a name such as COCO_val2014_000000391895.jpg, or None
-    "The image id that a file name of COCO holds."
+def coco_number(name:str):
+    """The image id that a file name of COCO holds.
+
+    Parameters
+    ----------
+    name
+        of an image file
+
+    Returns
+    -------
+    object
+        the number in a name such as COCO_val2014_000000391895.jpg, or None
+    """
     stem = _plain(name).rpartition('/')[2].partition('.')[0]
     match = _COCO_NAME.fullmatch(stem)
     return int(match[1]) if match else None
 
 class Images:
     "The images of a data set, to be found by what others call them."
-    def __init__(self,
-        names:list, # as the data set calls them
-        ids:dict=None, # of `image_ids`
-    ):
+    def __init__(self, names:list, ids:dict=None):
+        """
+        Parameters
+        ----------
+        names
+            as the data set calls them
+        ids
+            of `image_ids`
+        """
         self.names = list(names)
         self.ids = ids
         self.whole = defaultdict(set)  # rows by full name
@@ -175,10 +217,19 @@ class Images:
             if coco_number(name) is not None:
                 self.numbers[coco_number(name)].add(row)
 
-    def rows(self,
-        image, # a name or a number
-    )->set: # of rows in `names`: none where it is not there, several where it may be either
-        "Which of the images may be meant."
+    def rows(self, image)->set:
+        """Which of the images may be meant.
+
+        Parameters
+        ----------
+        image
+            a name or a number
+
+        Returns
+        -------
+        set
+            of rows in `names`: none where it is not there, several where it may be either
+        """
         number = int(image) if re.fullmatch('[0-9]{1,18}', str(image)) else None
         if self.ids is not None:
             known = self.ids.get(image) or self.ids.get(number)
@@ -200,14 +251,35 @@ def _few(names):
     return ', '.join(names[:3]) + (f' and {len(names) - 3} more' if len(names) > 3 else '')
 
 def captions_for(
-    results:dict, # {image: caption}, of `read_results`
-    names:list, # of the images that need one
-    elsewhere:list=(), # names of other images that the data set knows, whose captions do not count
-    ids:dict=None, # of `image_ids`
-    where:str='results', # what the results are called in a message
-    split:str='the split', # what the images are called in a message
-)->tuple: # the captions in the order of `names`; how many images of `elsewhere` were passed over
-    "One caption for each image, or an `InputError` that names what is missing, unknown or twice."
+    results:dict,
+    names:list,
+    elsewhere:list=(),
+    ids:dict=None,
+    where:str='results',
+    split:str='the split',
+)->tuple:
+    """One caption for each image, or an `InputError` that names what is missing, unknown or twice.
+
+    Parameters
+    ----------
+    results
+        {image: caption}, of `read_results`
+    names
+        of the images that need one
+    elsewhere
+        names of other images that the data set knows, whose captions do not count
+    ids
+        of `image_ids`
+    where
+        what the results are called in a message
+    split
+        what the images are called in a message
+
+    Returns
+    -------
+    tuple
+        the captions in the order of `names`; how many images of `elsewhere` were passed over
+    """
     images = Images([*names, *elsewhere], ids)
     found, unknown = {}, []
     for image, caption in results.items():
@@ -235,11 +307,21 @@ def captions_for(
     return [found[row] for row in range(len(names))], len(found) - len(names)
 
 # %% ../nbs/13_results_files.ipynb #e5deb9a6
-def ids_for(
-    names:list, # of images
-    ids:dict=None, # of `image_ids`
-)->list: # numbers, or names where there are none
-    "What a results file calls images; `InputError` where ids are given and an image has none."
+def ids_for(names:list, ids:dict=None)->list:
+    """What a results file calls images; `InputError` where ids are given and an image has none.
+
+    Parameters
+    ----------
+    names
+        of images
+    ids
+        of `image_ids`
+
+    Returns
+    -------
+    list
+        numbers, or names where there are none
+    """
     if ids is None:
         numbers = [coco_number(name) for name in names]
         usable = None not in numbers and len(set(numbers)) == len(numbers)
@@ -255,12 +337,18 @@ def ids_for(
            f'{len(lost)} of {len(names)} images have no id in the annotations: {_few(lost)}')
     return [chosen[row] for row in range(len(names))]
 
-def write_results(
-    path, # the file to write
-    ids:list, # of `ids_for`
-    captions:list, # one string an image
-):
-    "Write captions as a results JSON of COCO, all of it or nothing."
+def write_results(path, ids:list, captions:list):
+    """Write captions as a results JSON of COCO, all of it or nothing.
+
+    Parameters
+    ----------
+    path
+        the file to write
+    ids
+        of `ids_for`
+    captions
+        one string an image
+    """
     pairs = zip(ids, captions, strict=True)
     entries = [dict(image_id=key, caption=caption) for key, caption in pairs]
     with atomic_path(path) as beside:

@@ -17,19 +17,35 @@ __all__ = ['SAMPLES', 'CIDER', 'advantages', 'CiderReward', 'references_of', 're
            'minus_reward']
 
 # %% ../nbs/23_reward.ipynb #a92da00c
-def advantages(
-    rewards:np.ndarray, # of K captions of each picture, (N, K)
-)->np.ndarray: # (N, K)
-    "By how much each caption beats the mean of its picture's other captions. Source: Luo 2020."
+def advantages(rewards:np.ndarray)->np.ndarray:
+    """By how much each caption beats the mean of its picture's other captions. Source: Luo 2020.
+
+    Parameters
+    ----------
+    rewards
+        of K captions of each picture, (N, K)
+
+    Returns
+    -------
+    np.ndarray
+        (N, K)
+    """
     K = rewards.shape[1]
     return rewards - (rewards.sum(axis=1, keepdims=True) - rewards) / max(K - 1, 1)
 
 # %% ../nbs/23_reward.ipynb #9f6fe1f8
 class CiderReward:
-    "CIDEr-D of captions against the references of their pictures, all as word ids. Source: Vedantam et al. 2015."
-    def __init__(self,
-        references:list, # for each picture a list of captions, each a tuple of word ids
-    ):
+    """CIDEr-D of captions against the references of their pictures, all as word ids.
+
+    Source: Vedantam et al. 2015.
+    """
+    def __init__(self, references:list):
+        """
+        Parameters
+        ----------
+        references
+            for each picture a list of captions, each a tuple of word ids
+        """
         runs = [[_runs(caption) for caption in group] for group in references]
         seen = Counter(run for group in runs for run in {r for caption in group for r in caption})
         self.log_N = np.log(max(len(references), 1))
@@ -40,11 +56,21 @@ class CiderReward:
         weights, squares = {run: n * self.rarity.get(run, self.log_N) for run, n in runs.items()}, [0.] * 4
         for run, w in weights.items(): squares[len(run) - 1] += w * w
         return weights, [s**.5 for s in squares], len(caption)
-    def __call__(self,
-        caption:tuple, # word ids
-        picture:int, # whose references
-    )->float: # 0 to 10
-        "Score one caption."
+    def __call__(self, caption:tuple, picture:int)->float:
+        """Score one caption.
+
+        Parameters
+        ----------
+        caption
+            word ids
+        picture
+            whose references
+
+        Returns
+        -------
+        float
+            0 to 10
+        """
         weights, norms, length = self._vector(caption, _runs(caption))
         total = 0.
         for true, true_norms, true_length in self.references[picture]:
@@ -62,11 +88,21 @@ def _runs(caption):
 # %% ../nbs/23_reward.ipynb #ae49ed46
 SAMPLES = 5      # captions drawn of each picture
 
-def references_of(
-    data, # mapping with the course's names
-    split:str, # which split
-)->CiderReward: # that scores captions of its pictures
-    "The captions of a split as references, `<UNK>` included."
+def references_of(data, split:str)->CiderReward:
+    """The captions of a split as references, `<UNK>` included.
+
+    Parameters
+    ----------
+    data
+        mapping with the course's names
+    split
+        which split
+
+    Returns
+    -------
+    CiderReward
+        that scores captions of its pictures
+    """
     groups = [[] for _ in range(len(data[f'{split}_features']))]
     start, null = data['word_to_idx']['<START>'], data['word_to_idx']['<NULL>']
     for caption, i in zip(np.asarray(data[f'{split}_captions']).tolist(), np.asarray(data[f'{split}_image_idxs'])):
@@ -78,10 +114,19 @@ def rewards_of(reward, captions, pictures, null)->np.ndarray:
     return np.array([reward(tuple(w for w in caption if w != null), i) for caption, i in zip(captions.tolist(), pictures)])
 
 # %% ../nbs/23_reward.ipynb #26e100fa
-def reward_batch(
-    solver, # at some step
-)->tuple: # features, captions, and options for the model's `loss`
-    "Captions that the model writes, each weighted by its advantage."
+def reward_batch(solver)->tuple:
+    """Captions that the model writes, each weighted by its advantage.
+
+    Parameters
+    ----------
+    solver
+        at some step
+
+    Returns
+    -------
+    tuple
+        features, captions, and options for the model's `loss`
+    """
     model, data = solver.model, solver.data
     if 'reward' not in solver.cache: solver.cache['reward'] = references_of(data, 'train')
     epoch, place = divmod(solver.step, solver.steps_per_epoch)
@@ -101,12 +146,23 @@ def drawn_by(model, features, rng, rules, threads=1)->np.ndarray:
     rngs = rng.spawn(threads) if threads > 1 else [rng]
     return np.concatenate(in_threads(lambda part: word_by_word(model, part[0], by_lot(part[1]), rules)[0], zip(parts, rngs)))
 
-def minus_reward(
-    model, # a captioner
-    data, # mapping with the course's names
-    split:str='val', # which split
-)->float: # between -10 and 0
-    "Minus the mean reward of greedy captions."
+def minus_reward(model, data, split:str='val')->float:
+    """Minus the mean reward of greedy captions.
+
+    Parameters
+    ----------
+    model
+        a captioner
+    data
+        mapping with the course's names
+    split
+        which split
+
+    Returns
+    -------
+    float
+        between -10 and 0
+    """
     features, total = data[f'{split}_features'], 0.
     reward = references_of(data, split)
     for i in range(0, len(features), 500):

@@ -26,13 +26,25 @@ STAR = [(0, -1200), (318, -436), (1141, -370), (513, 166), (705, 970), (0, 540),
 SHAPES = dict(circle=None, square=[(-900, -900), (900, -900), (900, 900), (-900, 900)], triangle=[(0, -1000), (1000, 900), (-1000, 900)], star=STAR)
 
 # %% ../nbs/12_scenes.ipynb #fe17bcff
-def stencil(
-    shape:str, # a key of `SHAPES`
-    radius:int, # pixels
-    cx:int, # centre, pixels from the left
-    cy:int, # centre, pixels from the top
-)->np.ndarray: # bool, (64, 64)
-    "The pixels that a shape covers."
+def stencil(shape:str, radius:int, cx:int, cy:int)->np.ndarray:
+    """The pixels that a shape covers.
+
+    Parameters
+    ----------
+    shape
+        a key of `SHAPES`
+    radius
+        pixels
+    cx
+        centre, pixels from the left
+    cy
+        centre, pixels from the top
+
+    Returns
+    -------
+    np.ndarray
+        bool, (64, 64)
+    """
     y, x = 1000 * (np.mgrid[:SIDE, :SIDE] - np.array([cy, cx])[:, None, None])
     corners = SHAPES[shape]
     if corners is None: return x*x + y*y <= 10**6 * radius * (radius + 1)
@@ -44,10 +56,19 @@ def stencil(
     return inside
 
 # %% ../nbs/12_scenes.ipynb #76e74145
-def render(
-    facts:list, # the objects of a scene
-)->np.ndarray: # RGB, (64, 64, 3) uint8
-    "Draw a scene."
+def render(facts:list)->np.ndarray:
+    """Draw a scene.
+
+    Parameters
+    ----------
+    facts
+        the objects of a scene
+
+    Returns
+    -------
+    np.ndarray
+        RGB, (64, 64, 3) uint8
+    """
     picture = np.full((SIDE, SIDE, 3), BACKGROUND, np.uint8)
     for o in facts: picture[stencil(o['shape'], SIZES[o['size']], o['x'], o['y'])] = COLOURS[o['colour']]
     return picture
@@ -69,11 +90,21 @@ def random_object(rs, cell, like=None):
                 x=int(CENTRES[column] + rs.randint(-1, 2)), y=int(CENTRES[row] + rs.randint(-1, 2)))
 
 # %% ../nbs/12_scenes.ipynb #ee6bf0fc
-def random_scene(
-    rs, # a NumPy `RandomState`
-    held_out:bool=False, # True: with at least one held-out combination; False: with none
-)->list: # the objects, large ones first, then in reading order
-    "Draw one to three objects at random, now and then two or three alike."
+def random_scene(rs, held_out:bool=False)->list:
+    """Draw one to three objects at random, now and then two or three alike.
+
+    Parameters
+    ----------
+    rs
+        a NumPy `RandomState`
+    held_out
+        True: with at least one held-out combination; False: with none
+
+    Returns
+    -------
+    list
+        the objects, large ones first, then in reading order
+    """
     while True:
         cells, objects = rs.permutation(9)[:rs.randint(1, 4)], []
         for cell in cells: objects.append(random_object(rs, int(cell), objects[0] if objects and rs.randint(4) == 0 else None))
@@ -131,11 +162,21 @@ def _placed(rs, facts):
     return f'{one} {places[rs.randint(len(places))]}' if places and rs.randint(3) else one
 
 # %% ../nbs/12_scenes.ipynb #29a9840d
-def random_sentence(
-    rs, # a NumPy `RandomState`
-    facts:list, # the objects of a scene
-)->str: # a true sentence
-    "Say something true about a scene."
+def random_sentence(rs, facts:list)->str:
+    """Say something true about a scene.
+
+    Parameters
+    ----------
+    rs
+        a NumPy `RandomState`
+    facts
+        the objects of a scene
+
+    Returns
+    -------
+    str
+        a true sentence
+    """
     body = None
     while body is None: body = [_related, _related, _listed, _placed][rs.randint(4)](rs, facts)
     many = body.split()[0] in ('two', 'three')
@@ -147,10 +188,19 @@ _thing = lambda i: rf'(?P<number{i}>{_any(NUMBERS)})(?: (?P<size{i}>{_any(SIZES)
 _GRAMMAR = re.compile(rf'(?:there is |there are |the picture shows )?{_thing(0)}(?: (?P<relation>{_any(RELATIONS)}) {_thing(1)})?(?:(?: and)? {_thing(2)})?(?: and {_thing(3)})?')
 
 # %% ../nbs/12_scenes.ipynb #b20b36f9
-def parse(
-    sentence:str, # in any case, with or without punctuation
-)->dict: # {'things': [...], 'relation': ...}, or None
-    "What a sentence claims, or None if it is not in the language of the scenes."
+def parse(sentence:str)->dict:
+    """What a sentence claims, or None if it is not in the language of the scenes.
+
+    Parameters
+    ----------
+    sentence
+        in any case, with or without punctuation
+
+    Returns
+    -------
+    dict
+        {'things': [...], 'relation': ...}, or None
+    """
     match = _GRAMMAR.fullmatch(' '.join(tokenize(sentence)))
     if not match: return None
     g = match.groupdict()
@@ -158,11 +208,21 @@ def parse(
     return dict(things=[{**t, 'number': NUMBERS[t['number']]} for t in things], relation=g['relation'])
 
 # %% ../nbs/12_scenes.ipynb #4dad1670
-def is_true(
-    sentence:str, # a caption
-    facts:list[Any], # the objects of the scene
-)->bool: # false too if the sentence cannot be understood
-    "Whether everything that a sentence claims holds in a scene."
+def is_true(sentence:str, facts:list[Any])->bool:
+    """Whether everything that a sentence claims holds in a scene.
+
+    Parameters
+    ----------
+    sentence
+        a caption
+    facts
+        the objects of the scene
+
+    Returns
+    -------
+    bool
+        false too if the sentence cannot be understood
+    """
     claim = parse(sentence)
     if claim is None: return False
     groups = []
@@ -174,10 +234,19 @@ def is_true(
     return any(all(relates(a, claim['relation'], b) for a in first for b in second) for first in groups[0] for second in groups[1])
 
 # %% ../nbs/12_scenes.ipynb #ecece569
-def regions(
-    picture:np.ndarray, # RGB, (64, 64, 3)
-)->list: # a bool mask (64, 64) for each region
-    "The connected regions that are not background, from the top left."
+def regions(picture:np.ndarray)->list:
+    """The connected regions that are not background, from the top left.
+
+    Parameters
+    ----------
+    picture
+        RGB, (64, 64, 3)
+
+    Returns
+    -------
+    list
+        a bool mask (64, 64) for each region
+    """
     shape = (picture != BACKGROUND).any(axis=2)
     none = SIDE * SIDE
     labels = np.where(shape, np.arange(none).reshape(SIDE, SIDE), none)
@@ -203,10 +272,20 @@ def _overlap(a, b):
 # %% ../nbs/12_scenes.ipynb #8a836989
 WIDTH, LARGE = 11, 12      # numbers a region; from this width on it counts as large
 
-def scene_features(
-    picture:np.ndarray, # RGB, (64, 64, 3)
-)->np.ndarray: # (3, 11) uint8: the large regions first, then in reading order; zeros where there are fewer
-    "Measure each region: presence, middle x and y, width, red, green, blue, and the fit of each stencil."
+def scene_features(picture:np.ndarray)->np.ndarray:
+    """Measure each region: presence, middle x and y, width, red, green, blue, and the fit of each
+    stencil.
+
+    Parameters
+    ----------
+    picture
+        RGB, (64, 64, 3)
+
+    Returns
+    -------
+    np.ndarray
+        (3, 11) uint8: the large regions first, then in reading order; zeros where there are fewer
+    """
     found = []
     for mask in regions(picture):
         crop, rows, columns = _crop(mask)
@@ -235,14 +314,22 @@ def _scene_split(rs, name, count, unseen):
                 facts=np.array([json.dumps(facts).encode() for facts in scenes]))
 
 # %% ../nbs/12_scenes.ipynb #e82a162a
-def make_scenes(
-    path:str|Path, # the file to write
-    train:int=6000, # scenes
-    val:int=500, # scenes
-    test:int=600, # scenes, a third with held-out combinations
-    seed:int=0, # the same seed gives the same file
-)->None:
-    "Draw the scenes data set."
+def make_scenes(path:str|Path, train:int=6000, val:int=500, test:int=600, seed:int=0)->None:
+    """Draw the scenes data set.
+
+    Parameters
+    ----------
+    path
+        the file to write
+    train
+        scenes
+    val
+        scenes
+    test
+        scenes, a third with held-out combinations
+    seed
+        the same seed gives the same file
+    """
     rs = np.random.RandomState(seed)
     splits = {name: _scene_split(rs, name, count, unseen) for name, count, unseen in (('train', train, 0), ('val', val, 0), ('test', test, test // 3))}
     vocabulary = build_vocabulary(splits['train']['texts'], min_count=1)

@@ -17,39 +17,91 @@ __all__ = ['RNN', 'to_packed', 'from_packed', 'pack', 'rnn_packed_forward', 'pre
            'rnn_forward', 'rnn_backward', 'Cell', 'rnn_start', 'rnn_step']
 
 # %% ../nbs/03_sequence.ipynb #348c57a2
-def to_packed(
-    x:np.ndarray, # batch first, (N, T, D)
-)->np.ndarray: # time first, steps stacked, (T*N, D)
-    "Stack the steps of a batch: the first words of all captions, then the second words, and so on."
+def to_packed(x:np.ndarray)->np.ndarray:
+    """Stack the steps of a batch: the first words of all captions, then the second words, and so
+    on.
+
+    Parameters
+    ----------
+    x
+        batch first, (N, T, D)
+
+    Returns
+    -------
+    np.ndarray
+        time first, steps stacked, (T*N, D)
+    """
     return np.ascontiguousarray(x.swapaxes(0, 1)).reshape(-1, x.shape[2])
 
-def from_packed(
-    x:np.ndarray, # time first, steps stacked, (T*N, D)
-    N:int, # captions in the batch
-    T:int=-1, # steps; needed only where there are no captions
-)->np.ndarray: # batch first, (N, T, D)
-    "Undo `to_packed`."
+def from_packed(x:np.ndarray, N:int, T:int=-1)->np.ndarray:
+    """Undo `to_packed`.
+
+    Parameters
+    ----------
+    x
+        time first, steps stacked, (T*N, D)
+    N
+        captions in the batch
+    T
+        steps; needed only where there are no captions
+
+    Returns
+    -------
+    np.ndarray
+        batch first, (N, T, D)
+    """
     return np.ascontiguousarray(x.reshape(T, N, x.shape[1]).swapaxes(0, 1))
 
 # %% ../nbs/03_sequence.ipynb #3db09b27
-def pack(
-    lengths:np.ndarray, # how many steps each caption has, ints, (N,)
-)->tuple[np.ndarray, list[int], np.ndarray]: # order (N,): which caption goes where; sizes: a list, rows alive at each step; alive: bool (T, N)
-    "Order captions longest first, and say which of them, in that order, reach each step."
+def pack(lengths:np.ndarray)->tuple[np.ndarray, list[int], np.ndarray]:
+    """Order captions longest first, and say which of them, in that order, reach each step.
+
+    Parameters
+    ----------
+    lengths
+        how many steps each caption has, ints, (N,)
+
+    Returns
+    -------
+    tuple[np.ndarray, list[int], np.ndarray]
+        order (N,): which caption goes where; sizes: a list, rows alive at each step; alive: bool
+        (T, N)
+    """
     order = np.argsort(-lengths, kind='stable')
     alive = np.arange(lengths.max(initial=0))[:, None] < lengths[order]
     return order, alive.sum(axis=1).tolist(), alive
 
 # %% ../nbs/03_sequence.ipynb #5b02c172
 def rnn_packed_forward(
-    x:np.ndarray, # inputs of every living row, step after step, (P, D)
-    h0:np.ndarray, # first state, longest caption first, (N, H)
-    Wx:np.ndarray, # input weights, (D, H)
-    Wh:np.ndarray, # recurrent weights, (H, H)
-    b:np.ndarray, # biases, (H,)
-    sizes:list, # rows alive at each step, never growing; their sum is P
-)->tuple: # h (P, H): the state of each row after its step; and the cache
-    "Run the recurrence over a packed batch: no arithmetic on padding."
+    x:np.ndarray,
+    h0:np.ndarray,
+    Wx:np.ndarray,
+    Wh:np.ndarray,
+    b:np.ndarray,
+    sizes:list,
+)->tuple:
+    """Run the recurrence over a packed batch: no arithmetic on padding.
+
+    Parameters
+    ----------
+    x
+        inputs of every living row, step after step, (P, D)
+    h0
+        first state, longest caption first, (N, H)
+    Wx
+        input weights, (D, H)
+    Wh
+        recurrent weights, (H, H)
+    b
+        biases, (H,)
+    sizes
+        rows alive at each step, never growing; their sum is P
+
+    Returns
+    -------
+    tuple
+        h (P, H): the state of each row after its step; and the cache
+    """
     h = x @ Wx    # (6), all steps at once
     h += b
     prev, start, scratch = h0, 0, np.empty_like(h, shape=(len(h0), h.shape[1]))
@@ -61,12 +113,23 @@ def rnn_packed_forward(
     return h, (x, h0, Wx, Wh, h, sizes)
 
 # %% ../nbs/03_sequence.ipynb #65f8b0b5
-def previous_states(
-    h:np.ndarray, # packed states, (P, H)
-    h0:np.ndarray, # first state, longest caption first, (N, H)
-    sizes:list, # rows alive at each step
-)->np.ndarray: # the state that each packed row started from, (P, H)
-    "Line up, with every packed state, the state before it."
+def previous_states(h:np.ndarray, h0:np.ndarray, sizes:list)->np.ndarray:
+    """Line up, with every packed state, the state before it.
+
+    Parameters
+    ----------
+    h
+        packed states, (P, H)
+    h0
+        first state, longest caption first, (N, H)
+    sizes
+        rows alive at each step
+
+    Returns
+    -------
+    np.ndarray
+        the state that each packed row started from, (P, H)
+    """
     prev = np.empty_like(h)
     before, start = h0, 0
     for n in sizes:
@@ -75,11 +138,21 @@ def previous_states(
     return prev
 
 # %% ../nbs/03_sequence.ipynb #f17825ea
-def rnn_packed_backward(
-    dh:np.ndarray, # upstream gradient of each packed state, its own step alone, (P, H)
-    cache:tuple, # from `rnn_packed_forward`
-)->tuple: # dx (P, D), dh0 (N, H), dWx (D, H), dWh (H, H), db (H,)
-    "Send the blame of every packed state back through time."
+def rnn_packed_backward(dh:np.ndarray, cache:tuple)->tuple:
+    """Send the blame of every packed state back through time.
+
+    Parameters
+    ----------
+    dh
+        upstream gradient of each packed state, its own step alone, (P, H)
+    cache
+        from `rnn_packed_forward`
+
+    Returns
+    -------
+    tuple
+        dx (P, D), dh0 (N, H), dWx (D, H), dWh (H, H), db (H,)
+    """
     x, h0, Wx, Wh, h, sizes = cache
     da = h * h
     np.subtract(1, da, out=da)
@@ -94,53 +167,122 @@ def rnn_packed_backward(
 
 # %% ../nbs/03_sequence.ipynb #4f7f1f31
 def rnn_forward(
-    x:np.ndarray, # inputs, (N, T, D)
-    h0:np.ndarray, # first state, (N, H)
-    Wx:np.ndarray, # input weights, (D, H)
-    Wh:np.ndarray, # recurrent weights, (H, H)
-    b:np.ndarray, # biases, (H,)
-)->tuple[np.ndarray, tuple[Any, ...]]: # h (N, T, H): the states after steps 1 to T; and the cache
-    "Run the recurrence over a batch of sequences of one length. Source of the API: CS231n."
+    x:np.ndarray,
+    h0:np.ndarray,
+    Wx:np.ndarray,
+    Wh:np.ndarray,
+    b:np.ndarray,
+)->tuple[np.ndarray, tuple[Any, ...]]:
+    """Run the recurrence over a batch of sequences of one length. Source of the API: CS231n.
+
+    Parameters
+    ----------
+    x
+        inputs, (N, T, D)
+    h0
+        first state, (N, H)
+    Wx
+        input weights, (D, H)
+    Wh
+        recurrent weights, (H, H)
+    b
+        biases, (H,)
+
+    Returns
+    -------
+    tuple[np.ndarray, tuple[Any, ...]]
+        h (N, T, H): the states after steps 1 to T; and the cache
+    """
     N, T, _ = x.shape
     h, cache = rnn_packed_forward(to_packed(x), h0, Wx, Wh, b, [N] * T)
     return from_packed(h, N, T), cache
 
 # %% ../nbs/03_sequence.ipynb #d81a3561
-def rnn_backward(
-    dh:np.ndarray, # upstream gradient of each state, its own step alone, (N, T, H)
-    cache:tuple[Any, ...], # from `rnn_forward`
-)->tuple[np.ndarray, ...]: # dx (N, T, D), dh0 (N, H), dWx (D, H), dWh (H, H), db (H,)
-    "Send the blame of every state back through time. Source of the API: CS231n."
+def rnn_backward(dh:np.ndarray, cache:tuple[Any, ...])->tuple[np.ndarray, ...]:
+    """Send the blame of every state back through time. Source of the API: CS231n.
+
+    Parameters
+    ----------
+    dh
+        upstream gradient of each state, its own step alone, (N, T, H)
+    cache
+        from `rnn_forward`
+
+    Returns
+    -------
+    tuple[np.ndarray, ...]
+        dx (N, T, D), dh0 (N, H), dWx (D, H), dWh (H, H), db (H,)
+    """
     dx, *rest = rnn_packed_backward(to_packed(dh), cache)
     return from_packed(dx, *dh.shape[:2]), *rest
 
 # %% ../nbs/03_sequence.ipynb #f4d92d3d
 @dataclass(frozen=True)
 class Cell:
-    "What a captioner needs to know of a recurrent cell."
-    name:str # what users call it
-    gates:int # `Wx`, `Wh` and `b` have gates*H columns
-    forward:Callable[..., Any] # (x (P, D), h0, Wx, Wh, b, sizes) -> h (P, H), cache
-    backward:Callable[..., Any] # (dh (P, H), cache) -> dx, dh0, dWx, dWh, db
-    start:Callable[..., Any] # h0 (N, H) -> state: an array or a tuple of arrays, each with N rows
-    step:Callable[..., Any] # (x (N, D), state, Wx, Wh, b) -> h (N, H), state
-    keeps:int|None=None # which block of H columns is the gate that keeps the memory, if there is one
+    """What a captioner needs to know of a recurrent cell.
+
+    Parameters
+    ----------
+    name
+        what users call it
+    gates
+        `Wx`, `Wh` and `b` have gates*H columns
+    forward
+        (x (P, D), h0, Wx, Wh, b, sizes) -> h (P, H), cache
+    backward
+        (dh (P, H), cache) -> dx, dh0, dWx, dWh, db
+    start
+        h0 (N, H) -> state: an array or a tuple of arrays, each with N rows
+    step
+        (x (N, D), state, Wx, Wh, b) -> h (N, H), state
+    keeps
+        which block of H columns is the gate that keeps the memory, if there is one
+    """
+    name:str
+    gates:int
+    forward:Callable[..., Any]
+    backward:Callable[..., Any]
+    start:Callable[..., Any]
+    step:Callable[..., Any]
+    keeps:int|None=None
 
 # %% ../nbs/03_sequence.ipynb #a451a009
-def rnn_start(
-    h0:np.ndarray, # first state, (N, H)
-)->np.ndarray: # what the cell carries from step to step: the state itself
-    "Begin a sentence at `h0`."
+def rnn_start(h0:np.ndarray)->np.ndarray:
+    """Begin a sentence at `h0`.
+
+    Parameters
+    ----------
+    h0
+        first state, (N, H)
+
+    Returns
+    -------
+    np.ndarray
+        what the cell carries from step to step: the state itself
+    """
     return h0
 
-def rnn_step(
-    x:np.ndarray, # inputs, (N, D)
-    state:np.ndarray, # what the step before handed on, (N, H)
-    Wx:np.ndarray, # input weights, (D, H)
-    Wh:np.ndarray, # recurrent weights, (H, H)
-    b:np.ndarray, # biases, (H,)
-)->tuple: # h (N, H), and the state to hand on
-    "Take one step forward and keep no cache."
+def rnn_step(x:np.ndarray, state:np.ndarray, Wx:np.ndarray, Wh:np.ndarray, b:np.ndarray)->tuple:
+    """Take one step forward and keep no cache.
+
+    Parameters
+    ----------
+    x
+        inputs, (N, D)
+    state
+        what the step before handed on, (N, H)
+    Wx
+        input weights, (D, H)
+    Wh
+        recurrent weights, (H, H)
+    b
+        biases, (H,)
+
+    Returns
+    -------
+    tuple
+        h (N, H), and the state to hand on
+    """
     h, _ = rnn_step_forward(x, state, Wx, Wh, b)
     return h, h
 

@@ -23,11 +23,23 @@ __all__ = ['SCHEDULES', 'OPTIONS', 'ALIASES', 'DECAYS', 'LIKELIHOOD', 'clip_grad
            'diverged', 'train_step', 'end_epoch', 'validate', 'epochs_since_best', 'progress_bar']
 
 # %% ../nbs/07_solver.ipynb #6ce48bfd
-def clip_gradients(
-    grads:dict, # arrays by name; changed in place
-    max_norm:float, # the longest that they may be together
-)->float: # how long they were
-    "Shorten the gradients together to a length of at most `max_norm`. Source: Pascanu et al. 2013."
+def clip_gradients(grads:dict, max_norm:float)->float:
+    """Shorten the gradients together to a length of at most `max_norm`.
+
+    Source: Pascanu et al. 2013.
+
+    Parameters
+    ----------
+    grads
+        arrays by name; changed in place
+    max_norm
+        the longest that they may be together
+
+    Returns
+    -------
+    float
+        how long they were
+    """
     norm = float(np.sqrt(sum(np.vdot(g, g) for g in grads.values())))
     if norm > max_norm:
         for g in grads.values(): g *= max_norm / norm
@@ -48,11 +60,16 @@ ALIASES = dict(epochs='num_epochs')      # other names of options
 
 DECAYS = 'momentum', 'decay_rate', 'beta1', 'beta2'
 
-def check_rule(
-    config:dict, # of an update rule: numbers by name; arrays are passed over
-    where:str='optim_config', # for the message
-):
-    "Raise an `InputError` where a number of an update rule cannot be meant."
+def check_rule(config:dict, where:str='optim_config'):
+    """Raise an `InputError` where a number of an update rule cannot be meant.
+
+    Parameters
+    ----------
+    config
+        of an update rule: numbers by name; arrays are passed over
+    where
+        for the message
+    """
     for name, value in config.items():
         if np.ndim(value): continue
         least = -np.inf if name == 'learning_rate' else 0
@@ -60,12 +77,24 @@ def check_rule(
         except (TypeError, OverflowError): fits = False
         expect(fits and np.isfinite(float(value)), f'{where}: {name} is {value!r}: expected a {"whole" if name == "t" else "finite"} number' + (' of at least 0' if least == 0 else '') + (' and less than 1' if name in DECAYS else ''))
 
-def one_name(
-    options:dict, # by name
-    alias:str, # another name of the option `name`
-    name:str, # its own name
-)->dict: # the same, without the alias
-    "Options under their own names; an `InputError` where one is given under two names, with different values."
+def one_name(options:dict, alias:str, name:str)->dict:
+    """Options under their own names; an `InputError` where one is given under two names, with
+    different values.
+
+    Parameters
+    ----------
+    options
+        by name
+    alias
+        another name of the option `name`
+    name
+        its own name
+
+    Returns
+    -------
+    dict
+        the same, without the alias
+    """
     if alias not in options:
         return options
     rest = {key: value for key, value in options.items() if key != alias}
@@ -102,13 +131,25 @@ def _checked(options):
     return {**o, 'update_rule': optim.RULES[o['update_rule']]}
 
 # %% ../nbs/07_solver.ipynb #ce0c607a
-def validation_loss(
-    model, # anything with `loss`; without gradients where that has an option `backward`
-    data, # mapping with the course's names
-    split:str='val', # which split
-    batch_size:int=500, # captions at a time
-)->float: # loss a caption
-    "The loss on all captions of a split, without dropout."
+def validation_loss(model, data, split:str='val', batch_size:int=500)->float:
+    """The loss on all captions of a split, without dropout.
+
+    Parameters
+    ----------
+    model
+        anything with `loss`; without gradients where that has an option `backward`
+    data
+        mapping with the course's names
+    split
+        which split
+    batch_size
+        captions at a time
+
+    Returns
+    -------
+    float
+        loss a caption
+    """
     N, total = len(data[f'{split}_captions']), 0.
     alone = dict(backward=False) if accepts(model.loss, 'backward') else {}
     for start in range(0, N, batch_size):
@@ -118,7 +159,10 @@ def validation_loss(
 
 # %% ../nbs/07_solver.ipynb #61633c94
 class CaptioningSolver:
-    "Train a captioner, anything with `params` and `loss`, on a data set. Source of the API: CS231n."
+    """Train a captioner, anything with `params` and `loss`, on a data set.
+
+    Source of the API: CS231n.
+    """
     loss_history: list[float]      # of each step
     val_loss_history: list[float]      # of each epoch, with `validate`
     best_params: dict[str, np.ndarray]
@@ -130,11 +174,17 @@ class CaptioningSolver:
     num_epochs: int
     print_every: int
     verbose: bool
-    def __init__(self,
-        model:Any, # the captioner, a `Trainable`
-        data:Mapping[str, Any], # mapping with the course's names
-        **options:Any, # see the table above; a wrong one is an `InputError`
-    ):
+    def __init__(self, model:Any, data:Mapping[str, Any], **options:Any):
+        """
+        Parameters
+        ----------
+        model
+            the captioner, a `Trainable`
+        data
+            mapping with the course's names
+        **options
+            see the table above; a wrong one is an `InputError`
+        """
         self.model, self.data, self.epoch, self.step = model, data, 0, 0
         self.__dict__.update(_checked(options))
         self.objective, self.cache = self.objective or LIKELIHOOD, {}
@@ -153,7 +203,9 @@ class CaptioningSolver:
     @property
     def steps(self)->int: return self.steps_per_epoch * self.num_epochs
     def train(self)->None:
-        "Run until `num_epochs` epochs are done, or something says stop; then hold the best parameters, if `validate` kept them, or else their mean, if `average` did."
+        """Run until `num_epochs` epochs are done, or something says stop; then hold the best
+        parameters, if `validate` kept them, or else their mean, if `average` did.
+        """
         self.stop = False
         keep_memory()
         with progress_bar(self) as moved:
@@ -167,10 +219,19 @@ class CaptioningSolver:
         if kept := self.best_params or self.averaged: self.model.params.update({name: w.copy() for name, w in kept.items()})
 
 # %% ../nbs/07_solver.ipynb #ddd4483e
-def next_batch(
-    solver, # at some step
-)->tuple: # features, captions, and options for the model's `loss`
-    "The captions of the coming step, with the features of their pictures."
+def next_batch(solver)->tuple:
+    """The captions of the coming step, with the features of their pictures.
+
+    Parameters
+    ----------
+    solver
+        at some step
+
+    Returns
+    -------
+    tuple
+        features, captions, and options for the model's `loss`
+    """
     options = dict(rng=step_rng(solver, 1)) if getattr(solver.model, 'dropout', 0) or getattr(solver.model, 'inner_dropout', 0) else {}
     if solver.label_smoothing: options['smoothing'] = solver.label_smoothing
     if solver.seed is None:
@@ -187,26 +248,51 @@ def step_rng(solver, purpose):
 # %% ../nbs/07_solver.ipynb #fe61c29a
 @dataclass(frozen=True)
 class Objective:
-    "What a run makes better."
-    name:str # as checkpoints record it
-    batch:Callable # solver -> features, captions, and options for the model's `loss`
-    judge:Callable # model, data -> a number to make small, after each epoch
-    needs:tuple = () # of the model: pairs of a protocol and what it is for
+    """What a run makes better.
+
+    Parameters
+    ----------
+    name
+        as checkpoints record it
+    batch
+        solver -> features, captions, and options for the model's `loss`
+    judge
+        model, data -> a number to make small, after each epoch
+    needs
+        of the model: pairs of a protocol and what it is for
+    """
+    name:str
+    batch:Callable
+    judge:Callable
+    needs:tuple = ()
 
 LIKELIHOOD = Objective('likelihood', next_batch, validation_loss)
 
 # %% ../nbs/07_solver.ipynb #0e5713a7
-def average_rate(
-    solver, # after a step, not yet counted
-)->float: # the factor in (3)
-    "How far the mean of the parameters moves towards them."
+def average_rate(solver)->float:
+    """How far the mean of the parameters moves towards them.
+
+    Parameters
+    ----------
+    solver
+        after a step, not yet counted
+
+    Returns
+    -------
+    float
+        the factor in (3)
+    """
     return max(1 - solver.average, 1 / (len(solver.earlier_loss_history) + solver.step + 1))
 
 @contextmanager
-def averaged(
-    solver, # at some step
-):
-    "For a while, let the model have the mean of its parameters, if there is one."
+def averaged(solver):
+    """For a while, let the model have the mean of its parameters, if there is one.
+
+    Parameters
+    ----------
+    solver
+        at some step
+    """
     params = dict(solver.model.params)
     solver.model.params.update(solver.averaged)
     try: yield
@@ -264,7 +350,9 @@ def epochs_since_best(solver)->int:
 # %% ../nbs/07_solver.ipynb #819c25b6
 @contextmanager
 def progress_bar(solver):
-    "A function to call after each step, and with `ended=True` after each epoch: it shows how far the solver has come, if that is wanted."
+    """A function to call after each step, and with `ended=True` after each epoch: it shows how far
+    the solver has come, if that is wanted.
+    """
     began, words = time.perf_counter(), 0
     part = '' if solver.objective is LIKELIHOOD else f' for {solver.objective.name}'
     with show_progress(solver.steps, '', solver.progress, unit='step', initial=solver.step) as progress:

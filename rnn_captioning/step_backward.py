@@ -11,11 +11,21 @@ import numpy as np
 __all__ = ['rnn_step_backward']
 
 # %% ../nbs/02_step_backward.ipynb #490edb9d
-def rnn_step_backward(
-    dnext_h:np.ndarray, # upstream gradient of the next state, (N, H)
-    cache:tuple[Any, ...], # from `rnn_step_forward`
-)->tuple[np.ndarray, ...]: # dx (N, D), dprev_h (N, H), dWx (D, H), dWh (H, H), db (H,)
-    "The gradients of one step of a vanilla RNN. Source of the API: CS231n."
+def rnn_step_backward(dnext_h:np.ndarray, cache:tuple[Any, ...])->tuple[np.ndarray, ...]:
+    """The gradients of one step of a vanilla RNN. Source of the API: CS231n.
+
+    Parameters
+    ----------
+    dnext_h
+        upstream gradient of the next state, (N, H)
+    cache
+        from `rnn_step_forward`
+
+    Returns
+    -------
+    tuple[np.ndarray, ...]
+        dx (N, D), dprev_h (N, H), dWx (D, H), dWh (H, H), db (H,)
+    """
     x, prev_h, Wx, Wh, next_h = cache
     da = dnext_h * (1 - next_h**2)                  # (2)
     dx, dWx = da @ Wx.T, x.T @ da                   # (3)

@@ -12,12 +12,31 @@ __all__ = ['rnn_step_forward']
 
 # %% ../nbs/01_step_forward.ipynb #08eca23e
 def rnn_step_forward(
-    x:np.ndarray, # inputs of this step, (N, D)
-    prev_h:np.ndarray, # state before it, (N, H)
-    Wx:np.ndarray, # input weights, (D, H)
-    Wh:np.ndarray, # recurrent weights, (H, H)
-    b:np.ndarray, # biases, (H,)
-)->tuple[np.ndarray, tuple[Any, ...]]: # next_h (N, H), and the cache for `rnn_step_backward`
-    "One step of a vanilla RNN: tanh(x Wx + prev_h Wh + b). Source of the API: CS231n."
+    x:np.ndarray,
+    prev_h:np.ndarray,
+    Wx:np.ndarray,
+    Wh:np.ndarray,
+    b:np.ndarray,
+)->tuple[np.ndarray, tuple[Any, ...]]:
+    """One step of a vanilla RNN: tanh(x Wx + prev_h Wh + b). Source of the API: CS231n.
+
+    Parameters
+    ----------
+    x
+        inputs of this step, (N, D)
+    prev_h
+        state before it, (N, H)
+    Wx
+        input weights, (D, H)
+    Wh
+        recurrent weights, (H, H)
+    b
+        biases, (H,)
+
+    Returns
+    -------
+    tuple[np.ndarray, tuple[Any, ...]]
+        next_h (N, H), and the cache for `rnn_step_backward`
+    """
     next_h = np.tanh(x @ Wx + prev_h @ Wh + b)
     return next_h, (x, prev_h, Wx, Wh, next_h)

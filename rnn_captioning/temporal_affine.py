@@ -12,41 +12,93 @@ __all__ = ['BLOCK', 'affine_forward', 'affine_backward', 'temporal_affine_forwar
            'softmax_loss_in_place', 'temporal_softmax_loss']
 
 # %% ../nbs/05_temporal_affine.ipynb #6adb0e82
-def affine_forward(
-    x:np.ndarray, # inputs, (N, d1, ..., dk)
-    w:np.ndarray, # weights, (D, M) with D = d1*...*dk
-    b:np.ndarray, # biases, (M,)
-)->tuple[np.ndarray, tuple[Any, ...]]: # out (N, M), and the cache
-    "Compute x w + b, each input flattened to a row."
+def affine_forward(x:np.ndarray, w:np.ndarray, b:np.ndarray)->tuple[np.ndarray, tuple[Any, ...]]:
+    """Compute x w + b, each input flattened to a row.
+
+    Parameters
+    ----------
+    x
+        inputs, (N, d1, ..., dk)
+    w
+        weights, (D, M) with D = d1*...*dk
+    b
+        biases, (M,)
+
+    Returns
+    -------
+    tuple[np.ndarray, tuple[Any, ...]]
+        out (N, M), and the cache
+    """
     out = x.reshape(len(x), len(w)) @ w
     out += b
     return out, (x, w)
 
 def affine_backward(
-    dout:np.ndarray, # upstream gradient, (N, M)
-    cache:tuple[Any, ...], # from `affine_forward`
-)->tuple[np.ndarray, np.ndarray, np.ndarray]: # dx (shape of x), dw (D, M), db (M,)
-    "Compute the gradients of an affine layer."
+    dout:np.ndarray,
+    cache:tuple[Any, ...],
+)->tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Compute the gradients of an affine layer.
+
+    Parameters
+    ----------
+    dout
+        upstream gradient, (N, M)
+    cache
+        from `affine_forward`
+
+    Returns
+    -------
+    tuple[np.ndarray, np.ndarray, np.ndarray]
+        dx (shape of x), dw (D, M), db (M,)
+    """
     x, w = cache
     dw = x.reshape(len(x), len(w)).T @ dout
     return (dout @ w.T).reshape(x.shape), dw, dout.sum(axis=0)
 
 # %% ../nbs/05_temporal_affine.ipynb #e3329382
 def temporal_affine_forward(
-    x:np.ndarray, # inputs, (N, T, D)
-    w:np.ndarray, # weights, (D, M)
-    b:np.ndarray, # biases, (M,)
-)->tuple[np.ndarray, tuple[Any, ...]]: # out (N, T, M), and the cache
-    "Apply one affine layer at every step, as one product."
+    x:np.ndarray,
+    w:np.ndarray,
+    b:np.ndarray,
+)->tuple[np.ndarray, tuple[Any, ...]]:
+    """Apply one affine layer at every step, as one product.
+
+    Parameters
+    ----------
+    x
+        inputs, (N, T, D)
+    w
+        weights, (D, M)
+    b
+        biases, (M,)
+
+    Returns
+    -------
+    tuple[np.ndarray, tuple[Any, ...]]
+        out (N, T, M), and the cache
+    """
     N, T, D = x.shape
     out, cache = affine_forward(x.reshape(N * T, D), w, b)
     return out.reshape(N, T, out.shape[1]), cache
 
 def temporal_affine_backward(
-    dout:np.ndarray, # upstream gradient, (N, T, M)
-    cache:tuple[Any, ...], # from `temporal_affine_forward`
-)->tuple[np.ndarray, np.ndarray, np.ndarray]: # dx (N, T, D), dw (D, M), db (M,)
-    "Compute the gradients of an affine layer applied at every step."
+    dout:np.ndarray,
+    cache:tuple[Any, ...],
+)->tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Compute the gradients of an affine layer applied at every step.
+
+    Parameters
+    ----------
+    dout
+        upstream gradient, (N, T, M)
+    cache
+        from `temporal_affine_forward`
+
+    Returns
+    -------
+    tuple[np.ndarray, np.ndarray, np.ndarray]
+        dx (N, T, D), dw (D, M), db (M,)
+    """
     N, T, M = dout.shape
     dx, dw, db = affine_backward(dout.reshape(N * T, M), cache)
     return dx.reshape(N, T, dx.shape[1]), dw, db
@@ -55,12 +107,29 @@ def temporal_affine_backward(
 BLOCK = 262144      # scores: a megabyte of float32
 
 def softmax_loss_in_place(
-    scores:np.ndarray, # one row of scores a word, (P, V); overwritten by its gradient
-    y:np.ndarray, # the right word of each row, ints in [0, V), (P,)
-    weight:np.ndarray, # how much each row counts, dtype of scores, (P,)
-    smoothing:float=0., # share of the target that is spread evenly over the vocabulary
-)->tuple: # the loss, a float, and `scores`, now the gradient (P, V)
-    "Compute the weighted softmax loss of every row and, in the same memory, its gradient."
+    scores:np.ndarray,
+    y:np.ndarray,
+    weight:np.ndarray,
+    smoothing:float=0.,
+)->tuple:
+    """Compute the weighted softmax loss of every row and, in the same memory, its gradient.
+
+    Parameters
+    ----------
+    scores
+        one row of scores a word, (P, V); overwritten by its gradient
+    y
+        the right word of each row, ints in [0, V), (P,)
+    weight
+        how much each row counts, dtype of scores, (P,)
+    smoothing
+        share of the target that is spread evenly over the vocabulary
+
+    Returns
+    -------
+    tuple
+        the loss, a float, and `scores`, now the gradient (P, V)
+    """
     size, loss = max(BLOCK // scores.shape[1], 1), 0.
     for i in range(0, len(y), size):      # some rows at a time, which stay in the cache from the maximum to the gradient
         s, right, w = scores[i:i+size], y[i:i+size], weight[i:i+size]
@@ -78,12 +147,29 @@ def softmax_loss_in_place(
 
 # %% ../nbs/05_temporal_affine.ipynb #fb3e6796
 def temporal_softmax_loss(
-    x:np.ndarray, # scores, (N, T, V)
-    y:np.ndarray, # the right words, ints in [0, V), (N, T)
-    mask:np.ndarray, # True where the word counts, False on padding, bool, (N, T)
-    verbose:bool=False, # print the shape of the flattened gradient
-)->tuple[float, np.ndarray]: # the loss, a float: summed over time, averaged over the batch; and dx (N, T, V)
-    "Compute the softmax loss of every word that counts, and its gradient."
+    x:np.ndarray,
+    y:np.ndarray,
+    mask:np.ndarray,
+    verbose:bool=False,
+)->tuple[float, np.ndarray]:
+    """Compute the softmax loss of every word that counts, and its gradient.
+
+    Parameters
+    ----------
+    x
+        scores, (N, T, V)
+    y
+        the right words, ints in [0, V), (N, T)
+    mask
+        True where the word counts, False on padding, bool, (N, T)
+    verbose
+        print the shape of the flattened gradient
+
+    Returns
+    -------
+    tuple[float, np.ndarray]
+        the loss, a float: summed over time, averaged over the batch; and dx (N, T, V)
+    """
     N, T, V = x.shape
     scores = x.reshape(N * T, V).copy()
     weight = (mask.reshape(N * T) / N).astype(x.dtype)

@@ -47,7 +47,9 @@ def one_blas_thread():
                 _limit.restore_original_limits()
 
 def cores()->int:
-    "How many threads can work at once: as many as this process, and BLAS in it, may use, at most `MOST`."
+    """How many threads can work at once: as many as this process, and BLAS in it, may use, at most
+    `MOST`.
+    """
     usable = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
     with _counting:
         return max(1, min(usable, MOST, _usual if _users else _blas_cores()))
@@ -57,12 +59,23 @@ def cores()->int:
 def _pool(threads, process):
     return ThreadPoolExecutor(threads, thread_name_prefix='rnn_captioning')
 
-def in_threads(
-    f, # (item) -> result
-    items, # what to call it for
-    threads:int=None, # how many calls at a time; None: all
-)->list: # the results in the order of the items
-    "Call a function for several items at once, BLAS using one core for each."
+def in_threads(f, items, threads:int=None)->list:
+    """Call a function for several items at once, BLAS using one core for each.
+
+    Parameters
+    ----------
+    f
+        (item) -> result
+    items
+        what to call it for
+    threads
+        how many calls at a time; None: all
+
+    Returns
+    -------
+    list
+        the results in the order of the items
+    """
     items = list(items)
     with one_blas_thread():
         if len(items) < 2 or threads == 1:
@@ -73,27 +86,61 @@ def in_threads(
 # %% ../nbs/06_threads.ipynb #cc31a895
 LEAST = 8      # captions in a shard: products with fewer rows than that spend their time fetching the weights
 
-def shards(
-    captions:np.ndarray, # word ids, (N, T+1)
-    null:int, # the id of `<NULL>`
-    threads:int, # shards at most
-)->list: # which captions each shard holds, arrays of rows
-    "Deal captions out, longest first, so that every shard has about as many words."
+def shards(captions:np.ndarray, null:int, threads:int)->list:
+    """Deal captions out, longest first, so that every shard has about as many words.
+
+    Parameters
+    ----------
+    captions
+        word ids, (N, T+1)
+    null
+        the id of `<NULL>`
+    threads
+        shards at most
+
+    Returns
+    -------
+    list
+        which captions each shard holds, arrays of rows
+    """
     n = max(1, min(threads, len(captions) // LEAST))
     order = np.argsort(-(captions != null).sum(axis=1), kind='stable')
     return [order[i::n] for i in range(n)]
 
 # %% ../nbs/06_threads.ipynb #1a852a5f
 def sharded_loss(
-    model, # a captioner
-    features:np.ndarray, # one row a caption, (N, ...)
-    captions:np.ndarray, # word ids, (N, T+1)
-    threads:int=1, # how many shards, at most
-    rng=None, # a NumPy `Generator`, for dropout; each shard draws from a child of its own
-    weight=None, # how much each caption counts, (N,); None: one
-    **options, # further ones of the model's `loss`
-)->tuple: # the loss, and the gradients by name
-    "A captioner's loss and gradients, the captions dealt out to several threads."
+    model,
+    features:np.ndarray,
+    captions:np.ndarray,
+    threads:int=1,
+    rng=None,
+    weight=None,
+    **options,
+)->tuple:
+    """A captioner's loss and gradients, the captions dealt out to several threads.
+
+    Parameters
+    ----------
+    model
+        a captioner
+    features
+        one row a caption, (N, ...)
+    captions
+        word ids, (N, T+1)
+    threads
+        how many shards, at most
+    rng
+        a NumPy `Generator`, for dropout; each shard draws from a child of its own
+    weight
+        how much each caption counts, (N,); None: one
+    **options
+        further ones of the model's `loss`
+
+    Returns
+    -------
+    tuple
+        the loss, and the gradients by name
+    """
     parts = shards(captions, getattr(model, '_null', 0), threads) if threads > 1 else [None]
     if len(parts) == 1: return model.loss(features, captions, **_given(rng=rng, weight=weight), **options)
     rngs = [None] * len(parts) if rng is None else rng.spawn(len(parts))
@@ -109,21 +156,40 @@ def _given(**options): return {name: value for name, value in options.items() if
 # %% ../nbs/06_threads.ipynb #cea81f38
 SMALL = 65536      # elements: less than that is done sooner than it is shared out
 
-def stretches(
-    arrays:dict, # by name
-    threads:int, # how many lists
-)->list: # for each thread a list of (name, slice of the flattened array)
-    "Divide arrays among threads, a stretch of every large one for each."
+def stretches(arrays:dict, threads:int)->list:
+    """Divide arrays among threads, a stretch of every large one for each.
+
+    Parameters
+    ----------
+    arrays
+        by name
+    threads
+        how many lists
+
+    Returns
+    -------
+    list
+        for each thread a list of (name, slice of the flattened array)
+    """
     out = [[] for _ in range(threads)]
     for name, a in arrays.items():
         cuts = np.linspace(0, a.size, threads + 1).astype(int) if a.size >= SMALL else [0, a.size]
         for part, start, stop in zip(out, cuts, cuts[1:]): part.append((name, slice(start, stop)))
     return out
 
-def add_up(
-    grads:list, # one dict of gradients a shard; the first is changed
-)->dict: # the first, now the sum
-    "Sum the gradients of the shards, in their order."
+def add_up(grads:list)->dict:
+    """Sum the gradients of the shards, in their order.
+
+    Parameters
+    ----------
+    grads
+        one dict of gradients a shard; the first is changed
+
+    Returns
+    -------
+    dict
+        the first, now the sum
+    """
     def add(part):
         for name, s in part:
             total = grads[0][name].reshape(-1)[s]
@@ -134,14 +200,22 @@ def add_up(
 # %% ../nbs/06_threads.ipynb #9fd40504
 def _stretch(config, s): return {key: value.reshape(-1)[s] if isinstance(value, np.ndarray) else value for key, value in config.items()}
 
-def threaded_update(
-    rule, # of `optim.RULES`
-    params:dict, # arrays by name; changed in place
-    grads:dict, # their gradients
-    configs:dict, # the rule's memory for each; changed in place
-    threads:int=1, # how many
-):
-    "Apply an update rule to every parameter, several threads at once."
+def threaded_update(rule, params:dict, grads:dict, configs:dict, threads:int=1):
+    """Apply an update rule to every parameter, several threads at once.
+
+    Parameters
+    ----------
+    rule
+        of `optim.RULES`
+    params
+        arrays by name; changed in place
+    grads
+        their gradients
+    configs
+        the rule's memory for each; changed in place
+    threads
+        how many
+    """
     keys = set(rule(np.zeros(1), np.zeros(1))[1])
     fresh = any(keys - set(config) for config in configs.values())
     def update(part):
@@ -157,8 +231,14 @@ def threaded_update(
 # %% ../nbs/06_threads.ipynb #586ad9ae
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4      # of malloc.h
 
-def keep_memory()->bool: # whether the C library can do so
-    "Ask the C library to keep freed memory for the arrays of the next step, from now on."
+def keep_memory()->bool:
+    """Ask the C library to keep freed memory for the arrays of the next step, from now on.
+
+    Returns
+    -------
+    bool
+        whether the C library can do so
+    """
     try: mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError): return False
     return all([mallopt(M_MMAP_MAX, 0), mallopt(M_TRIM_THRESHOLD, 2**31 - 1), mallopt(M_TOP_PAD, 2**26)])

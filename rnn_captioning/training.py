@@ -29,20 +29,33 @@ LEAST = dict(epochs=1, reward_epochs=0, batch_size=1, hidden_dim=1, wordvec_dim=
 RATES = 'learning_rate', 'reward_learning_rate'
 SHARES = 'label_smoothing', 'average'
 
-def check_settings(
-    run:dict, # the arguments of `train` by name
-):
-    "Raise an `InputError` for the first setting that makes no sense."
+def check_settings(run:dict):
+    """Raise an `InputError` for the first setting that makes no sense.
+
+    Parameters
+    ----------
+    run
+        the arguments of `train` by name
+    """
     for name, least in LEAST.items(): expect(run[name] is None or (isinstance(run[name], int) and run[name] >= least), f'{name} is {run[name]!r}: expected at least {least}, a whole number')
     for name in RATES: expect(isinstance(run[name], (int, float)) and 0 < run[name] < float('inf'), f'{name} is {run[name]!r}: expected a number above 0')
     for name in SHARES: expect(isinstance(run[name], (int, float)) and 0 <= run[name] < 1, f'{name} is {run[name]!r}: expected at least 0 and less than 1')
     expect(run['model'] in MODELS, f'model is {run["model"]!r}: expected {" or ".join(MODELS)}')
     expect(isinstance(run['model_options'], dict), f'model_options are {run["model_options"]!r}: expected options by name')
 
-def digest(
-    data, # a data set of `open_data`
-)->str: # the same for the same training captions and features
-    "What a data set is recognised by when a run goes on."
+def digest(data)->str:
+    """What a data set is recognised by when a run goes on.
+
+    Parameters
+    ----------
+    data
+        a data set of `open_data`
+
+    Returns
+    -------
+    str
+        the same for the same training captions and features
+    """
     parts = (np.ascontiguousarray(data[f'train_{name}'][:]).tobytes() for name in ('captions', 'image_idxs'))
     return hashlib.sha256(b''.join(parts)).hexdigest()[:16]
 
@@ -50,10 +63,19 @@ def digest(
 DEFAULTS = {'rnn': dict(wordvec_dim=256, hidden_dim=512, cell_type='rnn', recurrent_scale=.9, forget_bias=1.)}
 SCHEDULE = {'transformer': 'warm cosine', 'encoded-attention': 'warm cosine'}
 
-def model_options(
-    run:dict, # the arguments of `train` by name
-)->dict: # arguments of the constructor
-    "What a run says about its model; `InputError` where the model has no such option."
+def model_options(run:dict)->dict:
+    """What a run says about its model; `InputError` where the model has no such option.
+
+    Parameters
+    ----------
+    run
+        the arguments of `train` by name
+
+    Returns
+    -------
+    dict
+        arguments of the constructor
+    """
     kind, said = run['model'], dict(cell_type=run['cell'], hidden_dim=run['hidden_dim'], wordvec_dim=run['wordvec_dim'])
     given = {name: value for name, value in said.items() if value is not None} | run['model_options']
     known = {name: p.default for name, p in inspect.signature(MODELS[kind]).parameters.items() if name not in ('word_to_idx', 'input_dim', 'dtype', 'rng')}
@@ -65,11 +87,21 @@ def model_options(
     return DEFAULTS.get(kind, {}) | dict(dropout=run['dropout'], inner_dropout=run['inner_dropout']) | given
 
 # %% ../nbs/24_training.ipynb #336e0da5
-def new_captioner(
-    data, # a data set of `open_data`
-    run:dict, # the arguments of `train` by name
-): # fresh, with its features normalised
-    "The captioner that a run begins with."
+def new_captioner(data, run:dict):
+    """The captioner that a run begins with.
+
+    Parameters
+    ----------
+    data
+        a data set of `open_data`
+    run
+        the arguments of `train` by name
+
+    Returns
+    -------
+    object
+        fresh, with its features normalised
+    """
     kind, options = MODELS[run['model']], model_options(run)
     features = as_read(data, kind)['train_features']
     shape = np.shape(features)[1:]
@@ -78,14 +110,28 @@ def new_captioner(
     model.normalize(features)
     return model
 
-def new_solver(
-    model, # a captioner
-    data, # a data set of `open_data`
-    run:dict, # the arguments of `train` by name
-    objective, # `LIKELIHOOD` or `CIDER`
-    **options, # of `CaptioningSolver`: callbacks, progress
-)->CaptioningSolver: # ready to train
-    "The solver of one of the two parts of a run: Adam, a rate that falls to zero along a cosine, clipped gradients."
+def new_solver(model, data, run:dict, objective, **options)->CaptioningSolver:
+    """The solver of one of the two parts of a run: Adam, a rate that falls to zero along a cosine,
+    clipped gradients.
+
+    Parameters
+    ----------
+    model
+        a captioner
+    data
+        a data set of `open_data`
+    run
+        the arguments of `train` by name
+    objective
+        `LIKELIHOOD` or `CIDER`
+    **options
+        of `CaptioningSolver`: callbacks, progress
+
+    Returns
+    -------
+    CaptioningSolver
+        ready to train
+    """
     rewarded = objective is CIDER
     return CaptioningSolver(model, as_read(data, model), update_rule='adam', optim_config={'learning_rate': run[RATES[rewarded]]}, num_epochs=run['reward_epochs' if rewarded else 'epochs'],
         batch_size=run['batch_size'] * (2 if rewarded else 1), seed=run['seed'], clip_norm=5., lr_schedule=SCHEDULE.get(run['model'], 'cosine'), validate='val' in data.splits,
@@ -99,10 +145,15 @@ ASKING = [getattr(signal, name) for name in ('SIGINT', 'SIGTERM', 'SIGHUP', 'SIG
 HANGUP = getattr(signal, 'SIGHUP', None)      # Windows has none
 
 @contextmanager
-def signals(
-    asked:list, # gets the number of a signal that asks to stop
-):
-    "Note Ctrl-C, SIGTERM and a closed terminal instead of breaking off; the second time, the first two do what they did before."
+def signals(asked:list):
+    """Note Ctrl-C, SIGTERM and a closed terminal instead of breaking off; the second time, the
+    first two do what they did before.
+
+    Parameters
+    ----------
+    asked
+        gets the number of a signal that asks to stop
+    """
     usual = {}
     def note(number, frame):
         asked.append(number)
@@ -118,13 +169,25 @@ def signals(
     finally:
         for number, handler in usual.items(): signal.signal(number, handler)
 
-def from_time_to_time(
-    save, # (solver): writes a checkpoint
-    asked:list, # of `signals`
-    minutes:float, # between checkpoints
-    out, # the folder of the run
-): # a function of the solver, for after each step
-    "Save every few minutes; where the run is asked to stop, save and raise `Interrupted`."
+def from_time_to_time(save, asked:list, minutes:float, out):
+    """Save every few minutes; where the run is asked to stop, save and raise `Interrupted`.
+
+    Parameters
+    ----------
+    save
+        (solver): writes a checkpoint
+    asked
+        of `signals`
+    minutes
+        between checkpoints
+    out
+        the folder of the run
+
+    Returns
+    -------
+    object
+        a function of the solver, for after each step
+    """
     last = [time.monotonic()]
     def after_step(solver):
         if not asked and time.monotonic() - last[0] < 60 * minutes: return
@@ -136,10 +199,19 @@ def from_time_to_time(
 # %% ../nbs/24_training.ipynb #d3752a75
 LATER = dict(average=0.)      # settings that a run of an earlier version does not have, as it did without them
 
-def intact(
-    path, # of the newest checkpoint
-)->Path: # it, or if it is damaged and an earlier one is not, that
-    "The newest checkpoint that is as it was written."
+def intact(path)->Path:
+    """The newest checkpoint that is as it was written.
+
+    Parameters
+    ----------
+    path
+        of the newest checkpoint
+
+    Returns
+    -------
+    Path
+        it, or if it is damaged and an earlier one is not, that
+    """
     problem, n = damage(path), 1
     if problem is None: return path
     while (other := earlier(path, n)).exists():
@@ -149,23 +221,44 @@ def intact(
         n += 1
     return path
 
-def told(
-    path, # of a checkpoint
-    run:dict, # what settings there are
-)->dict: # their values
-    "What the run of a checkpoint was told, all of it."
+def told(path, run:dict)->dict:
+    """What the run of a checkpoint was told, all of it.
+
+    Parameters
+    ----------
+    path
+        of a checkpoint
+    run
+        what settings there are
+
+    Returns
+    -------
+    dict
+        their values
+    """
     saved = load_run(path)
     saved |= {name: value for name, value in LATER.items() if name not in saved}
     missing = set(run) - set(saved)
     expect(not missing, f'{path}: its run does not say {", ".join(sorted(missing))}: expected all settings')
     return saved
 
-def opened(
-    data, # path of a data set, or None
-    run:dict, # what a run was told; gets the data set's path and digest
-    path, # of the run's checkpoint, for a message
-): # the data set
-    "Open the data set of a run, and make sure that it is the one that the run began with."
+def opened(data, run:dict, path):
+    """Open the data set of a run, and make sure that it is the one that the run began with.
+
+    Parameters
+    ----------
+    data
+        path of a data set, or None
+    run
+        what a run was told; gets the data set's path and digest
+    path
+        of the run's checkpoint, for a message
+
+    Returns
+    -------
+    object
+        the data set
+    """
     expect(data is None or str(data), 'the path of the data set is empty: expected a data set')
     data = open_data(data or run.get('data') or shipped('scenes.h5'))
     expect('train' in data.splits, f'{data.path}: has no split called train: found {", ".join(data.splits)}')
@@ -183,12 +276,23 @@ def _captioner(run):
     except (InputError, KeyError):
         return None
 
-def agreed(
-    saved:dict, # what the run was told when it began
-    given:dict, # what is said now, where it goes on; None: nothing
-    path, # of the run's checkpoint, for a message
-)->dict: # the settings to go on with
-    "The settings of a run that goes on; an `InputError` where one is given that is not as it was."
+def agreed(saved:dict, given:dict, path)->dict:
+    """The settings of a run that goes on; an `InputError` where one is given that is not as it was.
+
+    Parameters
+    ----------
+    saved
+        what the run was told when it began
+    given
+        what is said now, where it goes on; None: nothing
+    path
+        of the run's checkpoint, for a message
+
+    Returns
+    -------
+    dict
+        the settings to go on with
+    """
     for name, value in given.items():
         if value is None or name == 'threads' or saved[name] == value:
             continue
@@ -204,10 +308,19 @@ def agreed(
 # %% ../nbs/24_training.ipynb #da21c4a9
 _P, _R = ParamSpec('_P'), TypeVar('_R')
 
-def noting_given(
-    function:Callable[Concatenate[frozenset, _P], _R], # whose first argument is a set of names
-)->Callable[_P, _R]: # the same without that argument
-    "Hand a function the names of those of its arguments that its caller wrote."
+def noting_given(function:Callable[Concatenate[frozenset, _P], _R])->Callable[_P, _R]:
+    """Hand a function the names of those of its arguments that its caller wrote.
+
+    Parameters
+    ----------
+    function
+        whose first argument is a set of names
+
+    Returns
+    -------
+    Callable[_P, _R]
+        the same without that argument
+    """
     signature = inspect.signature(function)
     written = signature.replace(parameters=list(signature.parameters.values())[1:])
     @functools.wraps(function)
@@ -222,11 +335,22 @@ def noting_given(
 
 COURSE = dict(num_epochs='epochs', cell_type='cell')      # the course's names of settings
 
-def by_their_names(
-    run:dict, # arguments of `train` by name
-    given:frozenset, # the names of those that its caller wrote
-)->tuple: # the settings without the course's names, and those of them that were given
-    "Settings under the names that a run keeps them by; an `InputError` where the two names of one say different things."
+def by_their_names(run:dict, given:frozenset)->tuple:
+    """Settings under the names that a run keeps them by; an `InputError` where the two names of one
+    say different things.
+
+    Parameters
+    ----------
+    run
+        arguments of `train` by name
+    given
+        the names of those that its caller wrote
+
+    Returns
+    -------
+    tuple
+        the settings without the course's names, and those of them that were given
+    """
     wanted = {name: run[name] for name in given if name in run}
     for alias, name in COURSE.items():
         if run[alias] is None:
@@ -238,12 +362,23 @@ def by_their_names(
 TIMES = 'learning_rate', 'seconds', 'words_per_second'      # what a checkpoint does not know
 COLUMNS = 'pass', 'objective', 'step', 'loss', 'val_loss', *TIMES
 
-def finished_passes(
-    solver, # at some step
-    batch_size:int, # of the run: captions a step, in its first part
-    since:int=0, # how many passes of the solver's own to leave out
-)->list: # a dict for each pass, without times; with `since`, none of an earlier part
-    "What a solver remembers of its passes, and of those of an earlier part."
+def finished_passes(solver, batch_size:int, since:int=0)->list:
+    """What a solver remembers of its passes, and of those of an earlier part.
+
+    Parameters
+    ----------
+    solver
+        at some step
+    batch_size
+        of the run: captions a step, in its first part
+    since
+        how many passes of the solver's own to leave out
+
+    Returns
+    -------
+    list
+        a dict for each pass, without times; with `since`, none of an earlier part
+    """
     first = max(len(solver.data['train_captions']) // batch_size, 1)
     count = len(solver.earlier_loss_history) // first
     parts = [(solver.objective.name, solver.loss_history, solver.val_loss_history, solver.steps_per_epoch, count, since)]
@@ -259,15 +394,26 @@ def finished_passes(
 
 class RunLog:
     "The table of a run, a row for each pass."
-    def __init__(self,
-        path, # of the CSV file
-        batch_size:int, # of the run: captions a step, in its first part
-    ):
+    def __init__(self, path, batch_size:int):
+        """
+        Parameters
+        ----------
+        path
+            of the CSV file
+        batch_size
+            of the run: captions a step, in its first part
+        """
         self.path, self.batch_size = Path(path), batch_size
         self.words, self.began = 0, time.perf_counter()
         self.rows, self.sound = [], False      # all rows as text; whether the file ends with the last but one of them
-    def read(self)->list: # a dict for each whole row; None: there is no such table
-        "What is in the file, as far as it is a table of a run."
+    def read(self)->list:
+        """What is in the file, as far as it is a table of a run.
+
+        Returns
+        -------
+        list
+            a dict for each whole row; None: there is no such table
+        """
         try:
             with open(self.path, encoding='utf-8', errors='replace', newline='') as f:
                 rows = csv.DictReader(f)
@@ -276,10 +422,14 @@ class RunLog:
                 return [row for row in rows if None not in row and None not in row.values()]
         except (OSError, csv.Error):
             return None
-    def resume(self,
-        solver, # as it is in the checkpoint
-    ):
-        "Make the table end where the solver is."
+    def resume(self, solver):
+        """Make the table end where the solver is.
+
+        Parameters
+        ----------
+        solver
+            as it is in the checkpoint
+        """
         old = self.read()
         times = {(row['objective'], row['step']): row for row in old or ()}
         for row in finished_passes(solver, self.batch_size):
@@ -288,24 +438,34 @@ class RunLog:
         if old is None and self.path.exists():       # not ours, so it is kept
             os.replace(self.path, self.path.with_name('log.before.csv'))
         self._write()
-    def after_pass(self,
-        solver, # of which a pass has just ended, and is not yet saved
-    ):
-        "Write the row of a pass."
+    def after_pass(self, solver):
+        """Write the row of a pass.
+
+        Parameters
+        ----------
+        solver
+            of which a pass has just ended, and is not yet saved
+        """
         seconds, words = time.perf_counter() - self.began, self.words + solver.words_seen
         for row in finished_passes(solver, self.batch_size, solver.epoch - 1)[-1:]:
             row |= zip(TIMES, (f'{solver.last_learning_rate:.6g}', f'{seconds:.3f}', f'{words / seconds:.0f}'))
             self.rows.append(_as_text(row))
             self._write()
-    def after_step(self,
-        solver, # after a step, and after what comes at the end of a pass
-    ):
-        "Count the words of a pass, and its time."
+    def after_step(self, solver):
+        """Count the words of a pass, and its time.
+
+        Parameters
+        ----------
+        solver
+            after a step, and after what comes at the end of a pass
+        """
         self.words += solver.words_seen
         if solver.step % solver.steps_per_epoch == 0:
             self.words, self.began = 0, time.perf_counter()
     def _write(self):
-        "The last row onto the end, or all of them, where something had gone wrong before or nothing is there yet."
+        """The last row onto the end, or all of them, where something had gone wrong before or
+        nothing is there yet.
+        """
         try:
             if self.sound:
                 with open(self.path, 'a', encoding='utf-8', newline='') as f:
@@ -333,34 +493,97 @@ NOT_OF_THE_RUN = 'given', 'data', 'out', 'resume', 'checkpoint_minutes', 'keep',
 
 @noting_given
 def train(
-    given, # filled in by `noting_given`
-    data:str|Path|None=None, # path of a data set; None: the scenes that ship
-    out:str|Path='captioner', # folder for `checkpoint.h5` and `log.csv`
-    model:str='rnn', # kind of captioner, a key of `MODELS`
-    cell:str|None=None, # kind of recurrence, for the model 'rnn'; None: 'rnn'
-    epochs:int=6, # passes over the captions
-    reward_epochs:int=2, # after that, passes that train for CIDEr
-    batch_size:int=100, # captions a step
-    hidden_dim:int|None=None, # H; None: the model's own, 512 for 'rnn'
-    wordvec_dim:int|None=None, # W; None: the model's own, 256 for 'rnn'
-    learning_rate:float=1e-3, # at the start; it falls to zero along a cosine
-    reward_learning_rate:float=2e-4, # the same, for the passes that train for CIDEr
-    dropout:float=0., # share of the features dropped in training
-    inner_dropout:float=0., # the same for what is inside: word vectors, states before they score words
-    label_smoothing:float=0., # share of the target that is spread evenly over the vocabulary
-    average:float=0., # share of the running mean of the parameters that each step leaves; 0: no mean
-    model_options:dict[str, Any]|None=None, # further options of the model's constructor
-    seed:int=0, # of everything random
-    threads:int|None=None, # how many work at once; None: one for each core, at most eight, or as the run began
-    resume:bool=False, # go on from the checkpoint in `out`, with its settings; others than these are an `InputError`, but for `threads`
-    checkpoint_minutes:float=10., # between checkpoints within an epoch; 0: one after every step
-    keep:int=1, # checkpoints kept beside the newest, as checkpoint.1.h5 and so on
-    progress:bool=False, # show how far it has come: a bar on a terminal, elsewhere a line after an epoch or a minute
-    callbacks:Sequence[Callable[[CaptioningSolver], Any]]=(), # functions of the solver, called after every epoch
-    num_epochs:int|None=None, # the course's name for `epochs`
-    cell_type:str|None=None, # the course's name for `cell`
-)->CaptioningSolver: # of the last part, the model with its best parameters in it
-    "Train a captioner on a data set; leaves a checkpoint after every epoch, and every few minutes within it."
+    given,
+    data:str|Path|None=None,
+    out:str|Path='captioner',
+    model:str='rnn',
+    cell:str|None=None,
+    epochs:int=6,
+    reward_epochs:int=2,
+    batch_size:int=100,
+    hidden_dim:int|None=None,
+    wordvec_dim:int|None=None,
+    learning_rate:float=1e-3,
+    reward_learning_rate:float=2e-4,
+    dropout:float=0.,
+    inner_dropout:float=0.,
+    label_smoothing:float=0.,
+    average:float=0.,
+    model_options:dict[str, Any]|None=None,
+    seed:int=0,
+    threads:int|None=None,
+    resume:bool=False,
+    checkpoint_minutes:float=10.,
+    keep:int=1,
+    progress:bool=False,
+    callbacks:Sequence[Callable[[CaptioningSolver], Any]]=(),
+    num_epochs:int|None=None,
+    cell_type:str|None=None,
+)->CaptioningSolver:
+    """Train a captioner on a data set; leaves a checkpoint after every epoch, and every few minutes
+    within it.
+
+    Parameters
+    ----------
+    given
+        filled in by `noting_given`
+    data
+        path of a data set; None: the scenes that ship
+    out
+        folder for `checkpoint.h5` and `log.csv`
+    model
+        kind of captioner, a key of `MODELS`
+    cell
+        kind of recurrence, for the model 'rnn'; None: 'rnn'
+    epochs
+        passes over the captions
+    reward_epochs
+        after that, passes that train for CIDEr
+    batch_size
+        captions a step
+    hidden_dim
+        H; None: the model's own, 512 for 'rnn'
+    wordvec_dim
+        W; None: the model's own, 256 for 'rnn'
+    learning_rate
+        at the start; it falls to zero along a cosine
+    reward_learning_rate
+        the same, for the passes that train for CIDEr
+    dropout
+        share of the features dropped in training
+    inner_dropout
+        the same for what is inside: word vectors, states before they score words
+    label_smoothing
+        share of the target that is spread evenly over the vocabulary
+    average
+        share of the running mean of the parameters that each step leaves; 0: no mean
+    model_options
+        further options of the model's constructor
+    seed
+        of everything random
+    threads
+        how many work at once; None: one for each core, at most eight, or as the run began
+    resume
+        go on from the checkpoint in `out`, with its settings; others than these are an
+        `InputError`, but for `threads`
+    checkpoint_minutes
+        between checkpoints within an epoch; 0: one after every step
+    keep
+        checkpoints kept beside the newest, as checkpoint.1.h5 and so on
+    progress
+        show how far it has come: a bar on a terminal, elsewhere a line after an epoch or a minute
+    callbacks
+        functions of the solver, called after every epoch
+    num_epochs
+        the course's name for `epochs`
+    cell_type
+        the course's name for `cell`
+
+    Returns
+    -------
+    CaptioningSolver
+        of the last part, the model with its best parameters in it
+    """
     expect(isinstance(checkpoint_minutes, (int, float)) and checkpoint_minutes >= 0, f'checkpoint_minutes is {checkpoint_minutes!r}: expected at least 0')
     expect(isinstance(keep, int) and keep >= 0, f'keep is {keep!r}: expected at least 0, a whole number')
     data, out = local_path(data), local_path(out)

@@ -24,16 +24,41 @@ __all__ = ['SELF', 'CROSS', 'FFN', 'transformer_params', 'encoder_params', 'laye
 
 # %% ../nbs/26_transformer.ipynb #c534c74a
 def transformer_params(
-    V:int, # words in the vocabulary
-    input_dim:int, # width of the features of a place
-    D:int, # width of a row
-    layers:int, # how many
-    F:int, # width inside the feed-forward layers
-    tied:bool=True, # score words by their vectors, without a matrix of its own
-    rng=None, # a NumPy `Generator`; None: the global one of `np.random.seed`
-    encoder_layers:int=0, # layers in which the places look at one another
-)->dict: # arrays by name, float64
-    "Draw the parameters of a Transformer captioner."
+    V:int,
+    input_dim:int,
+    D:int,
+    layers:int,
+    F:int,
+    tied:bool=True,
+    rng=None,
+    encoder_layers:int=0,
+)->dict:
+    """Draw the parameters of a Transformer captioner.
+
+    Parameters
+    ----------
+    V
+        words in the vocabulary
+    input_dim
+        width of the features of a place
+    D
+        width of a row
+    layers
+        how many
+    F
+        width inside the feed-forward layers
+    tied
+        score words by their vectors, without a matrix of its own
+    rng
+        a NumPy `Generator`; None: the global one of `np.random.seed`
+    encoder_layers
+        layers in which the places look at one another
+
+    Returns
+    -------
+    dict
+        arrays by name, float64
+    """
     randn, affine, norm = _drawn(D, rng)
     p = dict(W_embed=randn(V, D) / np.sqrt(D)) | affine('W_proj', 'b_proj', input_dim, D) | norm('memory_gain', 'memory_bias')
     for i in range(layers):
@@ -45,13 +70,25 @@ def transformer_params(
     p |= norm('final_gain', 'final_bias') | (dict(b_vocab=np.zeros(V)) if tied else affine('W_vocab', 'b_vocab', D, V))
     return p | encoder_params(D, encoder_layers, F, rng)
 
-def encoder_params(
-    D:int, # width of a row
-    layers:int, # how many
-    F:int, # width inside the feed-forward layers
-    rng=None, # a NumPy `Generator`; None: the global one of `np.random.seed`
-)->dict: # arrays by name, float64
-    "Draw the parameters of an encoder; none for no layers."
+def encoder_params(D:int, layers:int, F:int, rng=None)->dict:
+    """Draw the parameters of an encoder; none for no layers.
+
+    Parameters
+    ----------
+    D
+        width of a row
+    layers
+        how many
+    F
+        width inside the feed-forward layers
+    rng
+        a NumPy `Generator`; None: the global one of `np.random.seed`
+
+    Returns
+    -------
+    dict
+        arrays by name, float64
+    """
     (_, affine, norm), p = _drawn(D, rng), {}
     for i in range(layers):
         small = 1 / np.sqrt(2 * layers)
@@ -66,11 +103,21 @@ def _drawn(D, rng):
     affine = lambda W, b, rows, columns, scale=1.: {W: randn(rows, columns) * scale / np.sqrt(rows), b: np.zeros(columns)}
     return randn, affine, lambda gain, bias: {gain: np.ones(D), bias: np.zeros(D)}
 
-def layers_of(
-    p:dict, # parameters by name
-    kind:str='layer', # or 'encoder'
-)->list: # for each layer its parameters, by their names within it
-    "The parameters of the layers, whose names begin with layer0_, layer1_ and so on."
+def layers_of(p:dict, kind:str='layer')->list:
+    """The parameters of the layers, whose names begin with layer0_, layer1_ and so on.
+
+    Parameters
+    ----------
+    p
+        parameters by name
+    kind
+        or 'encoder'
+
+    Returns
+    -------
+    list
+        for each layer its parameters, by their names within it
+    """
     layers = []
     while f'{kind}{len(layers)}_gain1' in p:
         prefix = f'{kind}{len(layers)}_'
@@ -81,27 +128,63 @@ def layers_of(
 SELF, CROSS, FFN = ('Wqkv', 'bqkv', 'Wo', 'bo'), ('Wq', 'bq', 'Wkv', 'bkv', 'Wc', 'bc'), ('W1', 'b1', 'W2', 'b2')
 
 def decoder_layer_forward(
-    p:dict, # the layer's parameters by name
-    x:np.ndarray, # packed rows, (P, D)
-    memory:np.ndarray, # what each caption can look at, (N, L, D); with `which`, what each picture holds, (pictures, L, D)
-    heads:int, # D is a multiple of it
-    activation:str, # a key of `ACTIVATIONS`
-    table:tuple, # from `table_of`
-    which:np.ndarray=None, # the picture of each caption, (N,), where several captions share one
-    dropout=lambda x: (x, None), # (x) -> x with some numbers dropped, and what it was multiplied by
-)->tuple: # x (P, D), and the caches
-    "Let each word look back, look at the picture, and think it over."
+    p:dict,
+    x:np.ndarray,
+    memory:np.ndarray,
+    heads:int,
+    activation:str,
+    table:tuple,
+    which:np.ndarray=None,
+    dropout=lambda x: (x, None),
+)->tuple:
+    """Let each word look back, look at the picture, and think it over.
+
+    Parameters
+    ----------
+    p
+        the layer's parameters by name
+    x
+        packed rows, (P, D)
+    memory
+        what each caption can look at, (N, L, D); with `which`, what each picture holds, (pictures,
+        L, D)
+    heads
+        D is a multiple of it
+    activation
+        a key of `ACTIVATIONS`
+    table
+        from `table_of`
+    which
+        the picture of each caption, (N,), where several captions share one
+    dropout
+        (x) -> x with some numbers dropped, and what it was multiplied by
+
+    Returns
+    -------
+    tuple
+        x (P, D), and the caches
+    """
     weights = lambda names: [p[name] for name in names]
     x, back = residual_forward(x, p['gain1'], p['bias1'], lambda x: self_attention_forward(x, *weights(SELF), heads, table), dropout)                # (1)
     x, there = residual_forward(x, p['gain2'], p['bias2'], lambda x: cross_attention_forward(x, memory, *weights(CROSS), heads, table, which), dropout)     # (2)
     x, thought = residual_forward(x, p['gain3'], p['bias3'], lambda x: ffn_forward(x, *weights(FFN), activation), dropout)                            # (3)
     return x, (back, there, thought)
 
-def decoder_layer_backward(
-    dx:np.ndarray, # upstream gradient, (P, D)
-    caches:tuple, # from `decoder_layer_forward`
-)->tuple: # dx (P, D), dmemory (shape of memory), and the gradients of the parameters by name
-    "The gradients of a decoder layer."
+def decoder_layer_backward(dx:np.ndarray, caches:tuple)->tuple:
+    """The gradients of a decoder layer.
+
+    Parameters
+    ----------
+    dx
+        upstream gradient, (P, D)
+    caches
+        from `decoder_layer_forward`
+
+    Returns
+    -------
+    tuple
+        dx (P, D), dmemory (shape of memory), and the gradients of the parameters by name
+    """
     (back, there, thought), g = caches, {}
     dx, g['gain3'], g['bias3'], *dffn = residual_backward(dx, thought, ffn_backward)
     dx, g['gain2'], g['bias2'], dmemory, *dcross = residual_backward(dx, there, cross_attention_backward)
@@ -110,24 +193,55 @@ def decoder_layer_backward(
 
 # %% ../nbs/26_transformer.ipynb #b58445f4
 def encoder_layer_forward(
-    p:dict, # the layer's parameters by name
-    x:np.ndarray, # rows of all places, (N*L, D)
-    heads:int, # D is a multiple of it
-    activation:str, # a key of `ACTIVATIONS`
-    table:tuple, # of N lines and L columns, without gaps
-    dropout=lambda x: (x, None), # (x) -> x with some numbers dropped, and what it was multiplied by
-)->tuple: # x (N*L, D), and the caches
-    "Let each place look at all places of its picture, and think it over."
+    p:dict,
+    x:np.ndarray,
+    heads:int,
+    activation:str,
+    table:tuple,
+    dropout=lambda x: (x, None),
+)->tuple:
+    """Let each place look at all places of its picture, and think it over.
+
+    Parameters
+    ----------
+    p
+        the layer's parameters by name
+    x
+        rows of all places, (N*L, D)
+    heads
+        D is a multiple of it
+    activation
+        a key of `ACTIVATIONS`
+    table
+        of N lines and L columns, without gaps
+    dropout
+        (x) -> x with some numbers dropped, and what it was multiplied by
+
+    Returns
+    -------
+    tuple
+        x (N*L, D), and the caches
+    """
     weights = lambda names: [p[name] for name in names]
     x, around = residual_forward(x, p['gain1'], p['bias1'], lambda x: self_attention_forward(x, *weights(SELF), heads, table, causal=False), dropout)    # (5)
     x, thought = residual_forward(x, p['gain2'], p['bias2'], lambda x: ffn_forward(x, *weights(FFN), activation), dropout)
     return x, (around, thought)
 
-def encoder_layer_backward(
-    dx:np.ndarray, # upstream gradient, (N*L, D)
-    caches:tuple, # from `encoder_layer_forward`
-)->tuple: # dx (N*L, D), and the gradients of the parameters by name
-    "The gradients of an encoder layer."
+def encoder_layer_backward(dx:np.ndarray, caches:tuple)->tuple:
+    """The gradients of an encoder layer.
+
+    Parameters
+    ----------
+    dx
+        upstream gradient, (N*L, D)
+    caches
+        from `encoder_layer_forward`
+
+    Returns
+    -------
+    tuple
+        dx (N*L, D), and the gradients of the parameters by name
+    """
     (around, thought), g = caches, {}
     dx, g['gain2'], g['bias2'], *dffn = residual_backward(dx, thought, ffn_backward)
     dx, g['gain1'], g['bias1'], *dself = residual_backward(dx, around, self_attention_backward)
@@ -135,13 +249,33 @@ def encoder_layer_backward(
 
 # %% ../nbs/26_transformer.ipynb #88d07ffb
 def memory_forward(
-    grid:np.ndarray, # features of the places, (N, L, input_dim)
-    p:dict, # parameters by name
-    heads:int, # of the encoder's attention
-    activation:str, # in the encoder, a key of `ACTIVATIONS`
-    dropout=lambda x: (x, None), # in the encoder: (x) -> x with some numbers dropped, and what it was multiplied by
-)->tuple: # (N, L, D), and the cache
-    "What words look at: the places of a picture, projected and normalised, and led through the encoder if there is one."
+    grid:np.ndarray,
+    p:dict,
+    heads:int,
+    activation:str,
+    dropout=lambda x: (x, None),
+)->tuple:
+    """What words look at: the places of a picture, projected and normalised, and led through the
+    encoder if there is one.
+
+    Parameters
+    ----------
+    grid
+        features of the places, (N, L, input_dim)
+    p
+        parameters by name
+    heads
+        of the encoder's attention
+    activation
+        in the encoder, a key of `ACTIVATIONS`
+    dropout
+        in the encoder: (x) -> x with some numbers dropped, and what it was multiplied by
+
+    Returns
+    -------
+    tuple
+        (N, L, D), and the cache
+    """
     (N, L, _), D = grid.shape, len(p['b_proj'])
     x, projected = affine_forward(grid.reshape(N * L, len(p['W_proj'])), p['W_proj'], p['b_proj'])
     x, normed = layer_norm_forward(x, p['memory_gain'], p['memory_bias'])    # (4)
@@ -153,11 +287,21 @@ def memory_forward(
     if encoder: x, last = layer_norm_forward(x, p['encoder_gain'], p['encoder_bias'])
     return x.reshape(N, L, D), (projected, normed, caches, last)
 
-def memory_backward(
-    dmemory:np.ndarray, # upstream gradient, (N, L, D)
-    cache:tuple, # from `memory_forward`
-)->dict: # the gradients of the parameters by name
-    "The gradients of what makes the memory."
+def memory_backward(dmemory:np.ndarray, cache:tuple)->dict:
+    """The gradients of what makes the memory.
+
+    Parameters
+    ----------
+    dmemory
+        upstream gradient, (N, L, D)
+    cache
+        from `memory_forward`
+
+    Returns
+    -------
+    dict
+        the gradients of the parameters by name
+    """
     ((grid, _), normed, caches, last), g = cache, {}
     dx = dmemory.reshape(len(grid), dmemory.shape[2])
     if caches: dx, g['encoder_gain'], g['encoder_bias'] = layer_norm_backward(dx, last)
@@ -168,40 +312,81 @@ def memory_backward(
     return g | dict(W_proj=grid.T @ dx, b_proj=dx.sum(axis=0))      # nobody asks for the gradient of the features
 
 # %% ../nbs/26_transformer.ipynb #001c8841
-def embed_forward(
-    words:np.ndarray, # packed words, (P,)
-    positions:np.ndarray, # the rows of `sinusoids` for them, (P, D), or one for all, (1, D)
-    W_embed:np.ndarray, # one vector a word, (V, D)
-)->tuple: # (P, D), and the cache
-    "The vectors of words, scaled, and their positions."
+def embed_forward(words:np.ndarray, positions:np.ndarray, W_embed:np.ndarray)->tuple:
+    """The vectors of words, scaled, and their positions.
+
+    Parameters
+    ----------
+    words
+        packed words, (P,)
+    positions
+        the rows of `sinusoids` for them, (P, D), or one for all, (1, D)
+    W_embed
+        one vector a word, (V, D)
+
+    Returns
+    -------
+    tuple
+        (P, D), and the cache
+    """
     x, cache = word_embedding_forward(words, W_embed)
     x *= x.shape[1] ** .5
     x += positions    # (6)
     return x, cache
 
-def embed_backward(
-    dx:np.ndarray, # upstream gradient, (P, D)
-    cache:tuple, # from `embed_forward`
-)->np.ndarray: # dW_embed (V, D)
-    "The gradient of the word vectors."
+def embed_backward(dx:np.ndarray, cache:tuple)->np.ndarray:
+    """The gradient of the word vectors.
+
+    Parameters
+    ----------
+    dx
+        upstream gradient, (P, D)
+    cache
+        from `embed_forward`
+
+    Returns
+    -------
+    np.ndarray
+        dW_embed (V, D)
+    """
     return word_embedding_backward(dx * dx.shape[1] ** .5, cache)
 
 # %% ../nbs/26_transformer.ipynb #ebfc2877
-def score_forward(
-    x:np.ndarray, # rows, (P, D)
-    p:dict, # parameters by name; without W_vocab, the word vectors serve
-)->tuple: # scores (P, V), and the cache
-    "Score every word of the vocabulary."
+def score_forward(x:np.ndarray, p:dict)->tuple:
+    """Score every word of the vocabulary.
+
+    Parameters
+    ----------
+    x
+        rows, (P, D)
+    p
+        parameters by name; without W_vocab, the word vectors serve
+
+    Returns
+    -------
+    tuple
+        scores (P, V), and the cache
+    """
     x, normed = layer_norm_forward(x, p['final_gain'], p['final_bias'])
     tied = 'W_vocab' not in p
     scores, scored = affine_forward(x, p['W_embed'].T if tied else p['W_vocab'], p['b_vocab'])    # (7)
     return scores, (normed, scored, tied)
 
-def score_backward(
-    dscores:np.ndarray, # upstream gradient, (P, V)
-    cache:tuple, # from `score_forward`
-)->tuple: # dx (P, D), and the gradients of the parameters by name
-    "The gradients of the scores."
+def score_backward(dscores:np.ndarray, cache:tuple)->tuple:
+    """The gradients of the scores.
+
+    Parameters
+    ----------
+    dscores
+        upstream gradient, (P, V)
+    cache
+        from `score_forward`
+
+    Returns
+    -------
+    tuple
+        dx (P, D), and the gradients of the parameters by name
+    """
     (normed, (x, W), tied), g = cache, {}
     g['W_embed' if tied else 'W_vocab'] = dscores.T @ x if tied else x.T @ dscores
     dx, g['final_gain'], g['final_bias'] = layer_norm_backward(dscores @ W.T, normed)
@@ -209,16 +394,41 @@ def score_backward(
 
 # %% ../nbs/26_transformer.ipynb #3911762f
 def transformer_forward(
-    p:dict, # parameters by name
-    heads:int, # of every attention
-    activation:str, # a key of `ACTIVATIONS`
-    grid:np.ndarray, # features of the places, (N, L, input_dim); with `which`, (pictures, L, input_dim)
-    words:np.ndarray, # words read, packed, (P,)
-    sizes:list, # rows alive at each step
-    which:np.ndarray=None, # the picture of each caption, (N,), where several captions share one
-    dropout=lambda x: (x, None), # (x) -> x with some numbers dropped, and what it was multiplied by
-)->tuple: # scores (P, V), and the caches
-    "Score every next word of packed captions."
+    p:dict,
+    heads:int,
+    activation:str,
+    grid:np.ndarray,
+    words:np.ndarray,
+    sizes:list,
+    which:np.ndarray=None,
+    dropout=lambda x: (x, None),
+)->tuple:
+    """Score every next word of packed captions.
+
+    Parameters
+    ----------
+    p
+        parameters by name
+    heads
+        of every attention
+    activation
+        a key of `ACTIVATIONS`
+    grid
+        features of the places, (N, L, input_dim); with `which`, (pictures, L, input_dim)
+    words
+        words read, packed, (P,)
+    sizes
+        rows alive at each step
+    which
+        the picture of each caption, (N,), where several captions share one
+    dropout
+        (x) -> x with some numbers dropped, and what it was multiplied by
+
+    Returns
+    -------
+    tuple
+        scores (P, V), and the caches
+    """
     memory, remembered = memory_forward(grid, p, heads, activation, dropout)
     x, embedded = embed_forward(words, np.repeat(sinusoids(np.arange(len(sizes)), memory.shape[2]), np.asarray(sizes, int), axis=0), p['W_embed'])
     x, kept = dropout(x)
@@ -229,11 +439,21 @@ def transformer_forward(
     scores, scored = score_forward(x, p)
     return scores, (remembered, embedded, kept, caches, scored)
 
-def transformer_backward(
-    dscores:np.ndarray, # upstream gradient, (P, V)
-    caches:tuple, # from `transformer_forward`
-)->dict: # the gradient of each parameter, by name
-    "The gradient of every parameter, from that of the scores."
+def transformer_backward(dscores:np.ndarray, caches:tuple)->dict:
+    """The gradient of every parameter, from that of the scores.
+
+    Parameters
+    ----------
+    dscores
+        upstream gradient, (P, V)
+    caches
+        from `transformer_forward`
+
+    Returns
+    -------
+    dict
+        the gradient of each parameter, by name
+    """
     remembered, embedded, kept, caches, scored = caches
     dx, g = score_backward(dscores, scored)
     dmemory = 0
@@ -248,43 +468,110 @@ def transformer_backward(
 
 # %% ../nbs/26_transformer.ipynb #82d685c9
 def self_attention_step(
-    x:np.ndarray, # rows of this step, (rows, D)
-    past:np.ndarray, # keys and values of the words before, (rows, t, 2D)
-    Wqkv:np.ndarray, # (D, 3D)
-    bqkv:np.ndarray, # (3D,)
-    Wo:np.ndarray, # (D, D)
-    bo:np.ndarray, # (D,)
-    heads:int, # D is a multiple of it
-)->tuple: # out (rows, D), and keys and values with those of this word, (rows, t+1, 2D)
-    "Let one new word of each caption look at itself and at the words before it."
+    x:np.ndarray,
+    past:np.ndarray,
+    Wqkv:np.ndarray,
+    bqkv:np.ndarray,
+    Wo:np.ndarray,
+    bo:np.ndarray,
+    heads:int,
+)->tuple:
+    """Let one new word of each caption look at itself and at the words before it.
+
+    Parameters
+    ----------
+    x
+        rows of this step, (rows, D)
+    past
+        keys and values of the words before, (rows, t, 2D)
+    Wqkv
+        (D, 3D)
+    bqkv
+        (3D,)
+    Wo
+        (D, D)
+    bo
+        (D,)
+    heads
+        D is a multiple of it
+
+    Returns
+    -------
+    tuple
+        out (rows, D), and keys and values with those of this word, (rows, t+1, 2D)
+    """
     D, (qkv, _) = x.shape[1], affine_forward(x, Wqkv, bqkv)
     past = np.concatenate([past, qkv[:, None, D:]], axis=1)
     looked, _ = attention_forward(split_heads(qkv[:, None, :D], heads), split_heads(past[:, :, :D], heads), split_heads(past[:, :, D:], heads))
     return affine_forward(join_heads(looked)[:, 0], Wo, bo)[0], past
 
 def cross_attention_step(
-    x:np.ndarray, # rows of this step, (n*K, D)
-    kv:np.ndarray, # keys and values of the places, each for the next K rows, (n, L, 2D)
-    Wq:np.ndarray, # (D, D)
-    bq:np.ndarray, # (D,)
-    Wo:np.ndarray, # (D, D)
-    bo:np.ndarray, # (D,)
-    heads:int, # D is a multiple of it
-)->tuple: # out (n*K, D), and the weights (n*K, heads, L)
-    "Let one new word of each caption look at the places of its picture."
+    x:np.ndarray,
+    kv:np.ndarray,
+    Wq:np.ndarray,
+    bq:np.ndarray,
+    Wo:np.ndarray,
+    bo:np.ndarray,
+    heads:int,
+)->tuple:
+    """Let one new word of each caption look at the places of its picture.
+
+    Parameters
+    ----------
+    x
+        rows of this step, (n*K, D)
+    kv
+        keys and values of the places, each for the next K rows, (n, L, 2D)
+    Wq
+        (D, D)
+    bq
+        (D,)
+    Wo
+        (D, D)
+    bo
+        (D,)
+    heads
+        D is a multiple of it
+
+    Returns
+    -------
+    tuple
+        out (n*K, D), and the weights (n*K, heads, L)
+    """
     (rows, D), (n, L, _), (q, _) = x.shape, kv.shape, affine_forward(x, Wq, bq)
     looked, (*_, w) = attention_forward(split_heads(q.reshape(n, rows // max(n, 1), D), heads), split_heads(kv[:, :, :D], heads), split_heads(kv[:, :, D:], heads))
     return affine_forward(join_heads(looked).reshape(rows, D), Wo, bo)[0], w.swapaxes(1, 2).reshape(rows, heads, L)
 
 def decoder_layer_step(
-    p:dict, # the layer's parameters by name
-    x:np.ndarray, # rows of this step, (rows, D)
-    past:np.ndarray, # keys and values of the words before, (rows, t, 2D)
-    kv:np.ndarray, # keys and values of the places, each for the next rows/n rows, (n, L, 2D)
-    heads:int, # D is a multiple of it
-    activation:str, # a key of `ACTIVATIONS`
-)->tuple: # x (rows, D), past (rows, t+1, 2D), weights (rows, heads, L)
-    "Take a layer one word further."
+    p:dict,
+    x:np.ndarray,
+    past:np.ndarray,
+    kv:np.ndarray,
+    heads:int,
+    activation:str,
+)->tuple:
+    """Take a layer one word further.
+
+    Parameters
+    ----------
+    p
+        the layer's parameters by name
+    x
+        rows of this step, (rows, D)
+    past
+        keys and values of the words before, (rows, t, 2D)
+    kv
+        keys and values of the places, each for the next rows/n rows, (n, L, 2D)
+    heads
+        D is a multiple of it
+    activation
+        a key of `ACTIVATIONS`
+
+    Returns
+    -------
+    tuple
+        x (rows, D), past (rows, t+1, 2D), weights (rows, heads, L)
+    """
     weights = lambda names: [p[name] for name in names]
     x, (_, past, _) = residual_forward(x, p['gain1'], p['bias1'], lambda x: self_attention_step(x, past, *weights(SELF), heads))
     x, (_, looked, _) = residual_forward(x, p['gain2'], p['bias2'], lambda x: cross_attention_step(x, kv, *weights(('Wq', 'bq', 'Wc', 'bc')), heads))
@@ -293,13 +580,32 @@ def decoder_layer_step(
 
 # %% ../nbs/26_transformer.ipynb #ab3cc6f4
 def transformer_start(
-    p:dict, # parameters by name
-    heads:int, # of every attention
-    activation:str, # a key of `ACTIVATIONS`
-    grid:np.ndarray, # features of the places, (pictures, L, input_dim)
-    which:np.ndarray=None, # the picture of each caption, (N,), where several captions share one
-)->dict: # the state: no words yet, and the keys and values of each picture
-    "Begin captions."
+    p:dict,
+    heads:int,
+    activation:str,
+    grid:np.ndarray,
+    which:np.ndarray=None,
+)->dict:
+    """Begin captions.
+
+    Parameters
+    ----------
+    p
+        parameters by name
+    heads
+        of every attention
+    activation
+        a key of `ACTIVATIONS`
+    grid
+        features of the places, (pictures, L, input_dim)
+    which
+        the picture of each caption, (N,), where several captions share one
+
+    Returns
+    -------
+    dict
+        the state: no words yet, and the keys and values of each picture
+    """
     memory, _ = memory_forward(grid, p, heads, activation)
     pictures, L, D = memory.shape
     layers = [affine_forward(memory.reshape(pictures * L, D), layer['Wkv'], layer['bkv'])[0].reshape(pictures, L, 2*D) for layer in layers_of(p)]
@@ -307,14 +613,27 @@ def transformer_start(
     past = [np.zeros_like(memory, shape=(len(picture), 0, 2*D)) for _ in layers]
     return dict(past=past, weights=np.zeros_like(memory, shape=(len(picture), heads, L)), picture=picture, memory=Places(*layers))
 
-def transformer_step(
-    p:dict, # parameters by name
-    heads:int, # of every attention
-    activation:str, # a key of `ACTIVATIONS`
-    state:dict, # from the step before
-    words:np.ndarray, # the words just said, (rows,)
-)->tuple: # scores of what follows (rows, V), and the next state, with where the last layer looked
-    "Take captions one word further."
+def transformer_step(p:dict, heads:int, activation:str, state:dict, words:np.ndarray)->tuple:
+    """Take captions one word further.
+
+    Parameters
+    ----------
+    p
+        parameters by name
+    heads
+        of every attention
+    activation
+        a key of `ACTIVATIONS`
+    state
+        from the step before
+    words
+        the words just said, (rows,)
+
+    Returns
+    -------
+    tuple
+        scores of what follows (rows, V), and the next state, with where the last layer looked
+    """
     memory, picture, *places = state['memory'].group(state['picture'])
     x, _ = embed_forward(words, sinusoids([state['past'][0].shape[1]], p['W_embed'].shape[1]), p['W_embed'])
     past = []
@@ -325,23 +644,57 @@ def transformer_step(
 
 # %% ../nbs/26_transformer.ipynb #6fc78310
 class TransformerCaptioner(Captioner):
-    "A captioner without recurrence: words look at the words before them and at the places of the picture. Source: Vaswani et al. 2017."
+    """A captioner without recurrence: words look at the words before them and at the places of the
+    picture.
+
+    Source: Vaswani et al. 2017.
+    """
     reads = 'grid'
     def __init__(self,
-        word_to_idx:dict[str, int], # word -> id, V of them
-        input_dim:int=512, # width of the features of a place
-        hidden_dim:int=320, # D, width of a row
-        layers:int=2, # how many
-        heads:int=5, # of every attention; hidden_dim is a multiple of it
-        inner_dim:int|None=None, # F, width inside the feed-forward layers; None: 4*hidden_dim
-        activation:str='gelu', # a key of `ACTIVATIONS`
-        tied:bool=True, # score words by their vectors, without a matrix of its own
-        encoder_layers:int=0, # layers in which the places look at one another first
-        dtype:type=np.float32, # float64 for gradient checks
-        rng:np.random.Generator|None=None, # a NumPy `Generator`; None: the global one
-        dropout:float=0., # share of the features that are dropped at each training step
-        inner_dropout:float=0., # the same for word vectors, and for what each sublayer adds
+        word_to_idx:dict[str, int],
+        input_dim:int=512,
+        hidden_dim:int=320,
+        layers:int=2,
+        heads:int=5,
+        inner_dim:int|None=None,
+        activation:str='gelu',
+        tied:bool=True,
+        encoder_layers:int=0,
+        dtype:type=np.float32,
+        rng:np.random.Generator|None=None,
+        dropout:float=0.,
+        inner_dropout:float=0.,
     ):
+        """
+        Parameters
+        ----------
+        word_to_idx
+            word -> id, V of them
+        input_dim
+            width of the features of a place
+        hidden_dim
+            D, width of a row
+        layers
+            how many
+        heads
+            of every attention; hidden_dim is a multiple of it
+        inner_dim
+            F, width inside the feed-forward layers; None: 4*hidden_dim
+        activation
+            a key of `ACTIVATIONS`
+        tied
+            score words by their vectors, without a matrix of its own
+        encoder_layers
+            layers in which the places look at one another first
+        dtype
+            float64 for gradient checks
+        rng
+            a NumPy `Generator`; None: the global one
+        dropout
+            share of the features that are dropped at each training step
+        inner_dropout
+            the same for word vectors, and for what each sublayer adds
+        """
         inner_dim = 4 * hidden_dim if inner_dim is None else inner_dim
         for name, rate in dict(dropout=dropout, inner_dropout=inner_dropout).items(): expect(0 <= rate < 1, f'{name} is {rate}: expected at least 0 and less than 1')
         for name, n in dict(hidden_dim=hidden_dim, layers=layers, heads=heads, inner_dim=inner_dim).items(): expect(n >= 1, f'{name} is {n}: expected at least 1')
@@ -353,37 +706,95 @@ class TransformerCaptioner(Captioner):
         self.config = dict(input_dim=input_dim, hidden_dim=hidden_dim, layers=layers, heads=heads, inner_dim=inner_dim, activation=activation, tied=tied, encoder_layers=encoder_layers, dropout=dropout, inner_dropout=inner_dropout)
         self.params = {name: w.astype(dtype) for name, w in transformer_params(len(word_to_idx), input_dim, hidden_dim, layers, inner_dim, tied, rng, encoder_layers).items()}
     def forward(self,
-        features:Any, # of the places of each picture, in the order of the captions, (N, L, input_dim)
-        words:np.ndarray, # the words read, packed, (P,)
-        sizes:list[int], # rows alive at each step, never growing; their sum is P
-        rng:np.random.Generator|None=None, # where dropout gets its random numbers; None: no dropout
-    )->tuple[np.ndarray, tuple[Any, ...]]: # scores (P, V), and the caches
-        "Scores (P, V) of the words that follow packed ones, given a grid (N, L, input_dim) in their order; and the caches."
+        features:Any,
+        words:np.ndarray,
+        sizes:list[int],
+        rng:np.random.Generator|None=None,
+    )->tuple[np.ndarray, tuple[Any, ...]]:
+        """Scores (P, V) of the words that follow packed ones, given a grid (N, L, input_dim) in
+        their order; and the caches.
+
+        Parameters
+        ----------
+        features
+            of the places of each picture, in the order of the captions, (N, L, input_dim)
+        words
+            the words read, packed, (P,)
+        sizes
+            rows alive at each step, never growing; their sum is P
+        rng
+            where dropout gets its random numbers; None: no dropout
+
+        Returns
+        -------
+        tuple[np.ndarray, tuple[Any, ...]]
+            scores (P, V), and the caches
+        """
         grid, which = distinct(features)
         grid, _ = drop(grid, self.dropout, rng)
         return transformer_forward(self.params, self.heads, self.activation, grid, words, sizes, which, lambda x: drop(x, self.inner_dropout, rng))
-    def backward(self,
-        dscores:np.ndarray, # upstream gradient, (P, V)
-        caches:tuple[Any, ...], # from `forward`
-    )->dict[str, np.ndarray]: # the gradient of each parameter, by name
-        "The gradients by name, from that of the scores."
+    def backward(self, dscores:np.ndarray, caches:tuple[Any, ...])->dict[str, np.ndarray]:
+        """The gradients by name, from that of the scores.
+
+        Parameters
+        ----------
+        dscores
+            upstream gradient, (P, V)
+        caches
+            from `forward`
+
+        Returns
+        -------
+        dict[str, np.ndarray]
+            the gradient of each parameter, by name
+        """
         return transformer_backward(dscores, caches)
-    def start(self,
-        features:np.ndarray, # of the places of each picture, (N, L, input_dim)
-    )->Any: # the state
-        "The state before the first word, from a grid (N, L, input_dim)."
+    def start(self, features:np.ndarray)->Any:
+        """The state before the first word, from a grid (N, L, input_dim).
+
+        Parameters
+        ----------
+        features
+            of the places of each picture, (N, L, input_dim)
+
+        Returns
+        -------
+        Any
+            the state
+        """
         return transformer_start(self.params, self.heads, self.activation, *distinct(self.features(features)))
-    def step(self,
-        state:Any, # from `start` or the step before
-        words:np.ndarray, # the words just said, ids, (N,)
-    )->tuple[np.ndarray, Any]: # scores of the next word, (N, V), and the next state
-        "Scores (N, V) of what follows `words` (N,), and the next state."
+    def step(self, state:Any, words:np.ndarray)->tuple[np.ndarray, Any]:
+        """Scores (N, V) of what follows `words` (N,), and the next state.
+
+        Parameters
+        ----------
+        state
+            from `start` or the step before
+        words
+            the words just said, ids, (N,)
+
+        Returns
+        -------
+        tuple[np.ndarray, Any]
+            scores of the next word, (N, V), and the next state
+        """
         return transformer_step(self.params, self.heads, self.activation, state, words)
-    def attention(self,
-        features:np.ndarray, # of the places of one picture, (L, input_dim)
-        words:list[int]|np.ndarray, # a caption, ids without `<START>`, (T,)
-    )->np.ndarray: # the weights, (T, heads, L)
-        "Where the last layer looks in a picture (L, input_dim) before each word of a caption, ids (T,) without `<START>`: the weights, (T, heads, L)."
+    def attention(self, features:np.ndarray, words:list[int]|np.ndarray)->np.ndarray:
+        """Where the last layer looks in a picture (L, input_dim) before each word of a caption, ids
+        (T,) without `<START>`: the weights, (T, heads, L).
+
+        Parameters
+        ----------
+        features
+            of the places of one picture, (L, input_dim)
+        words
+            a caption, ids without `<START>`, (T,)
+
+        Returns
+        -------
+        np.ndarray
+            the weights, (T, heads, L)
+        """
         expect(len(words), 'the caption has no words: expected at least one')
         state, weights = self.start(np.asarray(features)[None]), []
         for word in [self._start, *words[:-1]]:

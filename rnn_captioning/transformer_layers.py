@@ -17,19 +17,49 @@ __all__ = ['BLOCK', 'ACTIVATIONS', 'causal_mask', 'attention_forward', 'attentio
            'layer_norm_forward', 'layer_norm_backward', 'residual_forward', 'residual_backward']
 
 # %% ../nbs/25_transformer_layers.ipynb #9152f80b
-def causal_mask(
-    T:int, # steps
-)->np.ndarray: # bool (T, T): True where the word of the row may look at the word of the column
-    "Let each word look at itself and at what came before."
+def causal_mask(T:int)->np.ndarray:
+    """Let each word look at itself and at what came before.
+
+    Parameters
+    ----------
+    T
+        steps
+
+    Returns
+    -------
+    np.ndarray
+        bool (T, T): True where the word of the row may look at the word of the column
+    """
     return np.tri(T, dtype=bool)
 
 def attention_forward(
-    q:np.ndarray, # queries, (N, heads, Tq, d)
-    k:np.ndarray, # keys, (N, heads, Tk, d)
-    v:np.ndarray, # values, (N, heads, Tk, dv); dv may differ from d
-    mask:np.ndarray|None=None, # bool, True where a query may look, or floats to add to the scores, (Tq, Tk) or (N, 1 or heads, Tq, Tk); None: everywhere
-)->tuple[np.ndarray, tuple[Any, ...]]: # out (N, heads, Tq, dv), zeros where a query may look nowhere; and the cache, whose last entry is the weights, (N, heads, Tq, Tk)
-    "Average values with the softmax of scaled products of queries and keys. Source: Vaswani et al. 2017. A mask of another kind or shape is an `InputError`."
+    q:np.ndarray,
+    k:np.ndarray,
+    v:np.ndarray,
+    mask:np.ndarray|None=None,
+)->tuple[np.ndarray, tuple[Any, ...]]:
+    """Average values with the softmax of scaled products of queries and keys.
+
+    Source: Vaswani et al. 2017. A mask of another kind or shape is an `InputError`.
+
+    Parameters
+    ----------
+    q
+        queries, (N, heads, Tq, d)
+    k
+        keys, (N, heads, Tk, d)
+    v
+        values, (N, heads, Tk, dv); dv may differ from d
+    mask
+        bool, True where a query may look, or floats to add to the scores, (Tq, Tk) or (N, 1 or
+        heads, Tq, Tk); None: everywhere
+
+    Returns
+    -------
+    tuple[np.ndarray, tuple[Any, ...]]
+        out (N, heads, Tq, dv), zeros where a query may look nowhere; and the cache, whose last
+        entry is the weights, (N, heads, Tq, Tk)
+    """
     w = q @ k.swapaxes(2, 3)
     w *= q.shape[3] ** -.5                                                # (1)
     if mask is not None:
@@ -60,10 +90,23 @@ def _to_add(mask, scores):
 
 # %% ../nbs/25_transformer_layers.ipynb #b47bf2c8
 def attention_backward(
-    dout:np.ndarray, # upstream gradient, (N, heads, Tq, dv)
-    cache:tuple[Any, ...], # from `attention_forward`
-)->tuple[np.ndarray, np.ndarray, np.ndarray]: # dq (N, heads, Tq, d), dk (N, heads, Tk, d), dv (N, heads, Tk, dv)
-    "The gradients of attention. A query that may look nowhere gets zeros and gives none."
+    dout:np.ndarray,
+    cache:tuple[Any, ...],
+)->tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The gradients of attention. A query that may look nowhere gets zeros and gives none.
+
+    Parameters
+    ----------
+    dout
+        upstream gradient, (N, heads, Tq, dv)
+    cache
+        from `attention_forward`
+
+    Returns
+    -------
+    tuple[np.ndarray, np.ndarray, np.ndarray]
+        dq (N, heads, Tq, d), dk (N, heads, Tk, d), dv (N, heads, Tk, dv)
+    """
     q, k, v, w = cache
     dv = np.matmul(w.swapaxes(2, 3), dout, out=np.empty_like(v))    # (5)
     ds = dout @ v.swapaxes(2, 3)
@@ -73,72 +116,158 @@ def attention_backward(
     return np.matmul(ds, k, out=np.empty_like(q)), np.matmul(ds.swapaxes(2, 3), q, out=np.empty_like(k)), dv    # (7)
 
 # %% ../nbs/25_transformer_layers.ipynb #73d12cc4
-def split_heads(
-    x:np.ndarray, # (N, T, D)
-    heads:int, # D is a multiple of it
-)->np.ndarray: # (N, heads, T, D/heads), the same memory
-    "Give each head its columns."
+def split_heads(x:np.ndarray, heads:int)->np.ndarray:
+    """Give each head its columns.
+
+    Parameters
+    ----------
+    x
+        (N, T, D)
+    heads
+        D is a multiple of it
+
+    Returns
+    -------
+    np.ndarray
+        (N, heads, T, D/heads), the same memory
+    """
     N, T, D = x.shape
     return x.reshape(N, T, heads, D // heads).swapaxes(1, 2)
 
-def join_heads(
-    x:np.ndarray, # (N, heads, T, d)
-)->np.ndarray: # (N, T, heads*d)
-    "Undo `split_heads`."
+def join_heads(x:np.ndarray)->np.ndarray:
+    """Undo `split_heads`.
+
+    Parameters
+    ----------
+    x
+        (N, heads, T, d)
+
+    Returns
+    -------
+    np.ndarray
+        (N, T, heads*d)
+    """
     N, heads, T, d = x.shape
     return x.swapaxes(1, 2).reshape(N, T, heads * d)
 
 # %% ../nbs/25_transformer_layers.ipynb #c9d6280c
-def table_of(
-    sizes:list, # rows alive at each step, never growing; their sum is P
-    N:int, # captions, longest first
-)->tuple[int, int, np.ndarray]: # N, T, and where each packed row stands in a table of N lines and T columns, read line by line, (P,)
-    "Where packed rows stand in a table of captions and steps."
+def table_of(sizes:list, N:int)->tuple[int, int, np.ndarray]:
+    """Where packed rows stand in a table of captions and steps.
+
+    Parameters
+    ----------
+    sizes
+        rows alive at each step, never growing; their sum is P
+    N
+        captions, longest first
+
+    Returns
+    -------
+    tuple[int, int, np.ndarray]
+        N, T, and where each packed row stands in a table of N lines and T columns, read line by
+        line, (P,)
+    """
     T = len(sizes)
     step, caption = (np.arange(N) < np.asarray(sizes, int)[:, None]).nonzero()
     return N, T, caption * T + step
 
-def to_table(
-    x:np.ndarray, # packed rows, (P, D)
-    table:tuple, # from `table_of`
-)->np.ndarray: # (N, T, D), zero where there is no word
-    "Lay packed rows out, one line for each caption."
+def to_table(x:np.ndarray, table:tuple)->np.ndarray:
+    """Lay packed rows out, one line for each caption.
+
+    Parameters
+    ----------
+    x
+        packed rows, (P, D)
+    table
+        from `table_of`
+
+    Returns
+    -------
+    np.ndarray
+        (N, T, D), zero where there is no word
+    """
     N, T, where = table
     out = np.zeros_like(x, shape=(N * T, x.shape[1]))
     out[where] = x
     return out.reshape(N, T, x.shape[1])
 
-def from_table(
-    x:np.ndarray, # (N, T, D)
-    table:tuple, # from `table_of`
-)->np.ndarray: # packed rows, (P, D)
-    "Undo `to_table`."
+def from_table(x:np.ndarray, table:tuple)->np.ndarray:
+    """Undo `to_table`.
+
+    Parameters
+    ----------
+    x
+        (N, T, D)
+    table
+        from `table_of`
+
+    Returns
+    -------
+    np.ndarray
+        packed rows, (P, D)
+    """
     N, T, where = table
     return x.reshape(N * T, x.shape[2])[where]
 
 # %% ../nbs/25_transformer_layers.ipynb #033651f4
 def self_attention_forward(
-    x:np.ndarray, # packed rows, (P, D)
-    Wqkv:np.ndarray, # weights of queries, keys and values side by side, (D, 3D)
-    bqkv:np.ndarray, # (3D,)
-    Wo:np.ndarray, # output weights, (D, D)
-    bo:np.ndarray, # (D,)
-    heads:int, # D is a multiple of it
-    table:tuple[int, int, np.ndarray], # from `table_of`
-    causal:bool=True, # False: let each row look at all rows of its line of the table, which must have no gaps
-)->tuple[np.ndarray, tuple[Any, ...]]: # out (P, D), and the cache
-    "Let each word look at itself and at the words before it."
+    x:np.ndarray,
+    Wqkv:np.ndarray,
+    bqkv:np.ndarray,
+    Wo:np.ndarray,
+    bo:np.ndarray,
+    heads:int,
+    table:tuple[int, int, np.ndarray],
+    causal:bool=True,
+)->tuple[np.ndarray, tuple[Any, ...]]:
+    """Let each word look at itself and at the words before it.
+
+    Parameters
+    ----------
+    x
+        packed rows, (P, D)
+    Wqkv
+        weights of queries, keys and values side by side, (D, 3D)
+    bqkv
+        (3D,)
+    Wo
+        output weights, (D, D)
+    bo
+        (D,)
+    heads
+        D is a multiple of it
+    table
+        from `table_of`
+    causal
+        False: let each row look at all rows of its line of the table, which must have no gaps
+
+    Returns
+    -------
+    tuple[np.ndarray, tuple[Any, ...]]
+        out (P, D), and the cache
+    """
     qkv, projected = affine_forward(x, Wqkv, bqkv)                                             # (8)
     q, k, v = (split_heads(part, heads) for part in np.split(to_table(qkv, table), 3, axis=2))
     looked, attended = attention_forward(q, k, v, causal_mask(table[1]) if causal else None)
     out, joined = affine_forward(from_table(join_heads(looked), table), Wo, bo)                # (9)
     return out, (projected, attended, joined, table)
 
-def self_attention_backward(
-    dout:np.ndarray, # upstream gradient, (P, D)
-    cache:tuple[Any, ...], # from `self_attention_forward`
-)->tuple[np.ndarray, ...]: # dx (P, D), dWqkv (D, 3D), dbqkv (3D,), dWo (D, D), dbo (D,)
-    "The gradients of self-attention: where a word did not look, its weights are zero and nothing comes back."
+def self_attention_backward(dout:np.ndarray, cache:tuple[Any, ...])->tuple[np.ndarray, ...]:
+    """The gradients of self-attention: where a word did not look, its weights are zero and nothing
+    comes back.
+
+    Parameters
+    ----------
+    dout
+        upstream gradient, (P, D)
+    cache
+        from `self_attention_forward`
+
+    Returns
+    -------
+    tuple[np.ndarray, ...]
+        dx (P, D), dWqkv (D, 3D), dbqkv (3D,), dWo (D, D), dbo (D,)
+    """
     projected, attended, joined, table = cache
     dlooked, dWo, dbo = affine_backward(dout, joined)
     parts = attention_backward(split_heads(to_table(dlooked, table), attended[0].shape[1]), attended)
@@ -146,30 +275,74 @@ def self_attention_backward(
     return *affine_backward(dqkv, projected), dWo, dbo
 
 # %% ../nbs/25_transformer_layers.ipynb #f096d1c2
-def sinusoids(
-    positions:np.ndarray, # counted from 0, (T,)
-    D:int, # width
-)->np.ndarray: # (T, D), float64
-    "Sines in the even columns and cosines in the odd ones, slower from pair to pair. Source: Vaswani et al. 2017."
+def sinusoids(positions:np.ndarray, D:int)->np.ndarray:
+    """Sines in the even columns and cosines in the odd ones, slower from pair to pair.
+
+    Source: Vaswani et al. 2017.
+
+    Parameters
+    ----------
+    positions
+        counted from 0, (T,)
+    D
+        width
+
+    Returns
+    -------
+    np.ndarray
+        (T, D), float64
+    """
     column = np.arange(D)
     angle = np.multiply.outer(positions, 10000. ** (-(column - column % 2) / D))
     return np.where(column % 2, np.cos(angle), np.sin(angle))    # (10)
 
 # %% ../nbs/25_transformer_layers.ipynb #65012da7
 def cross_attention_forward(
-    x:np.ndarray, # packed rows, (P, D)
-    memory:np.ndarray, # what each caption can look at, (N, L, M); with `which`, what each picture holds, (pictures, L, M)
-    Wq:np.ndarray, # weights of the queries, (D, D)
-    bq:np.ndarray, # (D,)
-    Wkv:np.ndarray, # weights of keys and values side by side, (M, 2D)
-    bkv:np.ndarray, # (2D,)
-    Wo:np.ndarray, # output weights, (D, D)
-    bo:np.ndarray, # (D,)
-    heads:int, # D is a multiple of it
-    table:tuple[int, int, np.ndarray], # from `table_of`
-    which:np.ndarray|None=None, # the picture of each caption, (N,), where several captions share one
-)->tuple[np.ndarray, tuple[Any, ...]]: # out (P, D), and the cache
-    "Let each word look at the places of its picture."
+    x:np.ndarray,
+    memory:np.ndarray,
+    Wq:np.ndarray,
+    bq:np.ndarray,
+    Wkv:np.ndarray,
+    bkv:np.ndarray,
+    Wo:np.ndarray,
+    bo:np.ndarray,
+    heads:int,
+    table:tuple[int, int, np.ndarray],
+    which:np.ndarray|None=None,
+)->tuple[np.ndarray, tuple[Any, ...]]:
+    """Let each word look at the places of its picture.
+
+    Parameters
+    ----------
+    x
+        packed rows, (P, D)
+    memory
+        what each caption can look at, (N, L, M); with `which`, what each picture holds, (pictures,
+        L, M)
+    Wq
+        weights of the queries, (D, D)
+    bq
+        (D,)
+    Wkv
+        weights of keys and values side by side, (M, 2D)
+    bkv
+        (2D,)
+    Wo
+        output weights, (D, D)
+    bo
+        (D,)
+    heads
+        D is a multiple of it
+    table
+        from `table_of`
+    which
+        the picture of each caption, (N,), where several captions share one
+
+    Returns
+    -------
+    tuple[np.ndarray, tuple[Any, ...]]
+        out (P, D), and the cache
+    """
     pictures, L, M = memory.shape
     q, asked = affine_forward(x, Wq, bq)
     kv, projected = affine_forward(memory.reshape(pictures * L, M), Wkv, bkv)                  # (11)
@@ -179,11 +352,22 @@ def cross_attention_forward(
     out, joined = affine_forward(from_table(join_heads(looked), table), Wo, bo)                # (9)
     return out, (asked, projected, attended, joined, table, which, pictures)
 
-def cross_attention_backward(
-    dout:np.ndarray, # upstream gradient, (P, D)
-    cache:tuple[Any, ...], # from `cross_attention_forward`
-)->tuple[np.ndarray, ...]: # dx (P, D), dmemory (shape of memory), dWq (D, D), dbq (D,), dWkv (M, 2D), dbkv (2D,), dWo (D, D), dbo (D,)
-    "The gradients of attention to a picture."
+def cross_attention_backward(dout:np.ndarray, cache:tuple[Any, ...])->tuple[np.ndarray, ...]:
+    """The gradients of attention to a picture.
+
+    Parameters
+    ----------
+    dout
+        upstream gradient, (P, D)
+    cache
+        from `cross_attention_forward`
+
+    Returns
+    -------
+    tuple[np.ndarray, ...]
+        dx (P, D), dmemory (shape of memory), dWq (D, D), dbq (D,), dWkv (M, 2D), dbkv (2D,), dWo
+        (D, D), dbo (D,)
+    """
     asked, projected, attended, joined, table, which, pictures = cache
     dlooked, dWo, dbo = affine_backward(dout, joined)
     dq, dk, dv = map(join_heads, attention_backward(split_heads(to_table(dlooked, table), attended[0].shape[1]), attended))
@@ -196,10 +380,21 @@ def cross_attention_backward(
 # %% ../nbs/25_transformer_layers.ipynb #862d4cdf
 BLOCK = 32768      # numbers at a time: four such stretches stay in the processor's cache
 
-def gelu(
-    x:np.ndarray, # any shape
-)->tuple: # out, and its slope, the shape of x
-    "x times the probability that a normal number is less than x, in the form with tanh. Source: Hendrycks and Gimpel 2016."
+def gelu(x:np.ndarray)->tuple:
+    """x times the probability that a normal number is less than x, in the form with tanh.
+
+    Source: Hendrycks and Gimpel 2016.
+
+    Parameters
+    ----------
+    x
+        any shape
+
+    Returns
+    -------
+    tuple
+        out, and its slope, the shape of x
+    """
     out, slope, c = np.empty(x.shape, x.dtype), np.empty(x.shape, x.dtype), (2 / np.pi) ** .5
     flat, scratch = [a.reshape(-1) for a in (x, out, slope)], np.empty(min(BLOCK, x.size), x.dtype)
     for i in range(0, x.size, BLOCK):
@@ -212,34 +407,74 @@ def gelu(
         o *= a                                                                                 # (13)
     return out, slope
 
-def relu(
-    x:np.ndarray, # any shape
-)->tuple: # out, and its slope, the shape of x
-    "x where it is positive, and 0 elsewhere."
+def relu(x:np.ndarray)->tuple:
+    """x where it is positive, and 0 elsewhere.
+
+    Parameters
+    ----------
+    x
+        any shape
+
+    Returns
+    -------
+    tuple
+        out, and its slope, the shape of x
+    """
     return np.maximum(x, 0), x > 0
 
 ACTIVATIONS = dict(gelu=gelu, relu=relu)
 
 # %% ../nbs/25_transformer_layers.ipynb #36f196e1
 def ffn_forward(
-    x:np.ndarray, # rows, (P, D)
-    W1:np.ndarray, # (D, F)
-    b1:np.ndarray, # (F,)
-    W2:np.ndarray, # (F, D)
-    b2:np.ndarray, # (D,)
-    activation:str='gelu', # a key of `ACTIVATIONS`
-)->tuple: # out (P, D), and the cache
-    "Two affine maps with an activation between them, for each row by itself."
+    x:np.ndarray,
+    W1:np.ndarray,
+    b1:np.ndarray,
+    W2:np.ndarray,
+    b2:np.ndarray,
+    activation:str='gelu',
+)->tuple:
+    """Two affine maps with an activation between them, for each row by itself.
+
+    Parameters
+    ----------
+    x
+        rows, (P, D)
+    W1
+        (D, F)
+    b1
+        (F,)
+    W2
+        (F, D)
+    b2
+        (D,)
+    activation
+        a key of `ACTIVATIONS`
+
+    Returns
+    -------
+    tuple
+        out (P, D), and the cache
+    """
     a, first = affine_forward(x, W1, b1)
     h, slope = ACTIVATIONS[activation](a)
     out, second = affine_forward(h, W2, b2)    # (12)
     return out, (first, slope, second)
 
-def ffn_backward(
-    dout:np.ndarray, # upstream gradient, (P, D)
-    cache:tuple, # from `ffn_forward`
-)->tuple: # dx (P, D), dW1 (D, F), db1 (F,), dW2 (F, D), db2 (D,)
-    "The gradients of the feed-forward layer."
+def ffn_backward(dout:np.ndarray, cache:tuple)->tuple:
+    """The gradients of the feed-forward layer.
+
+    Parameters
+    ----------
+    dout
+        upstream gradient, (P, D)
+    cache
+        from `ffn_forward`
+
+    Returns
+    -------
+    tuple
+        dx (P, D), dW1 (D, F), db1 (F,), dW2 (F, D), db2 (D,)
+    """
     first, slope, second = cache
     da, dW2, db2 = affine_backward(dout, second)
     da *= slope
@@ -247,12 +482,31 @@ def ffn_backward(
 
 # %% ../nbs/25_transformer_layers.ipynb #ac6ba4ae
 def layer_norm_forward(
-    x:np.ndarray, # rows, (P, D)
-    gain:np.ndarray, # (D,)
-    bias:np.ndarray, # (D,)
-    epsilon:float=1e-5, # added to the variance
-)->tuple[np.ndarray, tuple[Any, ...]]: # out (P, D), and the cache
-    "Bring each row to mean 0 and variance 1, then scale and shift each column. Source: Ba et al. 2016."
+    x:np.ndarray,
+    gain:np.ndarray,
+    bias:np.ndarray,
+    epsilon:float=1e-5,
+)->tuple[np.ndarray, tuple[Any, ...]]:
+    """Bring each row to mean 0 and variance 1, then scale and shift each column.
+
+    Source: Ba et al. 2016.
+
+    Parameters
+    ----------
+    x
+        rows, (P, D)
+    gain
+        (D,)
+    bias
+        (D,)
+    epsilon
+        added to the variance
+
+    Returns
+    -------
+    tuple[np.ndarray, tuple[Any, ...]]
+        out (P, D), and the cache
+    """
     xhat = x - x.mean(axis=1, keepdims=True)
     inverse = 1 / np.sqrt(np.einsum('pd,pd->p', xhat, xhat)[:, None] / x.shape[1] + epsilon)
     xhat *= inverse       # (15)
@@ -261,10 +515,23 @@ def layer_norm_forward(
     return out, (xhat, inverse, gain)
 
 def layer_norm_backward(
-    dout:np.ndarray, # upstream gradient, (P, D)
-    cache:tuple[Any, ...], # from `layer_norm_forward`
-)->tuple[np.ndarray, np.ndarray, np.ndarray]: # dx (P, D), dgain (D,), dbias (D,)
-    "The gradients of layer norm."
+    dout:np.ndarray,
+    cache:tuple[Any, ...],
+)->tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The gradients of layer norm.
+
+    Parameters
+    ----------
+    dout
+        upstream gradient, (P, D)
+    cache
+        from `layer_norm_forward`
+
+    Returns
+    -------
+    tuple[np.ndarray, np.ndarray, np.ndarray]
+        dx (P, D), dgain (D,), dbias (D,)
+    """
     (xhat, inverse, gain), D = cache, dout.shape[1]
     both = dout * xhat
     dgain, along = both.sum(axis=0), both @ gain / D
@@ -276,25 +543,55 @@ def layer_norm_backward(
 
 # %% ../nbs/25_transformer_layers.ipynb #0c9ebe00
 def residual_forward(
-    x:np.ndarray, # rows, (P, D)
-    gain:np.ndarray, # of the layer norm, (D,)
-    bias:np.ndarray, # of the layer norm, (D,)
-    sublayer, # (rows) -> (out, cache); out is written over, so a new array
-    dropout=lambda x: (x, None), # (x) -> x with some numbers dropped, and what it was multiplied by
-)->tuple: # out (P, D), and the cache: of the norm, of the sublayer, of the dropout
-    "Add to each row what a sublayer makes of it, normalised."
+    x:np.ndarray,
+    gain:np.ndarray,
+    bias:np.ndarray,
+    sublayer,
+    dropout=lambda x: (x, None),
+)->tuple:
+    """Add to each row what a sublayer makes of it, normalised.
+
+    Parameters
+    ----------
+    x
+        rows, (P, D)
+    gain
+        of the layer norm, (D,)
+    bias
+        of the layer norm, (D,)
+    sublayer
+        (rows) -> (out, cache); out is written over, so a new array
+    dropout
+        (x) -> x with some numbers dropped, and what it was multiplied by
+
+    Returns
+    -------
+    tuple
+        out (P, D), and the cache: of the norm, of the sublayer, of the dropout
+    """
     normed, norm = layer_norm_forward(x, gain, bias)
     out, cache = sublayer(normed)
     out, kept = dropout(out)
     out += x    # (18)
     return out, (norm, cache, kept)
 
-def residual_backward(
-    dout:np.ndarray, # upstream gradient, (P, D)
-    cache:tuple, # from `residual_forward`
-    backward, # of the sublayer: (dout, cache) -> the gradient of its rows, then others
-)->tuple: # dx (P, D), dgain (D,), dbias (D,), then the others
-    "The gradients of a residual connection."
+def residual_backward(dout:np.ndarray, cache:tuple, backward)->tuple:
+    """The gradients of a residual connection.
+
+    Parameters
+    ----------
+    dout
+        upstream gradient, (P, D)
+    cache
+        from `residual_forward`
+    backward
+        of the sublayer: (dout, cache) -> the gradient of its rows, then others
+
+    Returns
+    -------
+    tuple
+        dx (P, D), dgain (D,), dbias (D,), then the others
+    """
     norm, cache, kept = cache
     dnormed, *others = backward(dout if kept is None else dout * kept, cache)
     dx, dgain, dbias = layer_norm_backward(dnormed, norm)
