@@ -117,16 +117,20 @@ class Bar(Progress):
         except (OSError, ValueError):       # the terminal is gone
             self._bar.disable = True
     def update(self, n=1):
+        "Some more units are done."
         self._draw(self._bar.update, n)
     def describe(self, label=None, note=None, milestone=False):
+        "What is being done, and a note; a milestone may get a line of its own."
         if label is not None:
             self._draw(self._bar.set_description, printable(label), refresh=False)
         if note is not None:
             self._draw(self._bar.set_postfix_str, printable(note), refresh=False)
     def restart(self, n, total=None):
+        "Begin again from `n` units."
         self._bar.n, self._bar.total = n, total
         self._draw(self._bar.refresh)
     def close(self, done=True):
+        "The work has ended, `done` or not."
         self._draw(self._bar.close)
 
 # %% ../nbs/08_progress.ipynb #c2e5c48f
@@ -174,17 +178,21 @@ class Lines(Progress):
         except (KeyError, ValueError):
             self.every = EVERY
     def update(self, n=1):
+        "Some more units are done."
         self.n += n
         if self.clock() - self.last >= self.every:
             self._write()
     def describe(self, label=None, note=None, milestone=False):
+        "What is being done, and a note; a milestone may get a line of its own."
         self.label = self.label if label is None else label
         self.note = self.note if note is None else note
         if milestone and self.written < FREE + (self.clock() - self.began) / PAUSE:
             self._write()
     def restart(self, n, total=None):
+        "Begin again from `n` units."
         self.n, self.first, self.total = n, n, total
     def close(self, done=True):
+        "The work has ended, `done` or not."
         if done and self.shown != self.n:
             self._write(ended=True)
     def _count(self):

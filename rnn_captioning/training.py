@@ -8,7 +8,7 @@ import csv, functools, hashlib, inspect, io, os, signal, threading, time, warnin
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, TypeVar, cast
 import numpy as np
 from .checkpoint import MODELS, damage, load_checkpoint, load_run, load_solver, save_checkpoint
 from .data import as_read, open_data
@@ -306,32 +306,33 @@ def agreed(saved:dict, given:dict, path)->dict:
     return saved | {name: value for name, value in given.items() if name == 'threads' and value is not None}
 
 # %% ../nbs/24_training.ipynb #da21c4a9
-_P, _R = ParamSpec('_P'), TypeVar('_R')
+_Function = TypeVar('_Function', bound=Callable[..., Any])
 
-def noting_given(function:Callable[Concatenate[frozenset, _P], _R])->Callable[_P, _R]:
-    """Hand a function the names of those of its arguments that its caller wrote.
+def noting_given(function:_Function)->_Function:
+    """Hand a function, as `_given`, the names of those of its arguments that its caller wrote.
 
     Parameters
     ----------
     function
-        whose first argument is a set of names
+        with a last argument `_given`, a set of names
 
     Returns
     -------
-    Callable[_P, _R]
-        the same without that argument
+    _Function
+        the same function, to be called without it
     """
     signature = inspect.signature(function)
-    written = signature.replace(parameters=list(signature.parameters.values())[1:])
+    shown = [p for p in signature.parameters.values() if p.name != '_given']
+    written = signature.replace(parameters=shown)
     @functools.wraps(function)
-    def noting(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+    def noting(*args, **kwargs):
         try:
             given = frozenset(written.bind_partial(*args, **kwargs).arguments)
         except TypeError:       # Python says it better, when it calls the function
             given = frozenset()
-        return function(given, *args, **kwargs)
+        return function(*args, **kwargs, _given=given)
     noting.__signature__ = written
-    return noting
+    return cast(_Function, noting)
 
 COURSE = dict(num_epochs='epochs', cell_type='cell')      # the course's names of settings
 
@@ -489,11 +490,10 @@ def _is_number(text):
         return False
 
 # %% ../nbs/24_training.ipynb #37244a8c
-NOT_OF_THE_RUN = 'given', 'data', 'out', 'resume', 'checkpoint_minutes', 'keep', 'progress', 'callbacks'
+NOT_OF_THE_RUN = '_given', 'data', 'out', 'resume', 'checkpoint_minutes', 'keep', 'progress', 'callbacks'
 
 @noting_given
 def train(
-    given,
     data:str|Path|None=None,
     out:str|Path='captioner',
     model:str='rnn',
@@ -519,14 +519,14 @@ def train(
     callbacks:Sequence[Callable[[CaptioningSolver], Any]]=(),
     num_epochs:int|None=None,
     cell_type:str|None=None,
+    *,
+    _given:frozenset[str]=frozenset(),
 )->CaptioningSolver:
     """Train a captioner on a data set; leaves a checkpoint after every epoch, and every few minutes
     within it.
 
     Parameters
     ----------
-    given
-        filled in by `noting_given`
     data
         path of a data set; None: the scenes that ship
     out
@@ -588,7 +588,7 @@ def train(
     expect(isinstance(keep, int) and keep >= 0, f'keep is {keep!r}: expected at least 0, a whole number')
     data, out = local_path(data), local_path(out)
     run = {name: value for name, value in locals().items() if name not in NOT_OF_THE_RUN}
-    run, wanted = by_their_names(run, given)
+    run, wanted = by_their_names(run, _given)
     run |= dict(threads=cores() if threads is None else threads, model_options=model_options or {})
     path, asked = Path(out)/'checkpoint.h5', []
     with ExitStack() as held:

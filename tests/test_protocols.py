@@ -103,7 +103,7 @@ def refused(model, data, says, **options):
     (dict(threads=2), ['(Minimal)', 'loss(weight=...)', 'threads=2']),
     (dict(label_smoothing=.1), ['loss(smoothing=...)', 'label_smoothing=0.1']),
     (dict(objective=CIDER), ['no start(features), no step(state, words)', 'training for CIDEr', 'Writer']),
-], ids=str)
+], ids=['threads', 'label smoothing', 'objective'])
 def test_options_that_a_model_cannot_have(data, options, says):
     refused(Minimal(), data, says, **options)
 
