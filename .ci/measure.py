@@ -1,11 +1,12 @@
 """Measure what the results notebook shows: python .ci/measure.py [NAME...], each into data/results/NAME.json.
 
-The names are scenes, startup, flickr8k, photos, faults, bench; scenes-MODEL for each of the models rnn, lstm, gru, attention,
+The names are scenes, startup, flickr8k, photos, faults, bench, busy; scenes-MODEL for each of the models rnn, lstm, gru, attention,
 encoded-attention, transformer and encoder (a Transformer with one), and flickr8k-MODEL for lstm, gru, attention and transformer. What is measured on photographs needs those of Flickr8k, their captions and split lists, in
 ../shared/flickr8k or in the folder that the environment variable RNN_CAPTIONING_FLICKR8K names. flickr8k and
 flickr8k-transformer also write the captioners that ship. Where RNN_CAPTIONING_RUNS names a folder, data sets and runs
 are kept there, and a run that was interrupted is taken up again."""
 import json, os, platform, resource, statistics, subprocess, sys, tempfile, time
+from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -209,8 +210,80 @@ def bench(folder):
     from rnn_captioning.bench import bench
     return bench(progress=lambda text: print(text, file=sys.stderr), whole_epoch=True)
 
+@contextmanager
+def other_processes(count):
+    "While so many other processes do nothing but compute."
+    others = [subprocess.Popen([sys.executable, '-c', 'while True: pass']) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for other in others:
+            other.kill()
+
+def layers_by_hand(steps=200, N=50, T=25, H=128, V=64):
+    "A network that learns the next letter, in a loop of the bare layer functions."
+    from rnn_captioning import (adam, rnn_backward, rnn_forward, temporal_affine_backward, temporal_affine_forward,
+                                temporal_softmax_loss)
+    rng = np.random.default_rng(0)
+    params = [rng.standard_normal(shape) / 10 for shape in ((V, H), (H, H), (H,), (H, V), (V,))]
+    configs = [{} for _ in params]
+    letters, mask = np.eye(V), np.ones((N, T), bool)
+    for _ in range(steps):
+        text = rng.integers(0, V, (N, T + 1))
+        h, recurred = rnn_forward(letters[text[:, :-1]], np.zeros((N, H)), *params[:3])
+        scores, scored = temporal_affine_forward(h, *params[3:])
+        _, dscores = temporal_softmax_loss(scores, text[:, 1:], mask)
+        dh, *last = temporal_affine_backward(dscores, scored)
+        _, _, *first = rnn_backward(dh, recurred)
+        for i, gradient in enumerate([*first, *last]):
+            params[i], configs[i] = adam(params[i], gradient, configs[i])
+
+def solver_steps(data, threads, epochs=1):
+    "An epoch of the scenes' captioner, of the usual size."
+    from rnn_captioning import CaptioningRNN, CaptioningSolver
+    few = {**data, 'train_captions': data['train_captions'][:8000]}
+    model = CaptioningRNN(data['word_to_idx'], 33, 256, 512, rng=np.random.default_rng(0))
+    CaptioningSolver(model, few, update_rule='adam', num_epochs=epochs, seed=0, threads=threads, verbose=False).train()
+
+def captions_of_rows(model, features, threads):
+    from rnn_captioning import decode
+    decode(model, features, beam_size=5, threads=threads)
+
+def busy(folder, others=8):
+    "The same work with one thread and with two, alone and beside other processes."
+    from threadpoolctl import threadpool_limits
+    from rnn_captioning import load_checkpoint, open_data
+    data = open_data(ROOT/'data'/'scenes.h5')
+    model = load_checkpoint(ROOT/'data'/'pretrained'/'flickr8k_transformer.h5')
+    features = np.abs(np.random.default_rng(0).standard_normal((400, 49, model.input_dim), np.float32))
+    def by_hand(cores):
+        with threadpool_limits(cores, 'blas'):
+            layers_by_hand()
+    ours = {'one thread': 1, 'two threads': 2, 'usual': None}
+    work = {'layer functions': {'one thread': partial(by_hand, 1), 'two threads': partial(by_hand, 2)},
+            'solver': {name: partial(solver_steps, data, threads) for name, threads in ours.items()},
+            'decoding': {name: partial(captions_of_rows, model, features, threads) for name, threads in ours.items()}}
+    photographs = sorted((FLICKR8K/'images').iterdir())[:200] if FLICKR8K.exists() else []
+    found = {}
+    for when, count in (('alone', 0), ('busy', others)):
+        with other_processes(count):
+            found[when] = {kind: _in_turn(ways) for kind, ways in work.items()}
+            if photographs:
+                found[when]['200 photographs'] = dict(usual=timed('caption', '--json', *photographs)[0])
+    return dict(found, others=others)
+
+def _in_turn(ways, rounds=3):
+    "The median of the seconds that each way takes, the ways taking turns, after a first time that does not count."
+    seconds = {name: [] for name in ways}
+    for round_ in range(rounds + 1):
+        for name, way in ways.items():
+            began = time.perf_counter()
+            way()
+            seconds[name].append(time.perf_counter() - began)
+    return {name: round(statistics.median(each[1:]), 2) for name, each in seconds.items()}
+
 def main(names):
-    table = {f.__name__: f for f in (scenes, startup, flickr8k, photos, faults, bench)}
+    table = {f.__name__: f for f in (scenes, startup, flickr8k, photos, faults, bench, busy)}
     table |= {f'{name}-{kind}': partial(f, kind) for name, f, kinds in (('scenes', model_scenes, ON_SCENES), ('flickr8k', model_flickr8k, ON_PHOTOS)) for kind in kinds}
     for name in names or table:
         with tempfile.TemporaryDirectory() as folder: found = table[name](Path(folder))

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from .data import caption_texts
 from .files import expect
-from .progress import tracked
+from .progress import show_progress
+from .threads import cores, in_threads
 from .protocols import Writer, check_protocol
 
 # %% auto #0
@@ -400,8 +401,9 @@ def decode(
     min_length:int=0,
     no_repeat_ngram:int=0,
     seed:int=0,
-    batch_size:int=256,
+    batch_size:int=64,
     progress:bool=False,
+    threads:int|None=None,
 )->list[list[Caption]]:
     """Write captions for many pictures.
 
@@ -432,9 +434,12 @@ def decode(
     seed
         of what is drawn by lot
     batch_size
-        pictures at a time
+        pictures of a part; the captions do not depend on it, unless they are drawn by lot
     progress
         show a progress bar
+    threads
+        parts that are written at the same time; None: one for each core. The captions do not depend
+        on it
 
     Returns
     -------
@@ -448,14 +453,25 @@ def decode(
     by_chance = next((name for name, value in dict(temperature=temperature, top_k=top_k, top_p=top_p).items() if value is not None), None)
     expect(not by_chance or beam_size == 1, f'{by_chance} asks for words drawn by lot and beam_size {beam_size} for the best ones: expected one of the two')
     rules = Rules(max_length, min_length, no_repeat_ngram)
-    choose = by_lot(np.random.default_rng(seed), 1. if temperature is None else temperature, top_k, top_p) if by_chance else None
+    expect(threads is None or threads >= 1, f'threads is {threads}: expected at least 1')
     if not by_chance: expect(num_captions <= beam_size, f'num_captions is {num_captions}: expected at most {beam_size}, the beam size')
-    out = []
-    for start in tracked(range(0, len(features), batch_size), 'captions', progress, unit='batch', leave=False):
-        part = np.asarray(features[start:start+batch_size])
-        words, log_prob = beam_search(model, part, beam_size, num_captions, length_penalty, rules) if not by_chance else drawn(model, part, num_captions, choose, rules)
-        out += [[Caption(text, float(p)) for text, p in zip(caption_texts(w, model.idx_to_word), ps)] for w, ps in zip(words, log_prob)]
-    return out
+    starts = range(0, len(features), batch_size)
+    with show_progress(len(starts), 'captions', progress, unit='batch', leave=False) as bar:
+        def write(start):
+            part = np.asarray(features[start:start+batch_size])
+            if by_chance:      # each part draws for itself, whichever is written first
+                rng = np.random.default_rng([seed, start] if start else seed)
+                choose = by_lot(rng, 1. if temperature is None else temperature, top_k, top_p)
+                words, log_prob = drawn(model, part, num_captions, choose, rules)
+            else:
+                words, log_prob = beam_search(model, part, beam_size, num_captions, length_penalty, rules)
+            bar.update()
+            return _captions_of(model, words, log_prob)
+        return sum(in_threads(write, starts, threads or cores()), [])
+
+def _captions_of(model, words, log_prob):
+    return [[Caption(text, float(p)) for text, p in zip(caption_texts(w, model.idx_to_word), ps)]
+            for w, ps in zip(words, log_prob)]
 
 # %% ../nbs/09_decoding.ipynb #4b5f2bf1
 def drawn(model, features, num_captions, choose, rules):

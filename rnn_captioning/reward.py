@@ -146,7 +146,7 @@ def drawn_by(model, features, rng, rules, threads=1)->np.ndarray:
     rngs = rng.spawn(threads) if threads > 1 else [rng]
     return np.concatenate(in_threads(lambda part: word_by_word(model, part[0], by_lot(part[1]), rules)[0], zip(parts, rngs)))
 
-def minus_reward(model, data, split:str='val')->float:
+def minus_reward(model, data, split:str='val', threads:int=1)->float:
     """Minus the mean reward of greedy captions.
 
     Parameters
@@ -157,17 +157,19 @@ def minus_reward(model, data, split:str='val')->float:
         mapping with the course's names
     split
         which split
+    threads
+        parts of the pictures that are written at the same time
 
     Returns
     -------
     float
         between -10 and 0
     """
-    features, total = data[f'{split}_features'], 0.
-    reward = references_of(data, split)
-    for i in range(0, len(features), 500):
-        captions, _ = word_by_word(model, np.asarray(features[i:i+500]), best_word, Rules(max_length=np.shape(data[f'{split}_captions'])[1] - 1))
-        total += rewards_of(reward, captions, range(i, i + len(captions)), model._null).sum()
-    return -total / len(features)
+    features = data[f'{split}_features']
+    reward, rules = references_of(data, split), Rules(max_length=np.shape(data[f'{split}_captions'])[1] - 1)
+    def part(start):
+        captions, _ = word_by_word(model, np.asarray(features[start:start+500]), best_word, rules)
+        return rewards_of(reward, captions, range(start, start + len(captions)), model._null).sum()
+    return -sum(in_threads(part, range(0, len(features), 500), threads)) / len(features)
 
 CIDER = Objective('cider', reward_batch, minus_reward, needs=tuple((protocol, 'training for CIDEr') for protocol in (Writer, Weighted)))

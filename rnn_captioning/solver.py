@@ -14,8 +14,8 @@ from . import optim
 from .data import ReadAhead, minibatch, sample_coco_minibatch
 from .files import expect
 from .progress import show_progress
-from .protocols import accepts, check_gradients, check_trainable
-from .threads import keep_memory, sharded_loss, threaded_update
+from .protocols import Weighted, accepts, missing, check_gradients, check_trainable
+from .threads import cores, in_threads, keep_memory, one_blas_thread, sharded_loss, threaded_update
 
 # %% auto #0
 __all__ = ['SCHEDULES', 'OPTIONS', 'ALIASES', 'DECAYS', 'LIKELIHOOD', 'clip_gradients', 'check_rule', 'one_name',
@@ -54,7 +54,7 @@ SCHEDULES = {
 
 # %% ../nbs/07_solver.ipynb #d3dfe0a7
 OPTIONS = dict(update_rule='sgd', optim_config={}, lr_decay=1.0, batch_size=100, num_epochs=10, print_every=10, verbose=True,   # the course's
-               seed=None, clip_norm=None, lr_schedule=None, validate=False, patience=None, objective=None, progress=False, callbacks=(), each_step=(), threads=1, label_smoothing=0., average=0.)   # ours
+               seed=None, clip_norm=None, lr_schedule=None, validate=False, patience=None, objective=None, progress=False, callbacks=(), each_step=(), threads=None, label_smoothing=0., average=0.)   # ours
 
 ALIASES = dict(epochs='num_epochs')      # other names of options
 
@@ -120,7 +120,8 @@ def _checked(options):
     expect(o['update_rule'] in optim.RULES, f'update_rule is {o["update_rule"]!r}: expected {", ".join(optim.RULES)}')
     expect(isinstance(o['optim_config'], dict), f'optim_config is {o["optim_config"]!r}: expected numbers by name')
     check_rule(o['optim_config'])
-    for name in ('batch_size', 'print_every', 'threads'): expect(o[name] >= 1, f'{name} is {o[name]}: expected at least 1')
+    for name in ('batch_size', 'print_every'): expect(o[name] >= 1, f'{name} is {o[name]}: expected at least 1')
+    expect(o['threads'] is None or o['threads'] >= 1, f'threads is {o["threads"]}: expected at least 1, or None')
     expect(0 <= o['label_smoothing'] < 1, f'label_smoothing is {o["label_smoothing"]}: expected at least 0 and less than 1')
     expect(0 <= o['average'] < 1, f'average is {o["average"]}: expected at least 0 and less than 1')
     expect(o['num_epochs'] >= 0, f'num_epochs is {o["num_epochs"]}: expected at least 0')
@@ -131,7 +132,7 @@ def _checked(options):
     return {**o, 'update_rule': optim.RULES[o['update_rule']]}
 
 # %% ../nbs/07_solver.ipynb #ce0c607a
-def validation_loss(model, data, split:str='val', batch_size:int=500)->float:
+def validation_loss(model, data, split:str='val', batch_size:int=500, threads:int=1)->float:
     """The loss on all captions of a split, without dropout.
 
     Parameters
@@ -144,18 +145,20 @@ def validation_loss(model, data, split:str='val', batch_size:int=500)->float:
         which split
     batch_size
         captions at a time
+    threads
+        how many times that at once
 
     Returns
     -------
     float
         loss a caption
     """
-    N, total = len(data[f'{split}_captions']), 0.
+    N = len(data[f'{split}_captions'])
     alone = dict(backward=False) if accepts(model.loss, 'backward') else {}
-    for start in range(0, N, batch_size):
+    def part(start):
         captions, features = minibatch(data, split, np.arange(start, min(start + batch_size, N)))
-        total += model.loss(features, captions, **alone)[0] * len(captions)
-    return total / N
+        return model.loss(features, captions, **alone)[0] * len(captions)
+    return sum(in_threads(part, range(0, N, batch_size), threads)) / N
 
 # %% ../nbs/07_solver.ipynb #61633c94
 class CaptioningSolver:
@@ -188,6 +191,8 @@ class CaptioningSolver:
         self.model, self.data, self.epoch, self.step = model, data, 0, 0
         self.__dict__.update(_checked(options))
         self.objective, self.cache = self.objective or LIKELIHOOD, {}
+        if self.threads is None:      # one for each core, where the model can be shared
+            self.threads = 1 if missing(model, Weighted) else cores()
         check_trainable(model, self.threads, self.label_smoothing, self.objective.needs)
         self.last_learning_rate = None      # of the step before, as the schedule had it
         self.best_val_acc, self.best_params, self.best_val_loss, self.stop, self.averaged = 0, {}, np.inf, False, {}
@@ -305,6 +310,7 @@ def diverged(solver, loss, norm):
     return f'step {solver.step}: the loss is {loss} and the length of the gradient {norm}, at learning_rate {rate}: expected finite numbers; lower learning_rate, or set clip_norm'
 
 # %% ../nbs/07_solver.ipynb #fca5ae1d
+@one_blas_thread()
 def train_step(solver):
     "One minibatch: loss, gradients, update."
     features, captions, options = solver.objective.batch(solver)
@@ -335,9 +341,12 @@ def end_epoch(solver):
         with averaged(solver): validate(solver)
     for callback in solver.callbacks: callback(solver)
 
+@one_blas_thread()
 def validate(solver):
     "Judge the model as it is; keep its parameters if they are the best so far."
-    solver.val_loss_history.append(solver.objective.judge(solver.model, solver.data))
+    judge = solver.objective.judge
+    shared = dict(threads=solver.threads) if accepts(judge, 'threads') else {}
+    solver.val_loss_history.append(judge(solver.model, solver.data, **shared))
     if solver.val_loss_history[-1] < solver.best_val_loss:
         solver.best_val_loss = solver.val_loss_history[-1]
         solver.best_params = {name: w.copy() for name, w in solver.model.params.items()}
