@@ -447,7 +447,7 @@ Encoder._features = _features
 # %% ../nbs/20_encoder.ipynb #9a7c2517
 def _session(path, threads):
     try: import onnxruntime
-    except ImportError: raise InputError("the photo encoder needs onnxruntime, which is not installed: pip install 'rnn_captioning[photos]'") from None
+    except ImportError: raise InputError('the photo encoder needs onnxruntime, which is not installed: pip install "rnn_captioning[photos]"') from None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = threads or os.cpu_count() or 1, 4
     options.add_session_config_entry('session.intra_op.allow_spinning', '0')    # idle threads leave their core to the decoding of photographs

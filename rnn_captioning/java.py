@@ -251,7 +251,7 @@ def shipped_with_pycocoevalcap(*names:str)->Path:
         where it is on this machine
     """
     package = find_spec('pycocoevalcap')
-    expect(package, "scores need pycocoevalcap: pip install 'rnn_captioning[eval]'")
+    expect(package, 'scores need pycocoevalcap: pip install "rnn_captioning[eval]"')
     places = [Path(folder).joinpath(*names) for folder in package.submodule_search_locations]
     found = [place for place in places if place.is_file()]
     if not found:

@@ -32,7 +32,7 @@ def _overlap_scorers():
         from pycocoevalcap.cider.cider import Cider
         from pycocoevalcap.rouge.rouge import Rouge
     except ImportError as e:
-        message = "scores need pycocoevalcap: pip install 'rnn_captioning[eval]'"
+        message = 'scores need pycocoevalcap: pip install "rnn_captioning[eval]"'
         raise InputError(message) from e
     bleu = [f'Bleu_{n}' for n in (1, 2, 3, 4)]
     return [(bleu, Bleu(4)), (['ROUGE_L'], Rouge()), (['CIDEr'], Cider())]

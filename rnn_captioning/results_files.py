@@ -12,21 +12,14 @@ import unicodedata
 from collections import defaultdict
 from pathlib import Path
 import h5py
-from .files import InputError, atomic_path, existing_file, expect
+from .caption_files import read_text
+from .files import InputError, atomic_path, expect
 
 # %% auto #0
 __all__ = ['read_results', 'holds_captions', 'image_ids', 'coco_number', 'Images', 'captions_for', 'ids_for', 'write_results']
 
 # %% ../nbs/13_results_files.ipynb #e0a79645
 _NAME_COLUMNS = 'image', 'image_id', 'file_name', 'filename', 'image_name'
-
-def _text_of(path):
-    path = existing_file(path, 'a file of captions')
-    try:
-        return Path(path).read_text(encoding='utf-8-sig')
-    except UnicodeDecodeError as e:
-        message = f'{path}: byte {e.start} is not UTF-8: save the file with that encoding'
-        raise InputError(message) from e
 
 def _parsed(text, path):
     try:
@@ -96,7 +89,7 @@ def read_results(path)->dict:
     dict
         {image: caption}; an image is what the file calls it: a name, or a number
     """
-    text = _text_of(path)
+    text = read_text(path, 'a file of captions')
     reader = _from_json if text.lstrip()[:1] in ('[', '{') else _from_table
     found = {}
     for where, image, caption in reader(text, path):
@@ -142,7 +135,7 @@ def image_ids(path, needed:bool=True)->dict:
     dict
         {id: [name, ...]}: the names under which an image is known
     """
-    found = _parsed(_text_of(path), path)
+    found = _parsed(read_text(path, 'a file of captions'), path)
     images = found.get('images') if isinstance(found, dict) else None
     expect(isinstance(images, list) and images,
            f'{path}: has no list of images: expected COCO annotations')

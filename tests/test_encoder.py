@@ -192,7 +192,7 @@ def test_import_is_light():
 
 def test_without_onnxruntime(monkeypatch):
     monkeypatch.setitem(sys.modules, 'onnxruntime', None)
-    with raises("pip install 'rnn_captioning[photos]'"): E.load_encoder()
+    with raises('pip install "rnn_captioning[photos]"'): E.load_encoder()
 
 def test_loading_is_silent():
     pytest.importorskip('onnxruntime')

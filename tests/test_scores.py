@@ -279,10 +279,10 @@ def no_scorers(monkeypatch):
 
 
 def test_without_the_package_it_says_so_first(tiny, no_work, no_scorers):
-    with raises("pip install 'rnn_captioning[eval]'"):
+    with raises('pip install "rnn_captioning[eval]"'):
         model = CaptioningRNN(open_data(tiny/'data.h5').word_to_idx, 33, 8, 8)
         metrics.evaluate(model, open_data(tiny/'data.h5'))
-    fails('evaluate', tiny/'checkpoint.h5', tiny/'data.h5', says=["pip install 'rnn_captioning[eval]'"])
+    fails('evaluate', tiny/'checkpoint.h5', tiny/'data.h5', says=['pip install "rnn_captioning[eval]"'])
 
 
 @pytest.mark.parametrize('options, says', [
