@@ -300,7 +300,7 @@ def forked(job, seconds):
     os.waitpid(pid, 0)
     return json.loads(text) if text else None
 
-EACH = .2, 4.      # seconds: a cell that takes longer is left out; what the quick cells let pass, all of them are asked about
+EACH = .2, 15.      # seconds: a cell that takes longer is left out, on a slow machine too; what the quick cells let pass, all of them are asked about
 
 def choose(check, each):
     "The cells of a notebook that pass by themselves, unmutated, with their seconds; and those left out, with the reason."

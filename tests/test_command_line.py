@@ -77,7 +77,7 @@ def test_train_leaves_and_prints(tiny):
     which, *captions, truth, where = (tiny/'said').read_text(encoding='utf-8').splitlines()
     assert which == '3 of the 3 pictures of the split val:'
     assert len(captions) == 3 and all(c.startswith('val-000') and c.split()[1] in ('true', 'false') for c in captions)
-    assert truth.endswith('of 3 val captions are true of their picture') and where == f'in {tiny/"out"}: checkpoint.h5, loss.png, captions.png'
+    assert truth.endswith('of 3 val captions are true of their picture') and where == f'in {tiny/"out"}: checkpoint.h5, log.csv, loss.png, captions.png'
 
 @pytest.mark.parametrize('change, split', [
     case('without pictures', lambda f: None, 'val'),

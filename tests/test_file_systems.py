@@ -3,6 +3,7 @@
 Network and container mounts answer so. Flushing is one function of Python's and replaced here; HDF5 locks files by itself, so its
 locks fail in a process of its own, before which a small library in C puts another `flock`.
 """
+import functools
 import errno
 import json
 import os
@@ -16,7 +17,7 @@ import h5py
 import numpy as np
 import pytest
 
-from rnn_captioning import fetch, files
+from rnn_captioning import fetch, files, progress
 from rnn_captioning.data import load_coco_data
 from rnn_captioning.files import InputError, atomic_path, raises, sole_user
 from rnn_captioning.scenes import make_scenes
@@ -162,7 +163,7 @@ def test_commands_without_locks(flock, data, tmp_path, name):
     missing = without_locks(flock, name)
     done = call(*COMMAND, 'train', data, '--out', tmp_path/'out', *SMALL, **missing)
     assert done.returncode == 0 and 'lock' not in done.stderr, done.stderr
-    assert sorted(os.listdir(tmp_path/'out')) == ['captions.png', 'checkpoint.h5', 'loss.png']
+    assert sorted(os.listdir(tmp_path/'out')) == ['captions.png', 'checkpoint.h5', 'log.csv', 'loss.png']
     for path in (data, tmp_path/'out'/'checkpoint.h5'):
         done = call(*COMMAND, 'info', path, **missing)
         assert done.returncode == 0 and not done.stderr, done.stderr
@@ -328,10 +329,9 @@ def test_nothing_depends_on_the_locale(data, tmp_path):
 
 # the shell
 
-@pytest.mark.parametrize('system, expected', [('posix', "'by hand'"), ('nt', '"by hand"')])
-def test_commands_are_printed_for_the_shell_of_the_system(monkeypatch, system, expected):
+@pytest.mark.parametrize('windows, expected', [(False, "'by hand'"), (True, '"by hand"')])
+def test_commands_are_printed_for_the_shell_of_the_system(monkeypatch, windows, expected):
     "cmd.exe knows no single quotes."
-    with monkeypatch.context() as change:
-        change.setattr(fetch.os, 'name', system)
-        found = [fetch.next_step('coco', folder) for folder in ('by hand', 'here')]
+    monkeypatch.setattr(fetch, 'quoted', functools.partial(progress.quoted, windows=windows))
+    found = [fetch.next_step('coco', folder) for folder in ('by hand', 'here')]
     assert found == [f'rnn-captioning train {expected}', 'rnn-captioning train here']

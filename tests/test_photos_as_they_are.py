@@ -152,11 +152,11 @@ def test_thumbnails_do_not_count(tmp_path):
 def test_hints_compare_whole_paths(tmp_path):
     photographs(tmp_path/'photos', 'birds/9.png', 'dogs/001.png')
     with raises("compare 'cats/001.png' with 'dogs/001.png'"):
-        prepare(tmp_path, ['cats/001.png', 'cats/002.png'])
+        prepare(tmp_path, ['cats/001.png', 'cats/002.png', 'cats/003.png'])
     (tmp_path/'photos'/'birds'/'9.png').unlink()
     (tmp_path/'photos'/'dogs'/'001.png').rename(tmp_path/'photos'/'001.heif')
     with raises('holds no photographs', '1 .heif'):
-        prepare(tmp_path, ['cats/001.png'])
+        prepare(tmp_path, ['cats/001.png', 'cats/002.png', 'cats/003.png'])
 
 
 def test_many_names_are_quick(tmp_path, monkeypatch):
@@ -268,12 +268,13 @@ def test_photographs_that_vanish_between_the_two_passes(tmp_path, monkeypatch):
 
 
 def test_where_nothing_can_be_read(tmp_path):
-    photographs(tmp_path/'photos', '0.png', '1.png')
-    for name in ('0.png', '1.png'):
+    names = ['0.png', '1.png', '2.png']
+    photographs(tmp_path/'photos', *names)
+    for name in names:
         (tmp_path/'photos'/name).write_text('no', encoding='utf-8')
     for options in ({}, dict(mirror=True)):
-        with raises('none of the 2 photographs can be read', 'not an image'):
-            prepare(tmp_path, ['0.png', '1.png'], **options)
+        with raises('none of the 3 photographs can be read', 'not an image'):
+            prepare(tmp_path, names, **options)
     names, arrays, lost = P.encode_images({'0.png': tmp_path/'photos'/'0.png'}, E.load_encoder(quarters), tmp_path/'parts', grid=True)
     assert names == [] and arrays['features'].shape == (0, 3) and list(lost) == ['0.png']
 
@@ -353,7 +354,7 @@ def test_a_folder_that_is_not_utf8(tmp_path, model):
     captions_of(tmp_path/'captions.csv', names)
     P.prepare(tmp_path/'captions.csv', None, tmp_path/'data.h5', images=folder, min_count=1, encoder=small_encoder())
     data = open_data(tmp_path/'data.h5')
-    assert data.images == str(tmp_path.resolve()/r'caf\udce9')
+    assert data.images == ''      # no text can say where it is
     results = small_captioner().caption_many(folder, max_length=3)
     assert len(results) == 21 and not any(r.error for r in results)
     said = json.dumps([r.as_dict() for r in results], ensure_ascii=False).encode('utf-8').decode('utf-8')
