@@ -219,8 +219,9 @@ def other_processes(count):
     finally:
         for other in others:
             other.kill()
+            other.wait()
 
-def layers_by_hand(steps=200, N=50, T=25, H=128, V=64):
+def layers_by_hand(steps=50, N=50, T=25, H=128, V=64):
     "A network that learns the next letter, in a loop of the bare layer functions."
     from rnn_captioning import (adam, rnn_backward, rnn_forward, temporal_affine_backward, temporal_affine_forward,
                                 temporal_softmax_loss)
@@ -239,9 +240,9 @@ def layers_by_hand(steps=200, N=50, T=25, H=128, V=64):
             params[i], configs[i] = adam(params[i], gradient, configs[i])
 
 def solver_steps(data, threads, epochs=1):
-    "An epoch of the scenes' captioner, of the usual size."
+    "Twenty steps of the scenes' captioner, of the usual size."
     from rnn_captioning import CaptioningRNN, CaptioningSolver
-    few = {**data, 'train_captions': data['train_captions'][:8000]}
+    few = {**data, 'train_captions': data['train_captions'][:2000]}
     model = CaptioningRNN(data['word_to_idx'], 33, 256, 512, rng=np.random.default_rng(0))
     CaptioningSolver(model, few, update_rule='adam', num_epochs=epochs, seed=0, threads=threads, verbose=False).train()
 
@@ -255,7 +256,7 @@ def busy(folder, others=8):
     from rnn_captioning import load_checkpoint, open_data
     data = open_data(ROOT/'data'/'scenes.h5')
     model = load_checkpoint(ROOT/'data'/'pretrained'/'flickr8k_transformer.h5')
-    features = np.abs(np.random.default_rng(0).standard_normal((400, 49, model.input_dim), np.float32))
+    features = np.abs(np.random.default_rng(0).standard_normal((128, 49, model.input_dim), np.float32))
     def by_hand(cores):
         with threadpool_limits(cores, 'blas'):
             layers_by_hand()
@@ -263,24 +264,26 @@ def busy(folder, others=8):
     work = {'layer functions': {'one thread': partial(by_hand, 1), 'two threads': partial(by_hand, 2)},
             'solver': {name: partial(solver_steps, data, threads) for name, threads in ours.items()},
             'decoding': {name: partial(captions_of_rows, model, features, threads) for name, threads in ours.items()}}
-    photographs = sorted((FLICKR8K/'images').iterdir())[:200] if FLICKR8K.exists() else []
+    photographs = sorted((FLICKR8K/'images').iterdir())[:100] if FLICKR8K.exists() else []
     found = {}
     for when, count in (('alone', 0), ('busy', others)):
         with other_processes(count):
             found[when] = {kind: _in_turn(ways) for kind, ways in work.items()}
             if photographs:
-                found[when]['200 photographs'] = dict(usual=timed('caption', '--json', *photographs)[0])
+                found[when]['100 photographs'] = dict(usual=timed('caption', '--json', *photographs)[0])
     return dict(found, others=others)
 
-def _in_turn(ways, rounds=3):
-    "The median of the seconds that each way takes, the ways taking turns, after a first time that does not count."
+def _in_turn(ways, rounds=2):
+    "The mean of the seconds that each way takes, the ways taking turns, after a first time that does not count."
     seconds = {name: [] for name in ways}
     for round_ in range(rounds + 1):
         for name, way in ways.items():
             began = time.perf_counter()
             way()
             seconds[name].append(time.perf_counter() - began)
-    return {name: round(statistics.median(each[1:]), 2) for name, each in seconds.items()}
+    found = {name: round(statistics.mean(each[1:]), 2) for name, each in seconds.items()}
+    print(found, file=sys.stderr, flush=True)
+    return found
 
 def main(names):
     table = {f.__name__: f for f in (scenes, startup, flickr8k, photos, faults, bench, busy)}
