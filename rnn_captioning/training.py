@@ -309,12 +309,12 @@ def agreed(saved:dict, given:dict, path)->dict:
 _Function = TypeVar('_Function', bound=Callable[..., Any])
 
 def noting_given(function:_Function)->_Function:
-    """Hand a function, as `_given`, the names of those of its arguments that its caller wrote.
+    """Hand a function, as `_names_written`, the names of those of its arguments that its caller wrote.
 
     Parameters
     ----------
     function
-        with a last argument `_given`, a set of names
+        with a last argument `_names_written`, a set of names
 
     Returns
     -------
@@ -322,7 +322,7 @@ def noting_given(function:_Function)->_Function:
         the same function, to be called without it
     """
     signature = inspect.signature(function)
-    shown = [p for p in signature.parameters.values() if p.name != '_given']
+    shown = [p for p in signature.parameters.values() if p.name != '_names_written']
     written = signature.replace(parameters=shown)
     @functools.wraps(function)
     def noting(*args, **kwargs):
@@ -330,7 +330,7 @@ def noting_given(function:_Function)->_Function:
             given = frozenset(written.bind_partial(*args, **kwargs).arguments)
         except TypeError:       # Python says it better, when it calls the function
             given = frozenset()
-        return function(*args, **kwargs, _given=given)
+        return function(*args, **kwargs, _names_written=given)
     noting.__signature__ = written
     return cast(_Function, noting)
 
@@ -490,7 +490,7 @@ def _is_number(text):
         return False
 
 # %% ../nbs/24_training.ipynb #37244a8c
-NOT_OF_THE_RUN = '_given', 'data', 'out', 'resume', 'checkpoint_minutes', 'keep', 'progress', 'callbacks'
+NOT_OF_THE_RUN = '_names_written', 'data', 'out', 'resume', 'checkpoint_minutes', 'keep', 'progress', 'callbacks'
 
 @noting_given
 def train(
@@ -520,7 +520,7 @@ def train(
     num_epochs:int|None=None,
     cell_type:str|None=None,
     *,
-    _given:frozenset[str]=frozenset(),
+    _names_written:frozenset[str]=frozenset(),
 )->CaptioningSolver:
     """Train a captioner on a data set; leaves a checkpoint after every epoch, and every few minutes
     within it.
@@ -588,7 +588,7 @@ def train(
     expect(isinstance(keep, int) and keep >= 0, f'keep is {keep!r}: expected at least 0, a whole number')
     data, out = local_path(data), local_path(out)
     run = {name: value for name, value in locals().items() if name not in NOT_OF_THE_RUN}
-    run, wanted = by_their_names(run, _given)
+    run, wanted = by_their_names(run, _names_written)
     run |= dict(threads=cores() if threads is None else threads, model_options=model_options or {})
     path, asked = Path(out)/'checkpoint.h5', []
     with ExitStack() as held:
