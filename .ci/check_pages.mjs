@@ -1,6 +1,10 @@
 // Open every page of _docs/ in Chromium, at three widths and in both colour schemes. Fail on an error in the console, a request
 // that fails or leaves the machine, a page wider than its window, a formula that is cut, what scrolls and cannot be reached by the
 // keyboard, a violation of axe-core's rules, or a page that is too heavy.
+//
+//     node .ci/check_pages.mjs [--screenshots] [PAGE.html...]
+//
+// --screenshots puts a picture of each page, at the narrowest and the widest, into .ci/screenshots/ to look at.
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { createServer } from 'node:http'
@@ -11,6 +15,7 @@ import { axe, cutFormulas, focusFirst, overflow, unreachable } from './in_page.m
 
 const HERE = dirname(fileURLToPath(import.meta.url)), DOCS = join(HERE, '..', '_docs'), SHOTS = join(HERE, 'screenshots'), MODULES = join(HERE, 'node_modules')
 const WIDTHS = [400, 1400, 1600], OUTER = [400, 1600], NARROW = 600, COLOUR_RULES = ['color-contrast', 'link-in-text-block'], SCHEMES = ['light', 'dark'], AT_ONCE = 2
+const ASKED = process.argv.slice(2), SHOOT = ASKED.includes('--screenshots')
 const kB = 1000, HEAVIEST = 2000 * kB, HEAVIEST_HOME = 500 * kB
 const PACKED = '@sparticuz/chromium@143.0.4'        // a Chromium in an npm package, for where none is installed
 const TYPES = { '.html': 'text/html', '.css': 'text/css', '.js': 'text/javascript', '.json': 'application/json', '.svg': 'image/svg+xml', '.png': 'image/png', '.gif': 'image/gif', '.woff': 'font/woff', '.woff2': 'font/woff2', '.xml': 'text/xml' }
@@ -55,21 +60,29 @@ function serve() {
 // them, which screen readers skip. Between the schemes only colours differ, so that in the second the rules about colours are
 // enough, and the colours of code do not differ between the widths.
 async function examine(page, scheme, axeSource, problem, shoot) {
+  // The page's script answers a change one frame later, so only what is still so after a while is a problem.
   const ask = async (where, question, ...about) => {
-    for (const what of await page.evaluate(question, ...about)) problem(where, what)
+    const once = () => page.evaluate(question, ...about)
+    let found = await once()
+    for (let i = 0; found.length && i < 3; i++) {
+      await new Promise(done => setTimeout(done, 200))
+      const again = await once()
+      found = found.filter(what => again.includes(what))
+    }
+    for (const what of found) problem(where, what)
   }
   const dark = scheme !== SCHEMES[0]
   await page.evaluate(axeSource)
   for (const width of WIDTHS) {
     const where = `${scheme}, ${width} px`
     await page.setViewport({ width, height: 900 })
-    if (OUTER.includes(width)) await shoot(width)
-    await page.evaluate(unfold)
+    await page.evaluate(unfold, width)
     await ask(where, overflow)
     await ask(where, cutFormulas, width < NARROW)
     await ask(where, unreachable)
     if (!dark) await ask(where, axe, ['scrollable-region-focusable'], [])
     if (width < NARROW) await scrollByKey(page, where, problem)
+    if (SHOOT && OUTER.includes(width)) await shoot(width)
   }
   await page.evaluate(() => document.querySelectorAll('.katex-html').forEach(e => e.remove()))
   for (const width of OUTER) {
@@ -79,11 +92,14 @@ async function examine(page, scheme, axeSource, problem, shoot) {
   }
 }
 
-// Unfold what is folded, and wait until the page's script has seen it.
-function unfold() {
-  document.querySelectorAll('details').forEach(d => { d.open = true })
+// Unfold what is folded, and wait until the window has its width and the page's script has seen both.
+async function unfold(width) {
   const frame = () => new Promise(requestAnimationFrame)
-  return frame().then(frame).then(() => new Promise(done => setTimeout(done, 30)))
+  for (let i = 0; innerWidth !== width && i < 100; i++) await frame()
+  document.querySelectorAll('details').forEach(d => { d.open = true })
+  await frame()
+  await frame()
+  await new Promise(done => setTimeout(done, 30))
 }
 
 async function scrollByKey(page, where, problem) {
@@ -142,10 +158,10 @@ async function main() {
   const chromium = await findChromium()
   const puppeteer = (await import(pathToFileURL(join(MODULES, 'puppeteer-core', 'lib', 'esm', 'puppeteer', 'puppeteer-core.js')))).default
   const axeSource = readFileSync(join(MODULES, 'axe-core', 'axe.min.js'), 'utf8')
-  const only = process.argv.slice(2)
+  const only = ASKED.filter(word => !word.startsWith('--'))
   const names = readdirSync(DOCS, { recursive: true }).filter(n => n.endsWith('.html') && (!only.length || only.includes(n))).sort()
   rmSync(SHOTS, { recursive: true, force: true })
-  names.forEach(name => mkdirSync(dirname(join(SHOTS, name)), { recursive: true }))
+  if (SHOOT) names.forEach(name => mkdirSync(dirname(join(SHOTS, name)), { recursive: true }))
   const server = await serve(), origin = `http://127.0.0.1:${server.address().port}`
   const launch = () => puppeteer.launch({ protocolTimeout: 60_000, ...chromium, args: [...chromium.args, '--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync',
     '--hide-scrollbars', '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1'] })
