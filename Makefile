@@ -1,7 +1,7 @@
 # The habits. PYTHON is the environment that they run in: make docs PYTHON=python
 PYTHON ?= .venv/bin/python
 GENERATE = $(PYTHON) .ci/front_door.py && $(PYTHON) -c 'from nbdev.doclinks import nbdev_export; nbdev_export()' && $(PYTHON) .ci/make_readme.py
-NOTEBOOKS ?= nbs/*.ipynb
+NOTEBOOKS ?= nbs/*.ipynb nbs/*/*.ipynb
 
 .PHONY: test everywhere coverage mutants docs pages korean export run check fuzz measure clean
 test:     ## every test, notebooks included

@@ -60,11 +60,11 @@ def prepare():
     doclinks._build_modidx()
     proc_nbs(n_workers=2)
     config = yaml.safe_load((WORK/'nbdev.yml').read_text(encoding='utf-8'))
-    for path in WORK.glob('*.ipynb'):
+    for path in WORK.rglob('*.ipynb'):
         plain_signatures(path)
         as_markdown(path)
     korean.add_pages(WORK, site_url(), doclinks.NbdevLookup().linkify)
-    for path in [*WORK.glob('*.ipynb'), *WORK.glob('ko/*.ipynb')]:
+    for path in WORK.rglob('*.ipynb'):
         if path.stem != 'index': chapter_links(path, config['website'])
     for source, page in TOPS.items(): (WORK/page).write_text(re.sub(r'\]\(nbs/', '](', (ROOT/source).read_text(encoding='utf-8')), encoding='utf-8')
     config['website']['page-footer'] = footer(config['website'])
@@ -89,8 +89,9 @@ def in_repository(website, path): return f"{website['repo-url']}/blob/{website['
 def chapter_links(path, website):
     "Below the title of a chapter, a line of links: where it can be run, and its source."
     nb = json.loads(path.read_text(encoding='utf-8'))
-    on_binder = website['repo-url'].replace('https://github.com/', 'https://mybinder.org/v2/gh/') + f"/{website['repo-branch']}?labpath={quote(f'nbs/{path.name}')}"
-    source = in_repository(website, f'nbs/{path.name}')
+    notebook = path.relative_to(WORK).as_posix().removeprefix('ko/')
+    on_binder = website['repo-url'].replace('https://github.com/', 'https://mybinder.org/v2/gh/') + f"/{website['repo-branch']}?labpath={quote(f'nbs/{notebook}')}"
+    source = in_repository(website, f'nbs/{notebook}')
     links = [('Run it on Binder', on_binder), ('Source of this page', source)]
     if path.parent.name == 'ko': links = [('Binder에서 실행하기', on_binder), ('노트북', source), ('번역', in_repository(website, f'nbs/ko/{path.stem}.md'))]
     text = '::: {.chapter-links}\n\n' + ' '.join(f'[{text}]({url})' for text, url in links) + '\n\n:::'
@@ -217,13 +218,24 @@ def lighten(pages, site):
     face = '@font-face{font-display:block;font-family:"bootstrap-icons";src:url("fonts/bootstrap-icons.woff") format("woff")}'
     sheet.write_text(face + '.bi::before' + common + ''.join(f'.{name}::before{{content:"\\{code}"}}' for name, code in rules.items()), encoding='utf-8')
 
+def redirect_old_pages(site):
+    "A page where one was before the folders, so that old links and bookmarks still lead somewhere."
+    moved = yaml.safe_load((ROOT/'nbs'/'moved.yml').read_text(encoding='utf-8'))
+    for old, new in moved.items():
+        assert not (site/old).exists() and (site/new).exists(), f'nbs/moved.yml: {old} -> {new}'
+        script = f"location.replace('{new}' + location.hash)"
+        (site/old).write_text(
+            '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>This page has moved</title>'
+            f'<link rel="canonical" href="{new}"><meta name="robots" content="noindex"><script>{script}</script>'
+            f'</head><body><main><h1>This page has moved</h1><p>It is now at <a href="{new}">{new}</a>.</p></main></body></html>\n', encoding='utf-8')
+
 def with_smalldocs(site):
     run = subprocess.run([Path(sys.executable).with_name('smalldocs'), 'render', '--quiet', WORK], stderr=subprocess.PIPE, encoding='utf-8')
     lines = [l for l in run.stderr.splitlines() if not re.search(r'output-file is not read|(html-math-method|grid) is ignored', l)]
     if lines: print('\n'.join(lines), file=sys.stderr)
     if run.returncode: sys.exit(run.returncode)
     for sheet in site.rglob('*.css'): sheet.write_text(WEB_FONT.sub('', sheet.read_text(encoding='utf-8')), encoding='utf-8')
-    pages = rename(sorted([*site.glob('*.html'), *site.glob('ko/*.html')]), site)
+    pages = rename(sorted(site.rglob('*.html')), site)
     write_maths(pages, site)
     mend(pages)
     lighten(pages, site)
@@ -235,10 +247,11 @@ def main():
     for page in site.rglob('*.html'):
         page.write_text(hold_wide(page.read_text(encoding='utf-8')), encoding='utf-8')
     add_interactive(site)
+    redirect_old_pages(site)
     shutil.rmtree(OUT, ignore_errors=True)
     shutil.move(site, OUT)
     shutil.rmtree(WORK)
-    pages = len(list(OUT.glob('*.html'))), len(list(OUT.glob('ko/*.html')))
-    print(f'{pages[0]} pages in {OUT.name}/, {pages[1]} in {OUT.name}/ko/')
+    korean_pages = len(list(OUT.glob('ko/*.html')))
+    print(f'{len(list(OUT.rglob("*.html"))) - korean_pages} pages in {OUT.name}/, {korean_pages} in {OUT.name}/ko/')
 
 if __name__ == '__main__': main()

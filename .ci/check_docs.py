@@ -13,7 +13,9 @@ LOADED = {'script': 'src', 'link': 'href', 'img': 'src', 'iframe': 'src', 'sourc
 NOT_LOADED = {'canonical', 'alternate', 'next', 'prev', 'license'}
 IN_CSS = re.compile(r'url\(\s*["\']?([^"\')]+)|@import\s+["\']([^"\']+)')
 
-def page_name(notebook): return re.sub(r'^\d+[a-zA-Z0-9]*_', '', notebook).replace('.ipynb', '.html')
+def notebooks(): return [p.relative_to(ROOT/'nbs').as_posix() for p in sorted((ROOT/'nbs').rglob('*.ipynb'))]
+
+def page_name(notebook): return re.sub(r'(^|/)\d+[a-zA-Z0-9]*_', r'\1', notebook).replace('.ipynb', '.html')
 
 def in_css(text): return [a or b for a, b in IN_CSS.findall(text)]
 
@@ -25,13 +27,13 @@ def listed(entries):
 
 def sidebar_problems():
     sidebar = yaml.safe_load((ROOT/'_quarto.yml').read_text(encoding='utf-8'))['website']['sidebar']
-    counts, there = Counter(listed(sidebar['contents'])), {p.name for p in (ROOT/'nbs').glob('*.ipynb')}
+    counts, there = Counter(listed(sidebar['contents'])), set(notebooks())
     yield from (f'_quarto.yml lists {name} {n} times' for name, n in counts.items() if n > 1)
     yield from (f'_quarto.yml lists {name}, which is not there' for name in sorted(set(counts) - there))
     yield from (f'_quarto.yml lacks {name}' for name in sorted(there - set(counts)))
 
 def missing_pages():
-    yield from (f'{page_name(p.name)} was not built' for p in (ROOT/'nbs').glob('*.ipynb') if not (DOCS/page_name(p.name)).exists())
+    yield from (f'{page_name(name)} was not built' for name in notebooks() if not (DOCS/page_name(name)).exists())
 
 def resource_problems(base, address):
     url = urlparse(address)

@@ -159,7 +159,8 @@ async function main() {
   const puppeteer = (await import(pathToFileURL(join(MODULES, 'puppeteer-core', 'lib', 'esm', 'puppeteer', 'puppeteer-core.js')))).default
   const axeSource = readFileSync(join(MODULES, 'axe-core', 'axe.min.js'), 'utf8')
   const only = ASKED.filter(word => !word.startsWith('--'))
-  const names = readdirSync(DOCS, { recursive: true }).filter(n => n.endsWith('.html') && (!only.length || only.includes(n))).sort()
+  const moved = name => readFileSync(join(DOCS, name), 'utf8').includes('<h1>This page has moved</h1>')
+  const names = readdirSync(DOCS, { recursive: true }).filter(n => n.endsWith('.html') && (!only.length || only.includes(n)) && !moved(n)).sort()
   rmSync(SHOTS, { recursive: true, force: true })
   if (SHOOT) names.forEach(name => mkdirSync(dirname(join(SHOTS, name)), { recursive: true }))
   const server = await serve(), origin = `http://127.0.0.1:${server.address().port}`

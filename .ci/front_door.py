@@ -1,4 +1,4 @@
-"""Write the cell of nbs/90_api.ipynb that tells editors and type checkers what the front door holds, from the table above it.
+"""Write the cell of nbs/reference/04_api.ipynb that tells editors and type checkers what the front door holds, from the table above it.
 
     python .ci/front_door.py
 
@@ -9,7 +9,8 @@ import json
 import textwrap
 from pathlib import Path
 
-NOTEBOOK = Path(__file__).resolve().parent.parent / 'nbs' / '90_api.ipynb'
+NOTEBOOK = Path(__file__).resolve().parent.parent / 'nbs' / 'reference' / '04_api.ipynb'
+OLD_MODULES = {'data': 'dataset', 'files': 'paths', 'training': 'run', 'bench': 'report'}
 MADE = '# Made from the table by .ci/front_door.py: what editors and type checkers see. None of it is imported.'
 
 
@@ -41,9 +42,10 @@ def imports(module, names):
 
 
 def generated(modules):
-    "The source of the cell."
+    "The source of the cell at the front door."
     lines = ['#| export', MADE, 'if TYPE_CHECKING:']
-    lines += [f'    from . import {module} as {module}' for module in sorted(modules)]
+    tops = sorted({module.partition('.')[0] for module in modules})
+    lines += [f'    from . import {top} as {top}' for top in tops]
     for module, names in sorted(modules.items()):
         if names:
             lines += imports(module, sorted(names))
@@ -51,13 +53,38 @@ def generated(modules):
     return '\n'.join([*lines, '', '__all__ = [', *wrapped(sorted(public), ' ' * 4), ']'])
 
 
-def main():
-    notebook = json.loads(NOTEBOOK.read_text(encoding='utf-8'))
+def generated_wing(wing, modules):
+    "The source of the cell of a folder of modules: they are loaded when they are asked for."
+    here = sorted(module.partition('.')[2] for module in modules if module.startswith(f'{wing}.'))
+    lines = ['#| export', MADE, 'TYPE_CHECKING = False', 'if TYPE_CHECKING:']
+    lines += [f'    from . import {module} as {module}' for module in here]
+    lines += ['', '_MODULES = [', *wrapped(map(repr, here), ' ' * 4), ']']
+    if wing in OLD_MODULES:
+        lines += [f"_OLD_MODULE = '{OLD_MODULES[wing]}'      # has what version 0.1 had in a module called {wing}"]
+    lines += ['', 'def __dir__():', '    return _MODULES.copy()', '', 'if not TYPE_CHECKING:',
+              '    def __getattr__(name):', '        from importlib import import_module',
+              '        if name in _MODULES:', "            return import_module(f'{__name__}.{name}')"]
+    if wing in OLD_MODULES:
+        lines += ["        old = import_module(f'{__name__}.{_OLD_MODULE}')",
+                  '        if hasattr(old, name):', '            return getattr(old, name)']
+    lines += ["        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')"]
+    return '\n'.join(lines)
+
+
+def write(path, made):
+    notebook = json.loads(path.read_text(encoding='utf-8'))
     cell = next(cell for cell in notebook['cells'] if MADE in source(cell))
-    cell['source'] = generated(table(notebook['cells'])).splitlines(keepends=True)
+    cell['source'] = made.splitlines(keepends=True)
     text = json.dumps(notebook, indent=1, ensure_ascii=False) + '\n'
-    if text != NOTEBOOK.read_text(encoding='utf-8'):
-        NOTEBOOK.write_text(text, encoding='utf-8')
+    if text != path.read_text(encoding='utf-8'):
+        path.write_text(text, encoding='utf-8')
+
+
+def main():
+    modules = table(json.loads(NOTEBOOK.read_text(encoding='utf-8'))['cells'])
+    write(NOTEBOOK, generated(modules))
+    for wing in sorted({module.partition('.')[0] for module in modules if '.' in module}):
+        write(NOTEBOOK.parent.parent / wing / '00_index.ipynb', generated_wing(wing, modules))
 
 
 if __name__ == '__main__':

@@ -1,6 +1,6 @@
 """The interactive figures of the site: Vega-Lite, which draws them, goes beside the pages that have any, and to no other.
 
-A notebook's `Interactive` (see nbs/91_drawing.ipynb) leaves its specification in the page; .ci/interactive.js finds it there."""
+A notebook's `Interactive` (see nbs/reference/06_drawing.ipynb) leaves its specification in the page; .ci/interactive.js finds it there."""
 import json, os, re, shutil, subprocess, sys, tarfile, tempfile
 from pathlib import Path
 

@@ -19,7 +19,7 @@ def main():
     nb = nbformat.read(ROOT/'nbs'/'index.ipynb', 4)
     text = '\n\n'.join(filter(None, map(as_markdown, nb.cells)))
     text = re.sub(r'^:::.*\n+', '', text, flags=re.M).rstrip(':\n')
-    text = re.sub(r'\]\((?=images/|\w+\.ipynb)', '](nbs/', text)
+    text = re.sub(r'\]\((?=images/|[\w/]+\.ipynb)', '](nbs/', text)
     made = '<!-- Made from nbs/index.ipynb by .ci/make_readme.py: edit that. -->\n\n'
     (ROOT/'README.md').write_text(made + text + '\n', encoding='utf-8')
 

@@ -60,7 +60,7 @@ def startup(folder):
                 everything_after_numpy=round(seconds(python, '-c', 'import numpy; from rnn_captioning import *') - with_numpy, 3))
 
 def flickr8k_data(folder, grid=False):
-    from rnn_captioning.prepare import prepare
+    from rnn_captioning.data.prepare import prepare
     out = folder/'flickr8k.h5'
     began = time.perf_counter()
     counts = prepare(FLICKR8K/'Flickr8k.token.txt', None, out, images=FLICKR8K/'images', mirror=True, grid=grid, progress=True,
@@ -70,21 +70,21 @@ def flickr8k_data(folder, grid=False):
 RECIPE = dict(epochs=12, reward_epochs=2, hidden_dim=512, wordvec_dim=256, dropout=.5, inner_dropout=.25, learning_rate=1e-3, reward_learning_rate=5e-5, batch_size=100, seed=0)
 
 def scored(model, data, **decoding):
-    from rnn_captioning.metrics import evaluate
+    from rnn_captioning.training.metrics import evaluate
     scores, captions, each = evaluate(model, data, 'val', progress=True, **decoding)
     return rounded(scores), captions, each
 
 def examples(data, captions, each, count=6):
     "The captions that agree best with their references, and those that agree least, one in a hundred pictures apart."
-    from rnn_captioning.metrics import split_references
+    from rnn_captioning.training.metrics import split_references
     order, references = sorted(range(len(captions)), key=lambda i: -each['CIDEr'][i]), split_references(data, 'val')
     row = lambda i: dict(caption=captions[i], reference=max(references[i], key=len), CIDEr=round(each['CIDEr'][i], 2))
     return dict(best=[row(i) for i in order[:10 * count:10]], worst=[row(i) for i in order[::-1][:10 * count:10]])
 
 def flickr8k(folder):
-    from rnn_captioning.checkpoint import load_checkpoint, save_checkpoint
-    from rnn_captioning.data import open_data
-    from rnn_captioning.training import train
+    from rnn_captioning.training.checkpoint import load_checkpoint, save_checkpoint
+    from rnn_captioning.data.dataset import open_data
+    from rnn_captioning.training.run import train
     path, counts, prepare_seconds = flickr8k_data(folder)
     data, likely, ends = open_data(path), {}, []
     def keep(solver):
@@ -119,7 +119,7 @@ ON_PHOTOS = dict(lstm={}, gru={}, attention=dict(hidden_dim=320, dropout=.4, inn
 
 def timed_run(data, out, **settings):
     "Train, or go on with a run that was interrupted; seconds of processor time, all cores together, of its epochs."
-    from rnn_captioning.training import train
+    from rnn_captioning.training.run import train
     path, last = out/'seconds.json', [time.process_time()]
     def note(solver):
         seconds = (json.loads(path.read_text(encoding='utf-8')) if path.exists() else []) + [time.process_time() - last[0]]
@@ -138,7 +138,7 @@ def described(model, seconds, settings, rows):
     return dict(parameters=int(sum(w.size for w in model.params.values())), processor_seconds=round(sum(seconds)), epochs=len(seconds), settings=settings, config=model.config, scores=rows)
 
 def model_scenes(kind, folder):
-    from rnn_captioning.metrics import evaluate
+    from rnn_captioning.training.metrics import evaluate
     settings = KINDS[kind] | ON_SCENES[kind]
     solver, seconds = timed_run(None, kept(folder)/f'scenes-{kind}', **settings)
     rows = []
@@ -149,13 +149,13 @@ def model_scenes(kind, folder):
     return dict(described(solver.model, seconds, settings, rows), curve=curve(kept(folder)/f'scenes-{kind}'/'checkpoint.h5'))
 
 def model_flickr8k(kind, folder):
-    from rnn_captioning.checkpoint import save_checkpoint
+    from rnn_captioning.training.checkpoint import save_checkpoint
     runs, settings = kept(folder), RECIPE | KINDS[kind] | ON_PHOTOS[kind]
     if not (path := runs/'flickr8k.h5').exists(): flickr8k_data(runs, grid=True)
     solver, seconds = timed_run(path, runs/f'flickr8k-{kind}', **settings)
     model, found = solver.model, {}
     if kind == 'transformer':
-        from rnn_captioning.checkpoint import load_checkpoint
+        from rnn_captioning.training.checkpoint import load_checkpoint
         shipped = ROOT/'data'/'pretrained'/'flickr8k_transformer.h5'
         save_checkpoint(shipped, model, encoder=solver.data.encoder, digits=3)
         model = load_checkpoint(shipped)
@@ -169,7 +169,7 @@ def model_flickr8k(kind, folder):
 def photos(folder):
     "One photograph from a cold start, and a thousand, by the command line; and by the vanilla RNN a beam of 5 over a thousand rows of features."
     import shutil
-    from rnn_captioning.checkpoint import load_checkpoint
+    from rnn_captioning.training.checkpoint import load_checkpoint
     from rnn_captioning.decoding import decode
     paths = sorted((FLICKR8K/'images').iterdir())[:1000]
     (folder/'photos').mkdir()
@@ -190,7 +190,7 @@ def faults(folder):
     "Killed runs, resumes in a row, damaged files by the thousand, and what checkpoints cost a training at the defaults."
     sys.path.insert(0, str(ROOT/'tests'))
     import fuzz, kill
-    from rnn_captioning import training
+    from rnn_captioning.training import run as training
     report, writes, save = lambda text: print(text, file=sys.stderr), [], training.save_checkpoint
     kills = dict(kill.kill_and_compare(100, report=report), **kill.resume_often(1000, report=report))
     def timed_save(*arguments, **options):
@@ -207,7 +207,7 @@ def faults(folder):
     return dict(kills=kills, fuzz=damaged, checkpoint=checkpoint)
 
 def bench(folder):
-    from rnn_captioning.bench import bench
+    from rnn_captioning.bench.report import bench
     return bench(progress=lambda text: print(text, file=sys.stderr), whole_epoch=True)
 
 @contextmanager

@@ -6,11 +6,11 @@
 from __future__ import annotations
 from typing import Any
 import numpy as np
-from .data import Repeated
+from .data.dataset import Repeated
 from .embedding import word_embedding_backward, word_embedding_forward
-from .files import InputError, expect
-from .gru import GRU
-from .lstm import LSTM
+from .files.paths import InputError, expect
+from .layers.gru import GRU
+from .layers.lstm import LSTM
 from .sequence import RNN, pack
 from .temporal_affine import affine_backward, affine_forward, softmax_loss_in_place
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 import numpy as np
 from . import optim
-from .data import ReadAhead, minibatch, sample_coco_minibatch
-from .files import expect
+from .data.dataset import ReadAhead, minibatch, sample_coco_minibatch
+from .files.paths import expect
 from .progress import show_progress
-from .protocols import Weighted, accepts, missing, check_gradients, check_trainable
-from .threads import cores, in_threads, keep_memory, one_blas_thread, sharded_loss, threaded_update
+from .models.captioner import Weighted, accepts, missing, check_gradients, check_trainable
+from .training.parallel import cores, in_threads, keep_memory, one_blas_thread, sharded_loss, threaded_update
 
 # %% auto #0
 __all__ = ['SCHEDULES', 'OPTIONS', 'ALIASES', 'DECAYS', 'LIKELIHOOD', 'clip_gradients', 'check_rule', 'one_name',

@@ -7,13 +7,13 @@ import argparse, json, os, resource, select, shutil, signal, sys, tempfile, time
 from pathlib import Path
 for name in ('OPENBLAS_NUM_THREADS', 'OMP_NUM_THREADS', 'MKL_NUM_THREADS'): os.environ.setdefault(name, '1')
 import h5py, numpy as np
-from rnn_captioning.checkpoint import load_checkpoint, load_run, load_solver
-from rnn_captioning.data import caption_texts, minibatch, open_data
-from rnn_captioning.files import InputError, write_attributes
-from rnn_captioning.prepare import build_vocabulary, encode_captions, read_captions
-from rnn_captioning.scenes import make_scenes
+from rnn_captioning.training.checkpoint import load_checkpoint, load_run, load_solver
+from rnn_captioning.data.dataset import caption_texts, minibatch, open_data
+from rnn_captioning.files.paths import InputError, write_attributes
+from rnn_captioning.data.prepare import build_vocabulary, encode_captions, read_captions
+from rnn_captioning.data.scenes import make_scenes
 from rnn_captioning.solver import train_step
-from rnn_captioning.training import train
+from rnn_captioning.training.run import train
 
 SECONDS, MEGABYTES, BATCH = 5, 512, 250      # of processor time a case, or twelve times that by the clock; that a case may fill, or a quarter of what it may ask for; cases a process
 KINDS = 'data', 'checkpoint', 'captions'

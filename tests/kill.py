@@ -8,11 +8,11 @@ from pathlib import Path
 import h5py, numpy as np
 
 SETTINGS = dict(epochs=3, reward_epochs=2, batch_size=50, hidden_dim=16, wordvec_dim=8, dropout=.3, inner_dropout=.2, average=.9, seed=5, threads=1)
-RUN = 'import sys, json\nfrom rnn_captioning.training import train\ntrain(**json.loads(sys.argv[1]))'
+RUN = 'import sys, json\nfrom rnn_captioning.training.run import train\ntrain(**json.loads(sys.argv[1]))'
 ENVIRONMENT = dict(os.environ, OPENBLAS_NUM_THREADS='1', PYTHONPATH=os.pathsep.join([str(Path(__file__).resolve().parent.parent), os.environ.get('PYTHONPATH', '')]))
 
 def data_set(folder):
-    from rnn_captioning.scenes import make_scenes
+    from rnn_captioning.data.scenes import make_scenes
     make_scenes(folder/'data.h5', train=60, val=5, test=9)
     return folder/'data.h5'
 
@@ -55,7 +55,7 @@ def kill_and_compare(count, seed=0, report=lambda text: None):
 
 def resume_often(count, report=lambda text: None):
     "Open files and memory of a process after a tenth of so many resumes, and after all of them."
-    from rnn_captioning.training import Interrupted, train
+    from rnn_captioning.training.run import Interrupted, train
     def once():
         def stop(solver): raise Interrupted
         try: train(out=folder/'run', resume=True, callbacks=[stop])

@@ -22,48 +22,48 @@ CHECKS = {
     'sequence': ['03_sequence'],
     'embedding': ['04_embedding'],
     'temporal_affine': ['05_temporal_affine'],
-    'model': ['06_model', '06_threads'],
+    'model': ['06_model', 'training/07_parallel'],
     'optim': ['07_optim'],
-    'lstm': ['17_lstm'],
-    'gru': ['18_gru'],
-    'attention': ['19_attention'],
-    'transformer_layers': ['25_transformer_layers'],
-    'transformer': ['26_transformer'],
+    'layers.lstm': ['layers/01_lstm'],
+    'layers.gru': ['layers/02_gru'],
+    'models.attention': ['models/02_attention'],
+    'layers.transformer_layers': ['layers/03_transformer_layers'],
+    'models.transformer': ['models/03_transformer'],
 }
 
 # Of these modules, the functions that are layers; of the others, all.
 FUNCTIONS = {
     'model': ['pack_captions', 'caption_forward', 'caption_backward', 'drop', 'Captioner.loss', 'CaptioningRNN.forward', 'CaptioningRNN.backward', 'CaptioningRNN.start', 'CaptioningRNN.step'],
-    'attention': ['softmax', 'additive_*', 'attention_packed_*', 'glance*', 'sum_over_steps', 'blame_values', 'values_*', 'places_*', 'doubly_*', 'AttentionCaptioner.forward', 'AttentionCaptioner.backward', 'AttentionCaptioner.loss', '_start', '_step'],
-    'transformer_layers': ['[!_]*'],      # what refuses a mask is tried in tests/test_masks.py
-    'transformer': ['*_forward', '*_backward', '*_step', 'transformer_start', 'layers_of'],
+    'models.attention': ['softmax', 'additive_*', 'attention_packed_*', 'glance*', 'sum_over_steps', 'blame_values', 'values_*', 'places_*', 'doubly_*', 'AttentionCaptioner.forward', 'AttentionCaptioner.backward', 'AttentionCaptioner.loss', '_start', '_step'],
+    'layers.transformer_layers': ['[!_]*'],      # what refuses a mask is tried in tests/test_masks.py
+    'models.transformer': ['*_forward', '*_backward', '*_step', 'transformer_start', 'layers_of'],
 }
 
 # What no check can notice, by the reason.
 REASONS = {
     'the transposition of a vector is the vector': """
-        attention.additive_attention_forward: t @ w -> t @ w.T
-        attention.attention_packed_forward: np.matmul(bent.reshape(n * L, A), w, out=weights[now].reshape(n * L)) -> np.matmul(bent.reshape(n * L, A), w.T, out=weights[now].reshape(n * L))
-        attention.attention_packed_backward: de.reshape(-1) @ t.reshape(-1, len(w)) -> de.reshape(-1).T @ t.reshape(-1, len(w))
-        attention.glance: np.tanh(t, out=t).reshape(-1, A) @ w -> np.tanh(t, out=t).reshape(-1, A) @ w.T
-        transformer_layers.layer_norm_backward: both @ gain -> both @ gain.T
-        transformer_layers.layer_norm_backward: dout @ gain -> dout @ gain.T""",
+        models.attention.additive_attention_forward: t @ w -> t @ w.T
+        models.attention.attention_packed_forward: np.matmul(bent.reshape(n * L, A), w, out=weights[now].reshape(n * L)) -> np.matmul(bent.reshape(n * L, A), w.T, out=weights[now].reshape(n * L))
+        models.attention.attention_packed_backward: de.reshape(-1) @ t.reshape(-1, len(w)) -> de.reshape(-1).T @ t.reshape(-1, len(w))
+        models.attention.glance: np.tanh(t, out=t).reshape(-1, A) @ w -> np.tanh(t, out=t).reshape(-1, A) @ w.T
+        layers.transformer_layers.layer_norm_backward: both @ gain -> both @ gain.T
+        layers.transformer_layers.layer_norm_backward: dout @ gain -> dout @ gain.T""",
     'an axis of length one, whose first entry is its last': """
-        attention.additive_attention_forward: (weights[:, None] @ values)[:, 0] -> (weights[:, None] @ values)[:, -1]
-        attention.additive_attention_backward: (values @ dcontext[:, :, None])[:, :, 0] -> (values @ dcontext[:, :, None])[:, :, -1]
-        transformer.self_attention_step: join_heads(looked)[:, 0] -> join_heads(looked)[:, -1]""",
+        models.attention.additive_attention_forward: (weights[:, None] @ values)[:, 0] -> (weights[:, None] @ values)[:, -1]
+        models.attention.additive_attention_backward: (values @ dcontext[:, :, None])[:, :, 0] -> (values @ dcontext[:, :, None])[:, :, -1]
+        models.transformer.self_attention_step: join_heads(looked)[:, 0] -> join_heads(looked)[:, -1]""",
     'only the shape or the type is asked for, and those of the other are the same': """
         optim._blocks: flat[0] -> flat[-1]
         optim._blocks: arrays[0] -> arrays[-1]
         optim._blocks: flat[0] -> flat[-1] #2
         optim._blocks: part[0] -> part[-1]
-        attention._start: keys[picture, :, 0] -> keys[picture, :, 1]
-        attention._start: keys[picture, :, 0] -> keys[picture, :, -1]
-        transformer_layers.self_attention_backward: attended[0] -> attended[1]
-        transformer_layers.self_attention_backward: attended[0] -> attended[-1]
-        transformer_layers.cross_attention_backward: attended[0] -> attended[1]
-        transformer_layers.cross_attention_backward: attended[0] -> attended[-1]
-        transformer.transformer_step: state['past'][0] -> state['past'][-1]""",
+        models.attention._start: keys[picture, :, 0] -> keys[picture, :, 1]
+        models.attention._start: keys[picture, :, 0] -> keys[picture, :, -1]
+        layers.transformer_layers.self_attention_backward: attended[0] -> attended[1]
+        layers.transformer_layers.self_attention_backward: attended[0] -> attended[-1]
+        layers.transformer_layers.cross_attention_backward: attended[0] -> attended[1]
+        layers.transformer_layers.cross_attention_backward: attended[0] -> attended[-1]
+        models.transformer.transformer_step: state['past'][0] -> state['past'][-1]""",
     'how many rows are computed at a time: speed alone': """
         temporal_affine.softmax_loss_in_place: BLOCK // scores.shape[1] -> BLOCK
         temporal_affine.softmax_loss_in_place: BLOCK // scores.shape[1] -> scores.shape[1]
@@ -73,17 +73,17 @@ REASONS = {
         sequence.pack: lengths.max(initial=0) -> lengths.max(initial=-1)
         embedding.word_embedding_backward: counts > ROUNDS -> counts >= ROUNDS
         model.pack_captions: np.where(mask.any(axis=1), mask.shape[1] - mask[:, ::-1].argmax(axis=1), 0) -> np.where(mask.any(axis=1), mask.shape[1] - mask[:, ::-1].argmax(axis=1), -1)
-        attention.blame_values: sizes[0] if sizes else 0 -> sizes[0] if sizes else 1
-        attention.blame_values: sizes[0] if sizes else 0 -> sizes[0] if sizes else -1
-        transformer_layers.attention_forward: np.where(total == 0, 1, total) -> np.where(total == 0, 2, total)""",
+        models.attention.blame_values: sizes[0] if sizes else 0 -> sizes[0] if sizes else 1
+        models.attention.blame_values: sizes[0] if sizes else 0 -> sizes[0] if sizes else -1
+        layers.transformer_layers.attention_forward: np.where(total == 0, 1, total) -> np.where(total == 0, 2, total)""",
     'a slice that ends beyond the last column': """
-        gru.gru_packed_forward: 2 * H -> 3 * H #4
-        gru.gru_step: 2 * H -> 3 * H #4""",
+        layers.gru.gru_packed_forward: 2 * H -> 3 * H #4
+        layers.gru.gru_step: 2 * H -> 3 * H #4""",
     'softmax takes no notice of a number that is added to all scores, nor its gradient of one that is added to all weights': """
-        attention.attention_packed_backward: 0 if dweights is None else dweights[now] -> 1 if dweights is None else dweights[now]
-        attention.attention_packed_backward: 0 if dweights is None else dweights[now] -> -1 if dweights is None else dweights[now]
-        transformer_layers.attention_forward: np.where(top == -np.inf, 0, top) -> np.where(top == -np.inf, 1, top)
-        transformer_layers.attention_forward: np.where(top == -np.inf, 0, top) -> np.where(top == -np.inf, -1, top)""",
+        models.attention.attention_packed_backward: 0 if dweights is None else dweights[now] -> 1 if dweights is None else dweights[now]
+        models.attention.attention_packed_backward: 0 if dweights is None else dweights[now] -> -1 if dweights is None else dweights[now]
+        layers.transformer_layers.attention_forward: np.where(top == -np.inf, 0, top) -> np.where(top == -np.inf, 1, top)
+        layers.transformer_layers.attention_forward: np.where(top == -np.inf, 0, top) -> np.where(top == -np.inf, -1, top)""",
     'other only where a random number is the rate itself, to the last digit': """
         model.drop: rng.random(x.shape, dtype=np.float32) >= rate -> rng.random(x.shape, dtype=np.float32) > rate""",
 }
@@ -169,7 +169,7 @@ def functions(tree, prefix='', path=()):
         if isinstance(node, ast.FunctionDef): yield prefix + node.name, node, here
         if isinstance(node, ast.ClassDef): yield from functions(node, f'{node.name}.', here)
 
-def source(module): return (ROOT/'rnn_captioning'/f'{module}.py').read_text(encoding='utf-8')
+def source(module): return (ROOT/'rnn_captioning'/f'{module.replace(".", "/")}.py').read_text(encoding='utf-8')
 
 class Mutant:
     "A mistake: its module, its name, and where it is made."
@@ -220,7 +220,7 @@ class Finder:
     def __init__(self, mutant): self.name, self.mutant = f'rnn_captioning.{mutant.module}', mutant
     def find_spec(self, name, path=None, target=None):
         if name != self.name: return None
-        file = str(ROOT/'rnn_captioning'/f'{self.mutant.module}.py')
+        file = str(ROOT/'rnn_captioning'/f'{self.mutant.module.replace(".", "/")}.py')
         loader = Mistaken(name, file)
         loader.code = self.mutant.code()
         return importlib.util.spec_from_file_location(name, file, loader=loader)
@@ -235,7 +235,7 @@ def names(code):
 
 def module_of(code):
     "The module that a notebook's code says it is exported to, or None."
-    found = re.search(r'^#\|\s*default_exp\s+(\w+)', code, re.M)
+    found = re.search(r'^#\|\s*default_exp\s+([\w.]+)', code, re.M)
     return found and found.group(1)
 
 def cells(check):

@@ -3,14 +3,14 @@ import csv, json, os, shutil, zlib
 from pathlib import Path
 import h5py, numpy as np, pytest
 from click.testing import CliRunner
-from rnn_captioning.checkpoint import load_checkpoint
+from rnn_captioning.training.checkpoint import load_checkpoint
 from rnn_captioning.command_line import main, plot_captions
-from rnn_captioning.data import open_data, write_data
-from rnn_captioning.files import InputError, atomic_path, raises, write_attributes
+from rnn_captioning.data.dataset import open_data, write_data
+from rnn_captioning.files.paths import InputError, atomic_path, raises, write_attributes
 from systems import PIPES, link
-from rnn_captioning.prepare import prepare, read_captions, read_features
-from rnn_captioning.scenes import make_scenes
-from rnn_captioning.training import train
+from rnn_captioning.data.prepare import prepare, read_captions, read_features
+from rnn_captioning.data.scenes import make_scenes
+from rnn_captioning.training.run import train
 
 def fails(*arguments, says=(), warned=False):
     "Run a command that must end with status 2 and one line on standard error that has every fragment; `warned`: warnings may come before."
@@ -253,7 +253,7 @@ def test_names_of_any_length(tmp_path, monkeypatch):
     names = ['one.jpg', 'zwei.jpg', '三.jpg']
     with h5py.File(tmp_path/'f.h5', 'w') as f: f['features'], f['image_names'] = np.eye(3, dtype='f4'), names
     assert read_features(tmp_path/'f.h5')[0] == names
-    monkeypatch.setattr('rnn_captioning.files.SMALL', 1)      # a name at a time
+    monkeypatch.setattr('rnn_captioning.files.paths.SMALL', 1)      # a name at a time
     assert read_features(tmp_path/'f.h5')[0] == names
     with h5py.File(tmp_path/'shared.h5', 'w') as f:
         f['features'], f['image_names'] = np.eye(9, dtype='f4'), ['x' * 9999] + ['y' * 9999] * 8
@@ -261,7 +261,7 @@ def test_names_of_any_length(tmp_path, monkeypatch):
         place = f['image_names'].id.get_offset()
     content = (tmp_path/'shared.h5').read_bytes()
     (tmp_path/'shared.h5').write_bytes(content[:place] + content[place:place+16] * 9 + content[place+9*16:])      # all nine rows refer to the first text
-    monkeypatch.setattr('rnn_captioning.files.os.path.getsize', lambda path: 50_000)
+    monkeypatch.setattr('rnn_captioning.files.paths.os.path.getsize', lambda path: 50_000)
     with raises('shared.h5', 'texts longer than the file'): read_features(tmp_path/'shared.h5')
 
 def test_nothing_steers_the_terminal(tiny, tmp_path):

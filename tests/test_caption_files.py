@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from hypothesis import example, given, settings, strategies as st
-from rnn_captioning.caption_files import (LONGEST_WORD, build_vocabulary, read_captions, read_list, read_vocabulary, split_images,
+from rnn_captioning.data.caption_files import (LONGEST_WORD, build_vocabulary, read_captions, read_list, read_vocabulary, split_images,
                                           tokenize, unspaced, usual_names)
-from rnn_captioning.checkpoint import load_checkpoint
+from rnn_captioning.training.checkpoint import load_checkpoint
 from rnn_captioning.command_line import main
-from rnn_captioning.data import SPECIAL, check_match, open_data
-from rnn_captioning.files import raises, to_bytes
-from rnn_captioning.prepare import prepare
-from rnn_captioning.training import train
+from rnn_captioning.data.dataset import SPECIAL, check_match, open_data
+from rnn_captioning.files.paths import raises, to_bytes
+from rnn_captioning.data.prepare import prepare
+from rnn_captioning.training.run import train
 
 few = settings(max_examples=200, deadline=None, derandomize=True, database=None)
 
@@ -312,7 +312,7 @@ def test_strict_is_about_the_lists(album):
     assert done.exit_code == 2 and '1 images of the lists have no captions' in done.stderr and 'nowhere.jpg' in done.stderr
 
 def test_what_no_list_asks_for_is_not_encoded(album, monkeypatch):
-    encoder, module = pytest.importorskip('rnn_captioning.encoder'), pytest.importorskip('rnn_captioning.prepare')
+    encoder, module = pytest.importorskip('rnn_captioning.photos.encoder'), pytest.importorskip('rnn_captioning.data.prepare')
     asked = []
     monkeypatch.setattr(encoder, 'load_encoder', lambda which: encoder.Encoder('none', None))
     def encoded(images, names, *_):
@@ -324,7 +324,7 @@ def test_what_no_list_asks_for_is_not_encoded(album, monkeypatch):
     assert asked == ['0.jpg', '1.jpg', '2.jpg']
 
 def test_few_photographs_are_counted_before_they_are_encoded(tmp_path, monkeypatch):
-    module = pytest.importorskip('rnn_captioning.prepare')
+    module = pytest.importorskip('rnn_captioning.data.prepare')
     monkeypatch.setattr(module, '_encoded', lambda *_: pytest.fail('it encodes'))
     (tmp_path/'c.csv').write_text('image,caption\na.jpg,a dog\n', encoding='utf-8')
     with raises('1 images', 'at least 3'):

@@ -3,12 +3,12 @@ import csv, json, os, re, shutil, signal, subprocess, sys, time
 from pathlib import Path
 import h5py, numpy as np, pytest
 from click.testing import CliRunner
-from rnn_captioning.checkpoint import load_checkpoint, load_run
+from rnn_captioning.training.checkpoint import load_checkpoint, load_run
 from rnn_captioning.command_line import info, main
-from rnn_captioning.data import open_data
-from rnn_captioning.files import sole_user, write_attributes
-from rnn_captioning.scenes import make_scenes
-from rnn_captioning.training import LATER, train
+from rnn_captioning.data.dataset import open_data
+from rnn_captioning.files.paths import sole_user, write_attributes
+from rnn_captioning.data.scenes import make_scenes
+from rnn_captioning.training.run import LATER, train
 
 SMALL = dict(epochs=1, reward_epochs=0, hidden_dim=4, wordvec_dim=4, batch_size=20)
 OPTIONS = [f'--{name.replace("_", "-")}={value}' for name, value in SMALL.items()]
@@ -417,7 +417,7 @@ def test_prepare_options(album, monkeypatch, options, says):
 ], ids=['list', 'two splits', 'count', 'words', 'seed'])
 def test_prepare_looks_before_it_encodes(album, monkeypatch, options, says):
     monkeypatch.chdir(album)
-    encoder, prepare = pytest.importorskip('rnn_captioning.encoder'), pytest.importorskip('rnn_captioning.prepare')
+    encoder, prepare = pytest.importorskip('rnn_captioning.photos.encoder'), pytest.importorskip('rnn_captioning.data.prepare')
     Path('photos').mkdir(); Path('photos/p0.jpg').touch()
     monkeypatch.setattr(encoder, 'load_encoder', lambda which: encoder.Encoder('none', None))
     monkeypatch.setattr(prepare, 'encode_images', lambda *_, **__: pytest.fail('it encodes'))

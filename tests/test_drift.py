@@ -4,7 +4,7 @@ from pathlib import Path
 import nbformat, pytest
 
 ROOT = Path(__file__).parent.parent
-NBS = sorted((ROOT/'nbs').glob('*.ipynb'))
+NBS = sorted((ROOT/'nbs').rglob('*.ipynb'))
 EXPORT = 'from nbdev.doclinks import nbdev_export; nbdev_export()'
 
 @pytest.fixture(scope='module')
@@ -15,12 +15,12 @@ def fresh(tmp_path_factory):
     copy = tmp_path_factory.mktemp('fresh')/'checkout'
     for folder in ('nbs', '.ci', 'rnn_captioning'):
         shutil.copytree(ROOT/folder, copy/folder, ignore=shutil.ignore_patterns('.venv', '__pycache__', 'node_modules', 'screenshots'))
-    for module in (copy/'rnn_captioning').glob('*.py'): module.unlink()
+    for module in (copy/'rnn_captioning').rglob('*.py'): module.unlink()
     shutil.copy(ROOT/'settings.ini', copy)
     for command in (['-c', EXPORT], [copy/'.ci'/'make_readme.py']): subprocess.run([sys.executable, *command], cwd=copy, check=True)
     return copy
 
-def modules(root): return {p.name: p.read_text(encoding='utf-8') for p in (root/'rnn_captioning').glob('*.py')}
+def modules(root): return {p.relative_to(root).as_posix(): p.read_text(encoding='utf-8') for p in (root/'rnn_captioning').rglob('*.py')}
 
 def test_modules_equal_their_notebooks(fresh):
     made, committed = modules(fresh), modules(ROOT)
@@ -38,7 +38,7 @@ def test_sidebar_lists_every_notebook_once():
 
 def shown(out): return {'text/plain': out.get('text', ''), **out.get('data', {})}
 
-@pytest.mark.parametrize('path', NBS, ids=lambda p: p.stem)
+@pytest.mark.parametrize('path', NBS, ids=lambda p: p.relative_to(ROOT/'nbs').with_suffix('').as_posix())
 def test_notebook_is_clean(path):
     assert path.stat().st_size < 1_000_000
     nb = nbformat.read(path, 4)

@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np, pytest
 Image = pytest.importorskip('PIL.Image')
 from PIL import ImageFile
-from rnn_captioning import encoder as E
-from rnn_captioning.files import raises
+from rnn_captioning.photos import encoder as E
+from rnn_captioning.files.paths import raises
 
 ROOT = Path(__file__).parent.parent
 FLICKR8K = Path(os.environ.get('RNN_CAPTIONING_FLICKR8K', ROOT.parent/'shared'/'flickr8k'))
@@ -153,7 +153,7 @@ def test_a_file_by_another_name(tmp_path):
 @pytest.mark.skipif(not Path('/proc/self/status').exists(), reason='a process tells its peak memory in /proc, on Linux alone')
 def test_400_megapixels_of_jpeg_in_little_memory(tmp_path):
     Image.new('L', (20_000, 20_000), 90).save(tmp_path/'a.jpg')
-    program = 'import sys\nfrom rnn_captioning.encoder import *\nphoto = open_photo(sys.argv[1])\nprint(*photo.size, *photo.getpixel((9, 9)))\n' \
+    program = 'import sys\nfrom rnn_captioning.photos.encoder import *\nphoto = open_photo(sys.argv[1])\nprint(*photo.size, *photo.getpixel((9, 9)))\n' \
               'print(*[line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")])'
     out = subprocess.run([sys.executable, '-c', program, tmp_path/'a.jpg'], check=True, capture_output=True, encoding='utf-8', cwd=ROOT)
     *found, kilobytes = map(int, out.stdout.split())
@@ -187,7 +187,7 @@ def test_a_jpeg_decoded_reduced_gives_the_same_features(tmp_path, lite0):
 # encoders
 
 def test_import_is_light():
-    program = 'import sys, rnn_captioning.encoder; print([m for m in ("PIL", "onnxruntime", "matplotlib", "torch") if m in sys.modules])'
+    program = 'import sys, rnn_captioning.photos.encoder; print([m for m in ("PIL", "onnxruntime", "matplotlib", "torch") if m in sys.modules])'
     assert subprocess.run([sys.executable, '-c', program], capture_output=True, encoding='utf-8', cwd=ROOT).stdout == '[]\n'
 
 def test_without_onnxruntime(monkeypatch):
@@ -196,7 +196,7 @@ def test_without_onnxruntime(monkeypatch):
 
 def test_loading_is_silent():
     pytest.importorskip('onnxruntime')
-    program = 'from rnn_captioning.encoder import *; print(load_encoder().width)'
+    program = 'from rnn_captioning.photos.encoder import *; print(load_encoder().width)'
     out = subprocess.run([sys.executable, '-c', program], capture_output=True, encoding='utf-8', cwd=ROOT)
     assert (out.stdout, out.stderr) == ('1280\n', '')
 

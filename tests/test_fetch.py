@@ -4,10 +4,10 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 import h5py, numpy as np, pytest
-from rnn_captioning import fetch as module
-from rnn_captioning.data import load_coco_data
-from rnn_captioning.fetch import DATASETS, FLICKR8K, download, fetch, next_step, unpack
-from rnn_captioning.files import InputError, raises
+from rnn_captioning.data import fetch as module
+from rnn_captioning.data.dataset import load_coco_data
+from rnn_captioning.data.fetch import DATASETS, FLICKR8K, download, fetch, next_step, unpack
+from rnn_captioning.files.paths import InputError, raises
 from systems import link
 
 BODY = b'PK' + random.Random(231).randbytes(200_000)      # no whole archive: its name must not end in .zip
@@ -224,7 +224,7 @@ def test_places_that_cannot_be_written(server, tmp_path, monkeypatch):
     with raises('1,000 bytes free', 'expected 200,002'): unpack(tmp_path/'x.zip', tmp_path/'out')
 
 def child(*lines, **options):
-    return subprocess.Popen([sys.executable, '-c', '\n'.join(['from rnn_captioning.fetch import *', 'from rnn_captioning.files import InputError', *lines])], stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding='utf-8', **options)
+    return subprocess.Popen([sys.executable, '-c', '\n'.join(['from rnn_captioning.data.fetch import *', 'from rnn_captioning.files.paths import InputError', *lines])], stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding='utf-8', **options)
 
 @pytest.mark.skipif(os.name == 'nt', reason='limits of Unix')
 def test_full_disk_keeps_what_came(server, tmp_path):
@@ -329,7 +329,7 @@ def test_killed_unpacking_goes_on(tmp_path):
     path, out = tmp_path/'x.zip', tmp_path/'out'
     members = {f'd/{i}': BODY[i:i + 50_000] for i in range(30)}
     path.write_bytes(zipped(members))
-    lines = ['import os, rnn_captioning.fetch as f', 'written = f._write', 'def slow(*args):', '    written(*args)', '    print("one", flush=True)', '    import time; time.sleep(.02)', 'f._write = slow']
+    lines = ['import os, rnn_captioning.data.fetch as f', 'written = f._write', 'def slow(*args):', '    written(*args)', '    print("one", flush=True)', '    import time; time.sleep(.02)', 'f._write = slow']
     process = child(*lines, f'f.unpack(r"{path}", r"{out}")')
     for _ in range(5): process.stdout.readline()
     process.kill()

@@ -17,10 +17,14 @@ import h5py
 import numpy as np
 import pytest
 
-from rnn_captioning import fetch, files, progress
-from rnn_captioning.data import load_coco_data
-from rnn_captioning.files import InputError, atomic_path, raises, sole_user
-from rnn_captioning.scenes import make_scenes
+from rnn_captioning import progress
+
+from rnn_captioning.data import fetch
+
+from rnn_captioning.files import paths as files
+from rnn_captioning.data.dataset import load_coco_data
+from rnn_captioning.files.paths import InputError, atomic_path, raises, sole_user
+from rnn_captioning.data.scenes import make_scenes
 
 ROOT = Path(__file__).parent.parent
 COMMAND = [sys.executable, '-m', 'rnn_captioning']
@@ -172,7 +176,7 @@ def test_commands_without_locks(flock, data, tmp_path, name):
 def test_files_of_other_programs_without_locks(flock, tmp_path):
     with h5py.File(tmp_path/'f.h5', 'w') as f:
         f['features'] = np.eye(3)
-    read = 'import sys; from rnn_captioning.files import foreign_hdf5; print(foreign_hdf5(sys.argv[1])["features"].shape)'
+    read = 'import sys; from rnn_captioning.files.paths import foreign_hdf5; print(foreign_hdf5(sys.argv[1])["features"].shape)'
     done = call(sys.executable, '-c', read, tmp_path/'f.h5', **without_locks(flock, 'ENOLCK'))
     assert done.stdout.strip() == '(3, 3)', done.stderr
 
@@ -202,15 +206,15 @@ def test_file_that_is_being_written(data, tmp_path):
 def test_one_place_opens_hdf5():
     "So that no way in needs a lock that there is not."
     places = {}
-    for path in sorted((ROOT/'rnn_captioning').glob('*.py')):
+    for path in sorted((ROOT/'rnn_captioning').rglob('*.py')):
         if found := re.findall(r'h5py\.File\(', path.read_text(encoding='utf-8')):
             places[path.name] = len(found)
-    assert places == {'files.py': 2}
+    assert places == {'paths.py': 2}
 
 
 HOLD = '''
 import sys
-from rnn_captioning.files import sole_user
+from rnn_captioning.files.paths import sole_user
 with sole_user(sys.argv[1]):
     print('held', flush=True)
     sys.stdin.read()
@@ -246,7 +250,7 @@ def test_lock_is_taken_anew_many_times(tmp_path):
     program = '''
 import sys, time
 from pathlib import Path
-from rnn_captioning.files import InputError, sole_user
+from rnn_captioning.files.paths import InputError, sole_user
 folder, turns = Path(sys.argv[1]), 0
 while turns < 20:
     try:
@@ -286,7 +290,7 @@ def coco_folder(folder):
 
 READ_COCO = '''
 import json, sys
-from rnn_captioning.data import load_coco_data
+from rnn_captioning.data.dataset import load_coco_data
 data = load_coco_data(sys.argv[1])
 print(json.dumps([data['idx_to_word'][4:], data['train_urls'][5], sorted(data['word_to_idx'])[-1]]))
 '''

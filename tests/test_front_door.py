@@ -11,7 +11,9 @@ import pytest
 import rnn_captioning
 
 ROOT = Path(__file__).parent.parent
-MODULES = sorted(path.stem for path in Path(rnn_captioning.__file__).parent.glob('[a-z]*.py'))
+PACKAGE = Path(rnn_captioning.__file__).parent
+MODULES = sorted('.'.join(path.relative_to(PACKAGE).with_suffix('').parts) for path in PACKAGE.rglob('[a-z]*.py'))
+WINGS = sorted({module.partition('.')[0] for module in MODULES if '.' in module})
 
 
 def run(code):
@@ -34,17 +36,23 @@ def front_door():
 def test_what_checkers_see_is_what_the_table_says(front_door):
     cells = json.loads(front_door.NOTEBOOK.read_text(encoding='utf-8'))['cells']
     made = [front_door.source(cell) for cell in cells if front_door.MADE in front_door.source(cell)]
-    assert made == [front_door.generated(front_door.table(cells))], 'run `make export`'
+    modules = front_door.table(cells)
+    assert made == [front_door.generated(modules)], 'run `make export`'
+    for wing in WINGS:
+        index = front_door.NOTEBOOK.parent.parent / wing / '00_index.ipynb'
+        cells = json.loads(index.read_text(encoding='utf-8'))['cells']
+        made = [front_door.source(cell) for cell in cells if front_door.MADE in front_door.source(cell)]
+        assert made == [front_door.generated_wing(wing, modules)], 'run `make export`'
 
 
 def test_the_table_has_every_module_and_every_public_name():
-    assert sorted(rnn_captioning._MODULES) == MODULES, 'list the new module in nbs/90_api.ipynb'
+    assert sorted(rnn_captioning._MODULES) == MODULES, 'list the new module in nbs/reference/04_api.ipynb'
     names = [name for names in rnn_captioning._MODULES.values() for name in names.split()]
     assert sorted(names) == sorted(rnn_captioning.__all__) and len(set(names)) == len(names)
 
 
 def test_no_name_is_a_function_and_a_module():
-    assert not set(rnn_captioning.__all__) & set(MODULES)
+    assert not set(rnn_captioning.__all__) & {module.partition('.')[0] for module in MODULES}
 
 
 ALL_OF_THEM = """
@@ -58,12 +66,12 @@ for name in rnn_captioning.__all__:
     home = importlib.import_module('rnn_captioning.' + rnn_captioning._HOME[name])
     assert thing is getattr(home, name), name
 for module in rnn_captioning._MODULES:
-    thing = getattr(rnn_captioning, module)
+    thing = eval('rnn_captioning.' + module)
     assert isinstance(thing, types.ModuleType) and thing.__name__ == 'rnn_captioning.' + module
 """
 
 
-@pytest.mark.parametrize('modules', [[], MODULES, MODULES[::-1], ['prepare', 'training', 'fetch']], ids=len)
+@pytest.mark.parametrize('modules', [[], MODULES, MODULES[::-1], ['data.prepare', 'training.run', 'data.fetch']], ids=len)
 def test_names_stay_the_same_whatever_was_imported_before(modules):
     run(ALL_OF_THEM.format(modules=modules))
 
@@ -71,13 +79,13 @@ def test_names_stay_the_same_whatever_was_imported_before(modules):
 def test_functions_of_modules_with_their_name():
     "By the old way and by the new, and both are the same function."
     from rnn_captioning import fetch_data, prepare_data
-    from rnn_captioning.bench import bench
-    from rnn_captioning.fetch import fetch
-    from rnn_captioning.prepare import prepare
+    from rnn_captioning.bench.report import bench
+    from rnn_captioning.data.fetch import fetch
+    from rnn_captioning.data.prepare import prepare
     assert prepare is prepare_data is rnn_captioning.prepare.prepare
     assert fetch is fetch_data is rnn_captioning.fetch.fetch
-    assert bench is rnn_captioning.bench.bench
-    assert inspect.isfunction(rnn_captioning.train) and rnn_captioning.train is rnn_captioning.training.train
+    assert bench is rnn_captioning.bench.report.bench
+    assert inspect.isfunction(rnn_captioning.train) and rnn_captioning.train is rnn_captioning.training.run.train
 
 
 def test_the_package_says_what_to_import_first():
@@ -93,7 +101,7 @@ def test_the_package_says_what_to_import_first():
 
 def test_dir_lists_names_and_modules():
     listed = dir(rnn_captioning)
-    assert set(rnn_captioning.__all__) | set(MODULES) | {'__version__', '__doc__'} <= set(listed)
+    assert set(rnn_captioning.__all__) | {module.partition('.')[0] for module in MODULES} | {'__version__', '__doc__'} <= set(listed)
     assert listed == sorted(listed) and 'TYPE_CHECKING' not in listed
 
 
@@ -101,6 +109,40 @@ def test_import_loads_nothing():
     "Not even typing, which takes longer than all the rest."
     code = 'import sys; before = set(sys.modules); import rnn_captioning; print(*sorted(set(sys.modules) - before))'
     assert run(f'import sys; sys.path.insert(0, {str(ROOT)!r}); {code}').split() == ['rnn_captioning']
+
+
+@pytest.mark.parametrize('old, new', rnn_captioning._MOVED.items())
+def test_modules_that_have_moved_answer_to_their_old_path(old, new):
+    code = f'''
+import importlib, warnings
+with warnings.catch_warnings(record=True) as said:
+    warnings.simplefilter('always')
+    import rnn_captioning.{old} as old
+    again = importlib.import_module('rnn_captioning.{old}')
+new = importlib.import_module('rnn_captioning.{new}')
+assert old is again is new is getattr(importlib.import_module('rnn_captioning'), '{old}')
+assert new.__spec__.name == new.__name__ == 'rnn_captioning.{new}'
+print(*[f'{{w.category.__name__}}: {{w.message}}' for w in said if 'rnn_captioning' in str(w.message)], sep=chr(10))
+'''
+    assert run(code) == f'DeprecationWarning: rnn_captioning.{old} is now rnn_captioning.{new}\n'
+
+
+# Some of what version 0.1 had in modules whose names are folders now.
+OLD = ['data.open_data', 'data.Grid', 'files.InputError', 'files.replace_file', 'training.train', 'training.Interrupted', 'bench.bench']
+
+
+@pytest.mark.parametrize('name', OLD)
+def test_folders_know_what_the_modules_of_their_name_had(name):
+    module, _, thing = name.partition('.')
+    run(f'from rnn_captioning.{module} import {thing}; import rnn_captioning; assert rnn_captioning.{name} is {thing}')
+
+
+@pytest.mark.parametrize('wing', WINGS)
+def test_a_folder_lists_and_loads_its_modules(wing):
+    code = f'import rnn_captioning.{wing} as wing; print(*dir(wing)); [getattr(wing, name) for name in dir(wing)]; wing.nothing'
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, encoding='utf-8', cwd=ROOT)
+    assert done.stdout.split() == [module.partition('.')[2] for module in MODULES if module.startswith(f'{wing}.')]
+    assert done.stderr.endswith(f"AttributeError: module 'rnn_captioning.{wing}' has no attribute 'nothing'\n")
 
 
 def test_misspelt_names():

@@ -3,7 +3,7 @@ import mmap, os
 import numpy as np, pytest
 resource = pytest.importorskip('resource', reason='needs processes as Linux has them')
 import fuzz
-from rnn_captioning.files import InputError
+from rnn_captioning.files.paths import InputError
 
 pytestmark = pytest.mark.skipif(not hasattr(os, 'fork') or not os.path.exists('/proc/self/statm'), reason='needs processes as Linux has them')
 

@@ -15,11 +15,11 @@ from click.testing import CliRunner
 import rnn_captioning
 from rnn_captioning import CaptioningRNN, CaptioningSolver, load_coco_data
 from rnn_captioning.command_line import main
-from rnn_captioning.files import raises, to_bytes
-from rnn_captioning.gru import GRU, gru_forward
+from rnn_captioning.files.paths import raises, to_bytes
+from rnn_captioning.layers.gru import GRU, gru_forward
 from rnn_captioning.model import CELLS
-from rnn_captioning.prepare import prepare
-from rnn_captioning.transformer_layers import gelu
+from rnn_captioning.data.prepare import prepare
+from rnn_captioning.layers.transformer_layers import gelu
 
 NBS = Path(__file__).parent.parent/'nbs'
 COURSE = 'cs231n/datasets/coco_captioning'

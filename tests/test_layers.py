@@ -3,13 +3,13 @@ import contextlib, io
 from unittest.mock import patch
 import numpy as np, pytest
 from rnn_captioning import temporal_affine
-from rnn_captioning.gru import gru_backward, gru_forward
-from rnn_captioning.lstm import lstm_backward, lstm_forward
+from rnn_captioning.layers.gru import gru_backward, gru_forward
+from rnn_captioning.layers.lstm import lstm_backward, lstm_forward
 from rnn_captioning.optim import RULES
 from rnn_captioning.sequence import rnn_backward, rnn_forward
 from rnn_captioning.temporal_affine import softmax_loss_in_place, temporal_softmax_loss
-from rnn_captioning.transformer import cross_attention_step, encoder_layer_forward, layers_of, memory_forward, transformer_forward, transformer_params, transformer_start, transformer_step
-from rnn_captioning.transformer_layers import layer_norm_forward, sinusoids
+from rnn_captioning.models.transformer import cross_attention_step, encoder_layer_forward, layers_of, memory_forward, transformer_forward, transformer_params, transformer_start, transformer_step
+from rnn_captioning.layers.transformer_layers import layer_norm_forward, sinusoids
 
 def test_softmax_loss_in_blocks():
     rng = np.random.default_rng(0)

@@ -47,7 +47,7 @@ def sources():
     for path in [ROOT/'setup.py', *(p for name in ('rnn_captioning', 'tests', '.ci') for p in (ROOT/name).rglob('*.py'))]:
         if 'node_modules' not in path.parts:
             yield str(path.relative_to(ROOT)), path.read_text(encoding='utf-8')
-    for path in sorted((ROOT/'nbs').glob('*.ipynb')):
+    for path in sorted((ROOT/'nbs').rglob('*.ipynb')):
         for cell in json.loads(path.read_text(encoding='utf-8'))['cells']:
             if cell['cell_type'] == 'code':
                 lines = [line for line in cell['source'] if not line.startswith(('%', '!'))]

@@ -2,11 +2,11 @@
 import warnings
 import numpy as np
 import pytest
-from rnn_captioning.attention import additive_attention_backward, additive_attention_forward
-from rnn_captioning.files import InputError
+from rnn_captioning.models.attention import additive_attention_backward, additive_attention_forward
+from rnn_captioning.files.paths import InputError
 from rnn_captioning.gradient_check import check_backward
 from rnn_captioning.temporal_affine import temporal_softmax_loss
-from rnn_captioning.transformer_layers import attention_backward, attention_forward, causal_mask
+from rnn_captioning.layers.transformer_layers import attention_backward, attention_forward, causal_mask
 
 N, HEADS, TQ, TK, D, DV = 2, 3, 4, 5, 3, 6
 

@@ -5,7 +5,8 @@ import nbformat, pytest
 from mutate import module_of, names
 from nbclient import NotebookClient
 
-NBS = sorted((Path(__file__).parent.parent/'nbs').glob('*.ipynb'))
+ROOT = Path(__file__).parent.parent
+NBS = sorted((ROOT/'nbs').rglob('*.ipynb'))
 
 def runs(cell): return cell.cell_type == 'code' and not re.search(r'^#\|\s*eval:\s*false', cell.source, re.M)
 
@@ -15,12 +16,12 @@ def through_module(cells):
     "In place of exported code, imports of what it defines: the checks of a notebook meet its own definitions, and `make coverage` asks which lines of the module they reach."
     module = module_of('\n'.join(cell.source for cell in cells))
     if module in (None, '__main__'): return
-    package = 'rnn_captioning' if module == '__init__' else f'rnn_captioning.{module}'
+    package = f'rnn_captioning.{module}'.removesuffix('.__init__')
     cells[:] = [cell for cell in cells if not re.search(r'^#\|\s*code-summary:.*Answer', cell.source, re.M)]      # some replace what the notebook defines
     for cell in cells:
         if re.search(r'^#\|\s*export', cell.source, re.M) and (found := list(names(cell.source))): cell.source = f'from {package} import {", ".join(found)}'
 
-@pytest.mark.parametrize('path', NBS, ids=lambda p: p.stem)
+@pytest.mark.parametrize('path', NBS, ids=lambda p: p.relative_to(ROOT/'nbs').with_suffix('').as_posix())
 def test_notebook(path):
     nb = nbformat.read(path, 4)
     nb.cells = list(filter(runs, nb.cells))
@@ -31,4 +32,4 @@ def test_notebook(path):
     committed = [shown(cell) for cell in nb.cells]
     NotebookClient(nb, timeout=600, resources={'metadata': {'path': path.parent}}).execute()
     stale = [cell.source[:80] for cell, had in zip(nb.cells, committed) if shown(cell) != had]
-    assert not stale, f'`make run NOTEBOOKS=nbs/{path.name}` and commit it: outputs of these cells are missing, or of other code: {stale}'
+    assert not stale, f'`make run NOTEBOOKS={path.relative_to(ROOT)}` and commit it: outputs of these cells are missing, or of other code: {stale}'

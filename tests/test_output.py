@@ -13,10 +13,10 @@ from click.testing import CliRunner
 from PIL import Image
 
 from rnn_captioning.command_line import main, plot_captions, say
-from rnn_captioning.data import open_data, write_data
+from rnn_captioning.data.dataset import open_data, write_data
 from rnn_captioning.drawing import BOX, choose_fonts, new_figure, save_figure
-from rnn_captioning.files import InputError, local_path, raises
-from rnn_captioning.scenes import make_scenes
+from rnn_captioning.files.paths import InputError, local_path, raises
+from rnn_captioning.data.scenes import make_scenes
 
 COMMAND = [sys.executable, '-m', 'rnn_captioning']
 SMALL = ['--epochs=1', '--reward-epochs=0', '--hidden-dim=4', '--wordvec-dim=4', '--batch-size=20']
@@ -198,7 +198,7 @@ def test_each_picture_fails_by_itself(scenes, tmp_path, monkeypatch, broken, lef
 
 
 def test_captions_that_cannot_be_written(scenes, tmp_path, monkeypatch):
-    from rnn_captioning import metrics
+    from rnn_captioning.training import metrics
 
     def fail(*args, **kwargs):
         raise OSError('the disk has gone')
@@ -300,7 +300,7 @@ def test_marks_are_explained_in_words(tmp_path, monkeypatch):
 
 
 def test_attention_is_drawn_in_fonts_that_have_the_words(installed):
-    from rnn_captioning.attention import draw_attention
+    from rnn_captioning.models.attention import draw_attention
     installed('Of Two', LINEAR_A)
     figure = draw_attention(np.zeros((8, 8, 3), np.uint8), [LINEAR_A], np.ones((1, 4)) / 4)
     assert 'Of Two' in figure.axes[0].title.get_fontfamily()
@@ -403,8 +403,8 @@ def test_home(tmp_path, monkeypatch, scenes):
 
 def test_home_in_python(tmp_path, monkeypatch, scenes):
     from rnn_captioning import load_checkpoint, save_checkpoint
-    from rnn_captioning.prepare import read_captions
-    from rnn_captioning.training import train
+    from rnn_captioning.data.prepare import read_captions
+    from rnn_captioning.training.run import train
     for name in ('HOME', 'USERPROFILE'):
         monkeypatch.setenv(name, str(tmp_path))
     (tmp_path/'here').mkdir()
@@ -425,10 +425,10 @@ def test_home_in_python(tmp_path, monkeypatch, scenes):
 @pytest.mark.parametrize('address', ['https://example.org/a.h5', 'gs://b/c'])
 def test_addresses_in_python(address, tmp_path, monkeypatch):
     from rnn_captioning import load_checkpoint, load_coco_data, open_data, write_data
-    from rnn_captioning.encoder import find_photos, load_encoder, open_photo
-    from rnn_captioning.fetch import fetch
-    from rnn_captioning.prepare import prepare, read_captions
-    from rnn_captioning.training import train
+    from rnn_captioning.photos.encoder import find_photos, load_encoder, open_photo
+    from rnn_captioning.data.fetch import fetch
+    from rnn_captioning.data.prepare import prepare, read_captions
+    from rnn_captioning.training.run import train
     monkeypatch.chdir(tmp_path)
     tries = [load_checkpoint, load_coco_data, open_data, open_photo, find_photos, load_encoder, train, read_captions,
              lambda a: train(out=a), lambda a: prepare(a, 'b', 'c'), lambda a: prepare('a', a, 'c'), lambda a: prepare('a', 'b', a),

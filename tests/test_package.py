@@ -12,9 +12,9 @@ def test_import_is_light():
 
 def sources():
     "The code of every notebook and module."
-    for path in sorted((ROOT/'nbs').glob('*.ipynb')):
+    for path in sorted((ROOT/'nbs').rglob('*.ipynb')):
         yield path, '\n'.join(''.join(cell['source']) for cell in json.loads(path.read_text(encoding='utf-8'))['cells'] if cell['cell_type'] == 'code')
-    for path in sorted((ROOT/'rnn_captioning').glob('*.py')): yield path, path.read_text(encoding='utf-8')
+    for path in sorted((ROOT/'rnn_captioning').rglob('*.py')): yield path, path.read_text(encoding='utf-8')
 
 UNSAFE = re.compile(r'^\s*(?:import|from)\s+(?:c?[pP]ickle|_pickle|dill|cloudpickle|joblib|shelve|marshal)\b|\bimport\s.*\bpickle\b|allow_pickle\s*=\s*True|\btorch\.load\(|__import__\(.*pickle', re.M)
 
@@ -49,14 +49,14 @@ def unpacked(tmp_path_factory):
 
 def test_wheel_is_whole(unpacked):
     names = {p.relative_to(unpacked/'rnn_captioning').as_posix() for p in (unpacked/'rnn_captioning').rglob('*') if p.is_file()}
-    modules = {p.name for p in (ROOT/'rnn_captioning').glob('*.py')} | {'py.typed'}
+    modules = {p.relative_to(ROOT/'rnn_captioning').as_posix() for p in (ROOT/'rnn_captioning').rglob('*.py')} | {'py.typed'}
     assert len(modules) > 15 and {n for n in names if '/' not in n} == modules and 'shipped/scenes.h5' in names
     assert {p.name.split('-')[0] for p in unpacked.iterdir()} == {'rnn_captioning'}
 
 def test_wheel_trains(unpacked, tmp_path):
     env = {**os.environ, 'PYTHONPATH': str(unpacked), 'PYTHONDONTWRITEBYTECODE': '1'}
     call = lambda *arguments: subprocess.run([sys.executable, *arguments], cwd=tmp_path, env=env, capture_output=True, encoding='utf-8', check=True).stdout
-    module, scenes = call('-c', 'import rnn_captioning; from rnn_captioning.files import shipped; print(rnn_captioning.__file__); print(shipped("scenes.h5"))').splitlines()
+    module, scenes = call('-c', 'import rnn_captioning; from rnn_captioning.files.paths import shipped; print(rnn_captioning.__file__); print(shipped("scenes.h5"))').splitlines()
     assert Path(module).is_relative_to(unpacked) and Path(scenes) == unpacked/'rnn_captioning'/'shipped'/'scenes.h5'
     said = call('-m', 'rnn_captioning', 'train', '--epochs=1', '--reward-epochs=0', '--hidden-dim=4', '--wordvec-dim=4', '--batch-size=30000')
     assert 'captions are true of their picture' in said and (tmp_path/'captioner'/'checkpoint.h5').is_file()

@@ -4,10 +4,12 @@ import numpy as np, pytest
 Image = pytest.importorskip('PIL.Image')
 pytest.importorskip('onnxruntime')
 from click.testing import CliRunner
-from rnn_captioning import caption, encoder as E, prepare as P
-from rnn_captioning.checkpoint import save_checkpoint
+from rnn_captioning import photo_captioner as caption
+from rnn_captioning.photos import encoder as E
+from rnn_captioning.data import prepare as P
+from rnn_captioning.training.checkpoint import save_checkpoint
 from rnn_captioning.command_line import main
-from rnn_captioning.data import open_data
+from rnn_captioning.data.dataset import open_data
 from rnn_captioning.model import CaptioningRNN
 
 WORDS = {w: i for i, w in enumerate(['<NULL>', '<START>', '<END>', '<UNK>', 'a', 'red', 'circle', 'dog'])}
@@ -134,7 +136,7 @@ def test_captions_do_not_depend_on_the_company(album, model):
 def test_many_files_keep_memory_flat(tmp_path, model):
     "Peak memory after 600 photographs is that after 100, within 30 MB."
     for i in range(100): picture(i, (300, 200)).save(tmp_path/f'{i}.jpg')
-    code = ('import resource, sys; from rnn_captioning.caption import load\n'
+    code = ('import resource, sys; from rnn_captioning.photo_captioner import load\n'
             'c, peaks = load(sys.argv[1]), []\n'
             'for n in (1, 5):\n'
             '    for _ in c.stream([sys.argv[2]] * n, max_length=4): pass\n'

@@ -18,11 +18,15 @@ pytest.importorskip('onnxruntime')
 from click.testing import CliRunner
 from PIL import ImageOps, PngImagePlugin
 
-from rnn_captioning import caption, encoder as E, prepare as P
-from rnn_captioning.checkpoint import save_checkpoint
+from rnn_captioning import photo_captioner as caption
+
+from rnn_captioning.photos import encoder as E
+
+from rnn_captioning.data import prepare as P
+from rnn_captioning.training.checkpoint import save_checkpoint
 from rnn_captioning.command_line import main
-from rnn_captioning.data import open_data
-from rnn_captioning.files import InputError, raises, shipped
+from rnn_captioning.data.dataset import open_data
+from rnn_captioning.files.paths import InputError, raises, shipped
 from rnn_captioning.model import CaptioningRNN
 from rnn_captioning.solver import CaptioningSolver
 
@@ -160,7 +164,7 @@ def test_hints_compare_whole_paths(tmp_path):
 
 
 def test_many_names_are_quick(tmp_path, monkeypatch):
-    from rnn_captioning import photo_files
+    from rnn_captioning.photos import images as photo_files
     files = [tmp_path/f'{i}'/'0.png' for i in range(20_000)]
     monkeypatch.setattr(photo_files, 'list_files', lambda folder, unreadable=None: files)
     names = [f'x/{i}/0.png' for i in range(20_000)]
@@ -330,7 +334,7 @@ def test_without_permission_and_gone_meanwhile(tmp_path, monkeypatch):
 
 
 def test_folders_that_cannot_be_read_are_said(tmp_path, monkeypatch):
-    from rnn_captioning import photo_files
+    from rnn_captioning.photos import images as photo_files
     photographs(tmp_path/'photos', 'a.png', 'closed/b.png')
     scandir = os.scandir
     def closed(path):
@@ -446,7 +450,7 @@ def album_of_all(folder):
 
 
 def test_nothing_is_passed_over_in_silence(tmp_path, model, monkeypatch):
-    from rnn_captioning import photo_files
+    from rnn_captioning.photos import images as photo_files
     monkeypatch.setattr(photo_files, 'register_heif', lambda: False)
     monkeypatch.setattr(E, 'register_heif', lambda: False)
     album = album_of_all(tmp_path/'album')
@@ -465,7 +469,7 @@ def test_nothing_is_passed_over_in_silence(tmp_path, model, monkeypatch):
 
 
 def test_prepare_names_what_it_cannot_read(tmp_path, monkeypatch):
-    from rnn_captioning import photo_files
+    from rnn_captioning.photos import images as photo_files
     monkeypatch.setattr(photo_files, 'register_heif', lambda: False)
     monkeypatch.setattr(E, 'register_heif', lambda: False)
     names = [f'{i}.jfif' for i in range(20)]
@@ -500,7 +504,7 @@ def test_a_damaged_file_is_not_told_to_install_anything(tmp_path):
 
 def test_heic_is_read_where_pillow_heif_is(tmp_path, monkeypatch):
     "With a stand-in for the package, which says that PNGs under that name are HEIC."
-    from rnn_captioning import photo_files
+    from rnn_captioning.photos import images as photo_files
     def register():
         Image.register_extension('PNG', '.heic')
     monkeypatch.setitem(sys.modules, 'pillow_heif', types.SimpleNamespace(register_heif_opener=register))
@@ -661,5 +665,5 @@ def test_everything_says_what_it_is(tmp_path):
 
 
 def test_the_front_door_opens_no_picture_library():
-    code = 'import sys, rnn_captioning.photo_files, rnn_captioning.prepare; print("PIL" in sys.modules or "pillow_heif" in sys.modules)'
+    code = 'import sys, rnn_captioning.photos.images, rnn_captioning.data.prepare; print("PIL" in sys.modules or "pillow_heif" in sys.modules)'
     assert subprocess.run([sys.executable, '-c', code], capture_output=True, encoding='utf-8', check=True).stdout == 'False\n'

@@ -11,15 +11,17 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from rnn_captioning import bench, progress
+from rnn_captioning import progress
+
+from rnn_captioning.bench import report as bench
 from rnn_captioning.command_line import main
-from rnn_captioning.data import open_data
+from rnn_captioning.data.dataset import open_data
 from rnn_captioning.decoding import decode
-from rnn_captioning.fetch import DATASETS, Dataset, next_step
+from rnn_captioning.data.fetch import DATASETS, Dataset, next_step
 from rnn_captioning.model import CaptioningRNN
 from rnn_captioning.progress import Bar, Lines, Progress, command_line, quoted, show_progress, tracked
-from rnn_captioning.scenes import make_scenes
-from rnn_captioning.training import train
+from rnn_captioning.data.scenes import make_scenes
+from rnn_captioning.training.run import train
 
 ROOT = Path(__file__).parent.parent
 SMALL = dict(reward_epochs=0, hidden_dim=4, wordvec_dim=4, batch_size=20, threads=1)
@@ -61,7 +63,7 @@ def run(*arguments):
 
 def test_one_helper_for_the_package():
     "No module but this one draws bars, so that all of them go by the same rules."
-    users = {path.name for path in (ROOT/'rnn_captioning').glob('*.py') if re.search(r'\btqdm\b', path.read_text(encoding='utf-8'))}
+    users = {path.name for path in (ROOT/'rnn_captioning').rglob('*.py') if re.search(r'\btqdm\b', path.read_text(encoding='utf-8'))}
     assert users == {'progress.py'}
 
 
@@ -255,6 +257,6 @@ def test_command_after_a_download(monkeypatch):
     "Each argument is quoted as a whole, which PowerShell wants, and braces in a folder's name stay."
     monkeypatch.setitem(DATASETS, 'x', Dataset('x', (), 'rnn-captioning prepare --captions {0}/a.csv --split train={0}/b.txt'))
     assert shlex.split(next_step('x', 'my {0} data')) == ['rnn-captioning', 'prepare', '--captions', 'my {0} data/a.csv', '--split', 'train=my {0} data/b.txt']
-    monkeypatch.setattr('rnn_captioning.fetch.quoted', lambda word: quoted(word, windows=True))
+    monkeypatch.setattr('rnn_captioning.data.fetch.quoted', lambda word: quoted(word, windows=True))
     assert next_step('x', 'my data') == 'rnn-captioning prepare --captions "my data/a.csv" --split "train=my data/b.txt"'
-    assert not [path.name for path in (ROOT/'rnn_captioning').glob('*.py') if 'shlex.quote' in path.read_text(encoding='utf-8') and path.name != 'progress.py']
+    assert not [path.name for path in (ROOT/'rnn_captioning').rglob('*.py') if 'shlex.quote' in path.read_text(encoding='utf-8') and path.name != 'progress.py']

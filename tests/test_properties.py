@@ -1,23 +1,23 @@
 "What holds for every shape, type and value: layers, packing, words, decoding, losses. The cases are drawn, and the same at every run."
 import numpy as np, pytest
 from hypothesis import given, settings, strategies as st
-from rnn_captioning.attention import AttentionCaptioner, additive_attention_backward, additive_attention_forward, attention_packed_backward, attention_packed_forward, softmax
-from rnn_captioning.data import SPECIAL, add_repeats, caption_texts, decode_captions, epoch_order, gather
+from rnn_captioning.models.attention import AttentionCaptioner, additive_attention_backward, additive_attention_forward, attention_packed_backward, attention_packed_forward, softmax
+from rnn_captioning.data.dataset import SPECIAL, add_repeats, caption_texts, decode_captions, epoch_order, gather
 from rnn_captioning.decoding import Rules, best_word, by_lot, beam_search, decode, largest, likely, log_sum_exp, repeats, word_by_word
 from rnn_captioning.embedding import word_embedding_backward, word_embedding_forward
-from rnn_captioning.encoded_attention import EncodedAttentionCaptioner
-from rnn_captioning.files import InputError, printable, to_bytes, to_texts
-from rnn_captioning.gru import gru_backward, gru_forward, gru_packed_backward, gru_packed_forward, gru_step_backward, gru_step_forward
-from rnn_captioning.lstm import lstm_backward, lstm_forward, lstm_packed_backward, lstm_packed_forward, lstm_step_backward, lstm_step_forward, sigmoid, squash
+from rnn_captioning.models.encoded_attention import EncodedAttentionCaptioner
+from rnn_captioning.files.paths import InputError, printable, to_bytes, to_texts
+from rnn_captioning.layers.gru import gru_backward, gru_forward, gru_packed_backward, gru_packed_forward, gru_step_backward, gru_step_forward
+from rnn_captioning.layers.lstm import lstm_backward, lstm_forward, lstm_packed_backward, lstm_packed_forward, lstm_step_backward, lstm_step_forward, sigmoid, squash
 from rnn_captioning.model import CELLS, CaptioningRNN, drop, mean_and_scale, orthogonal, pack_captions
 from rnn_captioning.optim import RULES
-from rnn_captioning.prepare import build_vocabulary, encode_captions, to_bytes_grid, tokenize
+from rnn_captioning.data.prepare import build_vocabulary, encode_captions, to_bytes_grid, tokenize
 from rnn_captioning.sequence import from_packed, pack, rnn_backward, rnn_forward, rnn_packed_backward, rnn_packed_forward, to_packed
 from rnn_captioning.step_backward import rnn_step_backward
 from rnn_captioning.step_forward import rnn_step_forward
 from rnn_captioning.temporal_affine import affine_backward, affine_forward, temporal_affine_backward, temporal_affine_forward, temporal_softmax_loss
-from rnn_captioning.transformer import TransformerCaptioner
-from rnn_captioning.transformer_layers import (attention_backward, attention_forward, causal_mask, cross_attention_backward, cross_attention_forward, ffn_backward, ffn_forward, from_table, gelu,
+from rnn_captioning.models.transformer import TransformerCaptioner
+from rnn_captioning.layers.transformer_layers import (attention_backward, attention_forward, causal_mask, cross_attention_backward, cross_attention_forward, ffn_backward, ffn_forward, from_table, gelu,
                                                join_heads, layer_norm_backward, layer_norm_forward, relu, residual_backward, residual_forward, self_attention_backward, self_attention_forward,
                                                sinusoids, split_heads, table_of, to_table)
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import nbformat, pytest, yaml
 
 ROOT = Path(__file__).parent.parent
-NBS = sorted((ROOT/'nbs').glob('*.ipynb'))
+NBS = sorted((ROOT/'nbs').rglob('*.ipynb'))
 PAGES = ('README.md', 'CONTRIBUTING.md', 'CHANGELOG.md')
-NO_CHAPTERS = ('Guides', 'Measured', 'Reference')        # sections of the sidebar
-OTHERS = ('index.ipynb', '00_notation.ipynb')
+NO_CHAPTERS = ('Guides', 'Results', 'Reference')        # sections of the sidebar
+OTHERS = re.compile(r'^00_notation|/00_index')
 # Right here, and mistakes elsewhere: ROUGE is a score.
 IGNORED = 'rouge'
 # Of words that are spelt in two ways, the book takes the British one.
@@ -24,13 +24,13 @@ def chapters():
     "The notebooks of the sections of the sidebar that are chapters."
     contents = yaml.safe_load((ROOT/'_quarto.yml').read_text(encoding='utf-8'))['website']['sidebar']['contents']
     sections = [e for e in contents if isinstance(e, dict) and e.get('section') not in NO_CHAPTERS]
-    return [ROOT/'nbs'/name for section in sections for name in section['contents'] if name not in OTHERS]
+    return [ROOT/'nbs'/name for section in sections for name in section['contents'] if not OTHERS.search(name)]
 
 @pytest.fixture(scope='module')
 def words(tmp_path_factory):
     "A folder with the prose of each file."
     folder = tmp_path_factory.mktemp('prose')
-    for path in [*NBS, *(ROOT/name for name in PAGES)]: (folder/f'{path.name}.txt').write_text(prose(path), encoding='utf-8')
+    for path in [*NBS, *(ROOT/name for name in PAGES)]: (folder/f'{path.parent.name}_{path.name}.txt').write_text(prose(path), encoding='utf-8')
     return folder
 
 def misspelt(folder):

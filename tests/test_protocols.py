@@ -2,12 +2,12 @@
 import numpy as np
 import pytest
 
-from rnn_captioning.data import open_data
+from rnn_captioning.data.dataset import open_data
 from rnn_captioning.decoding import decode
-from rnn_captioning.files import InputError, shipped
+from rnn_captioning.files.paths import InputError, shipped
 from rnn_captioning.model import CaptioningRNN
-from rnn_captioning.protocols import Smoothable, Trainable, Validatable, Weighted, WithDropout, Writer, accepts, missing
-from rnn_captioning.reward import CIDER
+from rnn_captioning.models.captioner import Smoothable, Trainable, Validatable, Weighted, WithDropout, Writer, accepts, missing
+from rnn_captioning.training.reward import CIDER
 from rnn_captioning.solver import CaptioningSolver, Objective, next_batch, validation_loss
 
 V = 44

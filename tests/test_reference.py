@@ -7,11 +7,11 @@ from numpydoc import parameters
 
 ROOT = Path(__file__).parent.parent
 
-@pytest.mark.parametrize('name', ['92_commands', '93_names'])
+@pytest.mark.parametrize('name', ['reference/02_commands', 'reference/03_names'])
 def test_page_is_what_the_code_gives_now(name):
     client = pytest.importorskip('nbclient')
     committed, now = (nbformat.read(ROOT/'nbs'/f'{name}.ipynb', 4) for _ in range(2))
-    client.NotebookClient(now, timeout=120, resources={'metadata': {'path': ROOT/'nbs'}}).execute()
+    client.NotebookClient(now, timeout=120, resources={'metadata': {'path': ROOT/'nbs'/'reference'}}).execute()
     tables = lambda nb: [out.data['text/markdown'] for cell in nb.cells for out in cell.get('outputs', []) if 'text/markdown' in out.get('data', {})]
     assert len(tables(now)) > 0
     assert tables(committed) == tables(now), f'`make run NOTEBOOKS=nbs/{name}.ipynb` and commit it: the page differs from what the code gives'
@@ -30,7 +30,7 @@ class Signature:
     def __repr__(self): return f'{self.module}.{self.name}'
 
 def signatures():
-    for path in sorted((ROOT/'rnn_captioning').glob('[a-z]*.py')):
+    for path in sorted((ROOT/'rnn_captioning').rglob('[a-z]*.py')):
         text = path.read_text(encoding='utf-8')
         tree, lines = ast.parse(text), text.splitlines()
         public = next(ast.literal_eval(n.value) for n in tree.body if isinstance(n, ast.Assign) and getattr(n.targets[0], 'id', '') == '__all__')

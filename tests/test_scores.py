@@ -16,16 +16,16 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-import rnn_captioning.java as java
-from rnn_captioning import metrics
-from rnn_captioning.results_files import Images, captions_for, ids_for, image_ids, read_results
-from rnn_captioning.checkpoint import save_checkpoint
+import rnn_captioning.training.java as java
+from rnn_captioning.training import metrics
+from rnn_captioning.training.results_files import Images, captions_for, ids_for, image_ids, read_results
+from rnn_captioning.training.checkpoint import save_checkpoint
 from rnn_captioning.command_line import main
-from rnn_captioning.data import CaptionData, check_match, open_data, write_data
-from rnn_captioning.files import InputError, raises
-from rnn_captioning.java import JavaError, Meteor, Program, find_java, ptb_tokens
+from rnn_captioning.data.dataset import CaptionData, check_match, open_data, write_data
+from rnn_captioning.files.paths import InputError, raises
+from rnn_captioning.training.java import JavaError, Meteor, Program, find_java, ptb_tokens
 from rnn_captioning.model import CaptioningRNN
-from rnn_captioning.scenes import make_scenes
+from rnn_captioning.data.scenes import make_scenes
 
 pytest.importorskip('pycocoevalcap')
 posix = pytest.mark.skipif(os.name != 'posix', reason='the stand-ins for Java are shell scripts')

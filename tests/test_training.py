@@ -19,12 +19,12 @@ import pytest
 from click.testing import CliRunner
 
 from rnn_captioning import solver as solver_module
-from rnn_captioning import training
-from rnn_captioning.checkpoint import load_run
+from rnn_captioning.training import run as training
+from rnn_captioning.training.checkpoint import load_run
 from rnn_captioning.command_line import main
-from rnn_captioning.files import InputError, write_attributes
-from rnn_captioning.scenes import make_scenes
-from rnn_captioning.training import COLUMNS, Interrupted, RunLog, train
+from rnn_captioning.files.paths import InputError, write_attributes
+from rnn_captioning.data.scenes import make_scenes
+from rnn_captioning.training.run import COLUMNS, Interrupted, RunLog, train
 
 SETTINGS = dict(epochs=2, reward_epochs=2, batch_size=20, hidden_dim=4, wordvec_dim=4, dropout=.1, threads=1)
 HANGUP = getattr(signal, 'SIGHUP', None)
@@ -132,7 +132,7 @@ def test_no_signal_that_does_not_exist(data, tmp_path):
 import signal, sys
 if hasattr(signal, 'SIGHUP'): del signal.SIGHUP
 signal.SIGBREAK = signal.SIGUSR1
-from rnn_captioning import training
+from rnn_captioning.training import run as training
 assert training.ASKING == [signal.SIGINT, signal.SIGTERM, signal.SIGBREAK] and training.HANGUP is None
 def press(solver): signal.raise_signal(signal.SIGBREAK)
 try: training.train(sys.argv[1], sys.argv[2], epochs=2, reward_epochs=0, batch_size=20, hidden_dim=4, wordvec_dim=4, callbacks=[press])

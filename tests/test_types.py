@@ -18,7 +18,7 @@ SCRIPT = ROOT / 'tests' / 'typed_user.py'
 WRONG = """import numpy as np
 import rnn_captioning
 rnn_captioning.rnn_foreward
-rnn_captioning.prepare('captions.csv', None, 'data.h5')
+rnn_captioning.data.prepare('captions.csv', None, 'data.h5')
 x = np.zeros((2, 3))
 rnn_captioning.train(epochs='six')
 one, two, three, four = rnn_captioning.affine_backward(x, (x, x))
@@ -153,20 +153,20 @@ def test_no_method_of_a_front_door_class_is_added_from_outside():
     "Checkers do not see `Captioner.loss = loss`."
     classes = {name for name in rnn_captioning.__all__ if inspect.isclass(getattr(rnn_captioning, name))}
     found = []
-    for path in sorted((ROOT / 'rnn_captioning').glob('[a-z]*.py')):
+    for path in sorted((ROOT / 'rnn_captioning').rglob('[a-z]*.py')):
         for node in ast.parse(path.read_text(encoding='utf-8')).body:
             targets = node.targets if isinstance(node, ast.Assign) else []
             found += [ast.unparse(t) for t in targets if isinstance(t, ast.Attribute) and getattr(t.value, 'id', '') in classes]
     assert len(classes) > 8 and not found
 
 
-LAYERS = ['gradient_check', 'step_forward', 'step_backward', 'sequence', 'embedding', 'temporal_affine', 'optim', 'lstm', 'gru', 'transformer_layers']
+LAYERS = ['gradient_check', 'step_forward', 'step_backward', 'sequence', 'embedding', 'temporal_affine', 'optim', 'layers.lstm', 'layers.gru', 'layers.transformer_layers']
 
 
 def test_the_layers_themselves_are_typed_rightly(tmp_path):
     "Of the rest of the package the signatures alone, which the scripts above ask for."
     needs('mypy')
-    settings = '[mypy]\nfollow_imports = silent\n[mypy-torch.*,h5py.*,rnn_captioning.data,rnn_captioning.files]\nfollow_imports = skip\nignore_missing_imports = True\n'
+    settings = '[mypy]\nfollow_imports = silent\n[mypy-torch.*,h5py.*,rnn_captioning.data.dataset,rnn_captioning.files.paths]\nfollow_imports = skip\nignore_missing_imports = True\n'
     (tmp_path / 'mypy.ini').write_text(settings, encoding='utf-8')
     done = subprocess.run(
         [sys.executable, '-m', 'mypy', '--config-file', tmp_path / 'mypy.ini', '--cache-dir', tmp_path / 'cache',

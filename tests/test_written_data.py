@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given, settings, strategies as st
 from rnn_captioning.command_line import info
-from rnn_captioning.data import SPECIAL, open_data, write_data
-from rnn_captioning.files import InputError, PADDING, pack_texts, raises, to_bytes, to_texts
-from rnn_captioning.prepare import prepare
-from rnn_captioning.training import train
+from rnn_captioning.data.dataset import SPECIAL, open_data, write_data
+from rnn_captioning.files.paths import InputError, PADDING, pack_texts, raises, to_bytes, to_texts
+from rnn_captioning.data.prepare import prepare
+from rnn_captioning.training.run import train
 
 some = settings(max_examples=30, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

@@ -103,4 +103,4 @@ def from_files(folder: Path) -> str:
 reveal_type(rnn_captioning.train)  # CaptioningSolver
 reveal_type(rnn_captioning.prepare_data)  # dict[str, Any]
 reveal_type(rnn_captioning.rnn_backward)  # ndarray
-reveal_type(rnn_captioning.prepare)  # Module
+reveal_type(rnn_captioning.data.prepare)  # Module
