@@ -6,7 +6,9 @@
 __all__ = ['TYPE_CHECKING']
 
 # %% ../nbs/reference/04_api.ipynb #985e148c
-TYPE_CHECKING = False      # True for type checkers, which know it by its name; importing it from typing takes time
+TYPE_CHECKING = (
+    False  # True for type checkers, which know it by its name; importing it from typing takes time
+)
 
 __version__ = "0.1.0"
 __doc__ = """Image captioning with recurrent networks in NumPy, with hand-derived backward passes.
@@ -31,13 +33,13 @@ Names are loaded when they are first asked for, so importing the package takes n
 
 _MODULES = {
     'gradient_check': 'eval_numerical_gradient eval_numerical_gradient_array grad_check_sparse '
-                      'rel_error check_backward odd_shapes',
+    'rel_error check_backward odd_shapes',
     'step_forward': 'rnn_step_forward',
     'step_backward': 'rnn_step_backward',
     'sequence': 'rnn_forward rnn_backward Cell RNN pack',
     'embedding': 'word_embedding_forward word_embedding_backward',
     'temporal_affine': 'affine_forward affine_backward temporal_affine_forward '
-                       'temporal_affine_backward temporal_softmax_loss',
+    'temporal_affine_backward temporal_softmax_loss',
     'model': 'CaptioningRNN Captioner CELLS',
     'optim': 'sgd sgd_momentum rmsprop adam',
     'solver': 'CaptioningSolver',
@@ -45,12 +47,12 @@ _MODULES = {
     'layers.lstm': 'sigmoid lstm_step_forward lstm_step_backward lstm_forward lstm_backward LSTM',
     'layers.gru': 'gru_step_forward gru_step_backward gru_forward gru_backward GRU',
     'layers.transformer_layers': 'causal_mask attention_forward attention_backward '
-                                 'layer_norm_forward layer_norm_backward '
-                                 'self_attention_forward self_attention_backward '
-                                 'cross_attention_forward cross_attention_backward sinusoids',
+    'layer_norm_forward layer_norm_backward '
+    'self_attention_forward self_attention_backward '
+    'cross_attention_forward cross_attention_backward sinusoids',
     'models.captioner': '',
     'models.attention': 'additive_attention_forward additive_attention_backward AttentionCaptioner '
-                        'attend draw_attention',
+    'attend draw_attention',
     'models.transformer': 'TransformerCaptioner',
     'models.encoded_attention': 'EncodedAttentionCaptioner',
     'data.dataset': 'load_coco_data sample_coco_minibatch decode_captions open_data write_data',
@@ -77,7 +79,8 @@ _MODULES = {
 _HOME = {name: module for module, names in _MODULES.items() for name in names.split()}
 _TOP = {module.partition('.')[0] for module in _MODULES}
 
-# Modules that version 0.1 had elsewhere. Four more have become folders: these look up themselves what they do not know.
+# Modules that version 0.1 had elsewhere. Four more have become
+# folders: these look up themselves what they do not know.
 _MOVED = {
     'lstm': 'layers.lstm',
     'gru': 'layers.gru',
@@ -101,17 +104,22 @@ _MOVED = {
     'threads': 'training.parallel',
 }
 
+
 def __dir__():
     return sorted({*globals(), *_HOME, *_TOP} - {'TYPE_CHECKING'})
 
-if not TYPE_CHECKING:      # else every name would be there for a checker, the misspelt ones too
+
+if not TYPE_CHECKING:  # else every name would be there for a checker, the misspelt ones too
+
     def __getattr__(name):
         from importlib import import_module
+
         if name in _HOME:
             return getattr(import_module(f'{__name__}.{_HOME[name]}'), name)
         if name in _TOP or name in _MOVED:
             return import_module(f'{__name__}.{_MOVED.get(name, name)}')
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+
 
 class _OldPaths:
     "Answers `import rnn_captioning.lstm` with `rnn_captioning.layers.lstm`, where it has gone."
@@ -121,32 +129,38 @@ class _OldPaths:
         package, _, name = fullname.rpartition('.')
         if package == __name__ and name in _MOVED:
             from importlib.machinery import ModuleSpec
+
             return ModuleSpec(fullname, cls)
         return None
 
     @staticmethod
     def create_module(spec):
-        return None      # an ordinary one, which exec_module replaces
+        return None  # an ordinary one, which exec_module replaces
 
     @staticmethod
     def exec_module(module):
         import sys
         import warnings
         from importlib import import_module
+
         old = module.__name__
         new = f'{__name__}.{_MOVED[old.rpartition(".")[2]]}'
         warnings.warn(f'{old} is now {new}', DeprecationWarning, stacklevel=2)
         sys.modules[old] = import_module(new)
 
+
 def _answer_old_paths():
     import sys
+
     if not any(finder is _OldPaths for finder in sys.meta_path):
         sys.meta_path.append(_OldPaths)
+
 
 _answer_old_paths()
 
 # %% ../nbs/reference/04_api.ipynb #c6a1e0d4
-# Made from the table by .ci/front_door.py: what editors and type checkers see. None of it is imported.
+# Made from the table by tools/front_door.py: for editors and type checkers, never run.
+# fmt: off
 if TYPE_CHECKING:
     from . import bench as bench
     from . import command_line as command_line

@@ -9,4 +9,5 @@ __all__ = []
 from .command_line import main
 
 # a notebook too is called '__main__', but is in no package
-if __name__ == '__main__' and __package__: main(prog_name='rnn-captioning')
+if __name__ == '__main__' and __package__:
+    main(prog_name='rnn-captioning')

@@ -4,7 +4,10 @@
 
 # %% ../nbs/reference/01_command_line.ipynb #d4725236
 from __future__ import annotations
-import json, logging, sys, warnings
+import json
+import logging
+import sys
+import warnings
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,7 @@ __all__ = ['MARKS', 'COLOURS', 'say', 'OneLine', 'main', 'LocalPath', 'NamedPath
            'info', 'info_command']
 
 # %% ../nbs/reference/01_command_line.ipynb #da048d9f
-def say(text:str, err:bool=False):
+def say(text: str, err: bool = False):
     """Print a line of any text: control characters are spelt out, and so is what the stream has no
     code for.
 
@@ -28,22 +31,30 @@ def say(text:str, err:bool=False):
         to standard error
     """
     from rnn_captioning.files.paths import printable
+
     encoding = getattr(sys.stderr if err else sys.stdout, 'encoding', None) or 'utf-8'
     click.echo(printable(text).encode(encoding, 'backslashreplace').decode(encoding), err=err)
+
 
 def _escape_output():
     "Let everything that prints, and not `say` alone, spell out what the stream has no code for."
     for stream in (sys.stdout, sys.stderr):
-        if getattr(stream, 'errors', None) in ('strict', 'surrogateescape') and hasattr(stream, 'reconfigure'):
+        if getattr(stream, 'errors', None) in ('strict', 'surrogateescape') and hasattr(
+            stream, 'reconfigure'
+        ):
             stream.reconfigure(errors='backslashreplace')
+
 
 class _LogLines(logging.Handler):
     "Hands what is logged to a function."
+
     def __init__(self, tell):
         super().__init__(logging.WARNING)
         self.tell = tell
+
     def emit(self, record):
         self.tell(record.getMessage())
+
 
 @contextmanager
 def _warnings_as_lines():
@@ -51,16 +62,21 @@ def _warnings_as_lines():
     only the first.
     """
     heard = []
+
     def tell_first(text):
         if not heard:
             say(f'warning: Matplotlib: {" ".join(str(text).split())}', err=True)
         heard.append(text)
+
     def show(message, category, filename, *_, **__):
         if 'matplotlib' in Path(filename).parts:
             tell_first(message)
         else:
             say(f'warning: {message}', err=True)
-    before, log, handler = warnings.showwarning, logging.getLogger('matplotlib'), _LogLines(tell_first)
+
+    before = warnings.showwarning
+    log = logging.getLogger('matplotlib')
+    handler = _LogLines(tell_first)
     warnings.showwarning = show
     log.addHandler(handler)
     try:
@@ -69,33 +85,49 @@ def _warnings_as_lines():
         warnings.showwarning = before
         log.removeHandler(handler)
 
+
 class OneLine(click.Group):
     """A group of commands in which a user's mistake is one line on standard error and exit status
     2, and so is a warning, without the exit.
     """
+
     def main(self, *args, **kwargs):
         "Run a command, and end the process with its exit status."
         _escape_output()
         try:
             from rnn_captioning.files.paths import InputError
+
             with _warnings_as_lines():
                 sys.exit(super().main(*args, **{**kwargs, 'standalone_mode': False}))
-        except KeyboardInterrupt:       # before there is anything to save
+        except KeyboardInterrupt:  # before there is anything to save
             click.echo('stopped', err=True)
             sys.exit(130)
-        except click.exceptions.NoArgsIsHelpError as e: e.show()
+        except click.exceptions.NoArgsIsHelpError as e:
+            e.show()
         except click.Abort as e:
             say(str(e.__cause__ or '') or 'stopped', err=True)
             sys.exit(130)
         except (click.ClickException, InputError, MemoryError, OSError) as e:
-            if isinstance(e, BrokenPipeError): raise
-            lines = e.format_message() if isinstance(e, click.ClickException) else f'not enough memory ({e})' if isinstance(e, MemoryError) else str(e)
+            if isinstance(e, BrokenPipeError):
+                raise
+            lines = (
+                e.format_message()
+                if isinstance(e, click.ClickException)
+                else f'not enough memory ({e})'
+                if isinstance(e, MemoryError)
+                else str(e)
+            )
             where = f' (see {e.ctx.command_path} --help)' if getattr(e, 'ctx', None) else ''
             say(f'error: {" ".join(lines.split())}{where}', err=True)
         sys.exit(2)
 
 # %% ../nbs/reference/01_command_line.ipynb #6892bfb7
-@click.group(cls=OneLine, context_settings=dict(show_default=True, help_option_names=['-h', '--help'], max_content_width=100))
+@click.group(
+    cls=OneLine,
+    context_settings=dict(
+        show_default=True, help_option_names=['-h', '--help'], max_content_width=100
+    ),
+)
 @click.version_option(package_name='rnn_captioning')
 def main():
     "Image captioning with recurrent networks in NumPy."
@@ -103,18 +135,23 @@ def main():
 # %% ../nbs/reference/01_command_line.ipynb #9a2b2057
 class LocalPath(click.Path):
     "A path on this machine: ~ is the home folder, and an address of the web is a mistake."
+
     def convert(self, value, param, ctx):
         "The path, or click's error."
         from rnn_captioning.files.paths import InputError, local_path
+
         try:
             value = local_path(value)
         except InputError as e:
             self.fail(str(e), param, ctx)
         return super().convert(value, param, ctx)
 
+
 class NamedPath(click.ParamType):
     "NAME=PATH, the path as in `LocalPath`."
+
     name = 'text'
+
     def convert(self, value, param, ctx):
         "The same text, its path put right, or click's error."
         name, equals, path = value.partition('=')
@@ -134,16 +171,24 @@ def plot_losses(solver, path):
     """
     import numpy as np
     from rnn_captioning.drawing import new_figure, save_figure
+
     rewarded = solver.objective.name != 'likelihood'
     losses, val = solver.loss_history, solver.val_loss_history
     if rewarded:
         losses, val = solver.earlier_loss_history, solver.earlier_val_loss_history
     figure = new_figure(figsize=(10 if rewarded else 7, 3.5))
-    left, *right = figure.subplots(1, 1 + rewarded, squeeze=False, width_ratios=(2, 1)[:1 + rewarded])[0]
+    left, *right = figure.subplots(
+        1, 1 + rewarded, squeeze=False, width_ratios=(2, 1)[: 1 + rewarded]
+    )[0]
     n = min(50, len(losses))
     if n:
         means = np.convolve(losses, np.ones(n) / n, 'valid')
-        left.plot(np.arange(n - 1, len(losses)), means, color='#0072b2', label=f'training, mean of {n} steps')
+        left.plot(
+            np.arange(n - 1, len(losses)),
+            means,
+            color='#0072b2',
+            label=f'training, mean of {n} steps',
+        )
     if val:
         ends = len(losses) // len(val) * np.arange(1, len(val) + 1)
         left.plot(ends, val, 'o', color='#d55e00', label='validation')
@@ -153,7 +198,11 @@ def plot_losses(solver, path):
     for ax in right:
         passes = range(1, len(solver.val_loss_history) + 1)
         ax.plot(passes, -np.array(solver.val_loss_history), 'o-', color='#d55e00')
-        ax.set(xlabel='pass for the score', ylabel='CIDEr-D of validation captions', xticks=passes or [1])
+        ax.set(
+            xlabel='pass for the score',
+            ylabel='CIDEr-D of validation captions',
+            xticks=passes or [1],
+        )
     save_figure(figure, path, dpi=110)
 
 # %% ../nbs/reference/01_command_line.ipynb #bc7a6815
@@ -161,14 +210,17 @@ def plot_losses(solver, path):
 MARKS = {True: '✓ ', False: '✗ ', None: ''}
 COLOURS = {True: '#00664d', False: '#b34700', None: 'black'}
 
+
 def _wrapped(text, width):
     """A text in lines of so many letters, or half as many of the wide ones of Chinese, Japanese and
     Korean.
     """
     import textwrap
     import unicodedata
+
     wide = any(unicodedata.east_asian_width(c) in 'WF' for c in text)
     return '\n'.join(textwrap.wrap(text, width // 2 if wide else width))
+
 
 def plot_captions(pictures, captions, references, marks, path, note=''):
     """Draw pictures, or their names, with the generated caption above and one of the true ones
@@ -191,6 +243,7 @@ def plot_captions(pictures, captions, references, marks, path, note=''):
     """
     from rnn_captioning.drawing import choose_fonts, new_figure, save_figure
     from rnn_captioning.files.paths import printable
+
     said = [printable(MARKS[mark] + caption) for mark, caption in zip(marks, captions)]
     true = [printable(f'true: {reference}') for reference in references]
     pictures = [printable(p) if isinstance(p, str) else p for p in pictures]
@@ -202,12 +255,12 @@ def plot_captions(pictures, captions, references, marks, path, note=''):
     rows = -(-len(captions) // 4)
     figure = new_figure(figsize=(11, 3.6 * rows))
     axes = figure.subplots(rows, 4, squeeze=False).flat
-    for ax in axes[len(captions):]:
+    for ax in axes[len(captions) :]:
         ax.axis('off')
     for ax, picture, caption, reference, mark in zip(axes, pictures, said, true, marks):
         if isinstance(picture, str):
             inside = dict(ha='center', va='center', fontsize=8, color='#555555')
-            ax.text(.5, .5, fonts(_wrapped(picture, 28)), **inside, **style)
+            ax.text(0.5, 0.5, fonts(_wrapped(picture, 28)), **inside, **style)
         else:
             ax.imshow(picture)
         ax.set_title(fonts(_wrapped(caption, 32)), fontsize=9, color=COLOURS[mark], **style)
@@ -221,9 +274,11 @@ def plot_captions(pictures, captions, references, marks, path, note=''):
 def _photograph(path):
     "A photograph, no larger than it is drawn."
     from rnn_captioning.photos.encoder import open_photo
+
     photo = open_photo(path)
     photo.thumbnail((640, 640))
     return photo
+
 
 def _pictures(data, split, rows):
     """The pictures of some rows, or the photographs in the data set's folder.
@@ -237,6 +292,7 @@ def _pictures(data, split, rows):
         return names
     from rnn_captioning.files.paths import InputError
     from rnn_captioning.data.prepare import locate
+
     paths, found, problems = locate(images, names), [], []
     for name in names:
         try:
@@ -245,7 +301,10 @@ def _pictures(data, split, rows):
             problems.append(str(e))
             found.append(f'{name} ({str(e).removeprefix(f"{paths[name]}: ")})')
     if problems:
-        warnings.warn(f'{len(problems)} of {len(names)} photographs cannot be drawn, such as {problems[0]}')
+        warnings.warn(
+            f'{len(problems)} of {len(names)} photographs cannot be drawn, such as {problems[0]}',
+            stacklevel=2,
+        )
     return found
 
 # %% ../nbs/reference/01_command_line.ipynb #e1d0415b
@@ -257,6 +316,7 @@ def _examples(solver, count):
     """
     from rnn_captioning.data.dataset import gather
     from rnn_captioning.training.metrics import split_references, truth, write_captions
+
     data, model = solver.data, solver.model
     split = 'val' if 'val' in data.splits else 'train'
     features, facts = data[f'{split}_features'], data.get(f'{split}_facts')
@@ -269,36 +329,45 @@ def _examples(solver, count):
         every = write_captions(model, features)
         judged = truth(every, facts).tolist()
         captions, marks = [every[i] for i in rows], [judged[i] for i in rows]
-        verdict = f'{sum(judged) / total:.1%} of {total:,} {split} captions are true of their picture'
+        verdict = (
+            f'{sum(judged) / total:.1%} of {total:,} {split} captions are true of their picture'
+        )
     references = split_references(data, split)
     true = [(references[i] or ['(none)'])[0] for i in rows]
-    learnt = ', which the training has learnt from: there is no split val' if split == 'train' else ''
+    learnt = (
+        ', which the training has learnt from: there is no split val' if split == 'train' else ''
+    )
     note = f'{len(rows)} of the {total:,} pictures of the split {split}{learnt}'
     pictures = _pictures(data, split, rows)
     shown = dict(pictures=pictures, captions=captions, references=true, marks=marks, note=note)
     return shown, [data[f'{split}_urls'][i] for i in rows], verdict
+
 
 @contextmanager
 def _forgiving(what):
     "Make a warning of whatever goes wrong in showing what a run has come to."
     try:
         yield
-    except BrokenPipeError:      # whoever was reading has gone
+    except BrokenPipeError:  # whoever was reading has gone
         raise
     except Exception as e:
         reason = ' '.join(str(e).split()) or type(e).__name__
-        warnings.warn(f'no {what} ({reason[:300]}): the captioner is in checkpoint.h5 all the same')
+        warnings.warn(
+            f'no {what} ({reason[:300]}): the captioner is in checkpoint.h5 all the same',
+            stacklevel=2,
+        )
+
 
 def _report(solver, out, count=8):
     "Draw and say what a run has come to, and give the names of the pictures that were drawn."
     drawn = []
     with _forgiving('loss.png'):
-        plot_losses(solver, Path(out)/'loss.png')
+        plot_losses(solver, Path(out) / 'loss.png')
         drawn.append('loss.png')
     with _forgiving('captions'):
         shown, names, verdict = _examples(solver, count)
         with _forgiving('captions.png'):
-            plot_captions(**shown, path=Path(out)/'captions.png')
+            plot_captions(**shown, path=Path(out) / 'captions.png')
             drawn.append('captions.png')
         say(f'{shown["note"]}:')
         words = {None: '', True: 'true   ', False: 'false  '}
@@ -312,40 +381,129 @@ def _report(solver, out, count=8):
 def _by_name(pairs):
     "Options given as NAME=VALUE, the values as JSON where they are that, and as text otherwise."
     from rnn_captioning.files.paths import expect
-    for pair in pairs: expect('=' in pair, f'--model-option {pair}: expected NAME=VALUE')
+
+    for pair in pairs:
+        expect('=' in pair, f'--model-option {pair}: expected NAME=VALUE')
+
     def value(text):
-        try: return json.loads(text)
-        except ValueError: return text
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
+
     return {name: value(text) for name, text in (pair.split('=', 1) for pair in pairs)}
 
-@main.command('train', epilog='Example, for photographs: rnn-captioning train mine.h5 --model transformer --epochs 14 --learning-rate 5e-4 --label-smoothing 0.1 --dropout 0.4 --inner-dropout 0.3 --average 0.998 --reward-epochs 3 --reward-learning-rate 5e-5 --out mine')
+
+@main.command(
+    'train',
+    epilog=(
+        'Example, for photographs: rnn-captioning train mine.h5 --model transformer '
+        '--epochs 14 --learning-rate 5e-4 --label-smoothing 0.1 --dropout 0.4 '
+        '--inner-dropout 0.3 --average 0.998 --reward-epochs 3 --reward-learning-rate '
+        '5e-5 --out mine'
+    ),
+)
 @click.argument('data', required=False, type=LocalPath())
-@click.option('--out', default='captioner', type=LocalPath(), help='Folder for checkpoint.h5, log.csv, loss.png and captions.png.')
-@click.option('--model', default='rnn', help='Kind of captioner: rnn, attention, encoded-attention or transformer. All but the first look at places, and need a data set with a grid.')
+@click.option(
+    '--out',
+    default='captioner',
+    type=LocalPath(),
+    help='Folder for checkpoint.h5, log.csv, loss.png and captions.png.',
+)
+@click.option(
+    '--model',
+    default='rnn',
+    help=(
+        'Kind of captioner: rnn, attention, encoded-attention or transformer. All but the '
+        'first look at places, and need a data set with a grid.'
+    ),
+)
 @click.option('--cell', help='Kind of recurrence: rnn, lstm or gru.  [default: rnn]')
 @click.option('--epochs', default=6, help='Passes over the captions.')
 @click.option('--batch-size', default=100, help='Captions a step.')
-@click.option('--hidden-dim', type=int, help="Width of the state.  [default: 512, or the model's own]")
-@click.option('--wordvec-dim', type=int, help="Width of a word vector.  [default: 256, or the model's own]")
-@click.option('--learning-rate', default=1e-3, help='At the start; it falls to zero along a cosine.')
-@click.option('--reward-epochs', default=2, help='After that, passes that train for CIDEr, on captions that the model writes.')
-@click.option('--reward-learning-rate', default=2e-4, help='The same as the learning rate, for these.')
-@click.option('--dropout', default=0., help='Share of the features dropped in training.')
-@click.option('--inner-dropout', default=0., help='The same for what is inside: word vectors, states before they score words.')
-@click.option('--label-smoothing', default=0., help='Share of the target that is spread evenly over the vocabulary.')
-@click.option('--average', default=0., help='Train for a running mean of the parameters: the share of it that each step leaves, such as 0.999.')
-@click.option('--model-option', 'model_options', multiple=True, metavar='NAME=VALUE', help='A further option of the model, such as layers=3. May be given several times.')
+@click.option(
+    '--hidden-dim', type=int, help="Width of the state.  [default: 512, or the model's own]"
+)
+@click.option(
+    '--wordvec-dim', type=int, help="Width of a word vector.  [default: 256, or the model's own]"
+)
+@click.option(
+    '--learning-rate', default=1e-3, help='At the start; it falls to zero along a cosine.'
+)
+@click.option(
+    '--reward-epochs',
+    default=2,
+    help='After that, passes that train for CIDEr, on captions that the model writes.',
+)
+@click.option(
+    '--reward-learning-rate', default=2e-4, help='The same as the learning rate, for these.'
+)
+@click.option('--dropout', default=0.0, help='Share of the features dropped in training.')
+@click.option(
+    '--inner-dropout',
+    default=0.0,
+    help='The same for what is inside: word vectors, states before they score words.',
+)
+@click.option(
+    '--label-smoothing',
+    default=0.0,
+    help='Share of the target that is spread evenly over the vocabulary.',
+)
+@click.option(
+    '--average',
+    default=0.0,
+    help=(
+        'Train for a running mean of the parameters: the share of it that each step leaves, '
+        'such as 0.999.'
+    ),
+)
+@click.option(
+    '--model-option',
+    'model_options',
+    multiple=True,
+    metavar='NAME=VALUE',
+    help='A further option of the model, such as layers=3. May be given several times.',
+)
 @click.option('--seed', default=0, help='Of everything random.')
-@click.option('--threads', type=int, help='How many work at once.  [default: one for each core, at most eight; with --resume, as the run began]')
-@click.option('--checkpoint-minutes', default=10., help='Between checkpoints within a pass; one is written after every pass, and at Ctrl-C.')
-@click.option('--keep', default=1, help='Checkpoints kept beside the newest, as checkpoint.1.h5 and so on.')
-@click.option('--resume', is_flag=True, help='Go on from the checkpoint in --out, with its settings. Given again, they must be the same, but for --threads.')
-@click.option('--quiet', is_flag=True, help='Show no progress; results, warnings and errors are shown all the same.')
+@click.option(
+    '--threads',
+    type=int,
+    help=(
+        'How many work at once.  [default: one for each core, at most eight; with --resume, '
+        'as the run began]'
+    ),
+)
+@click.option(
+    '--checkpoint-minutes',
+    default=10.0,
+    help='Between checkpoints within a pass; one is written after every pass, and at Ctrl-C.',
+)
+@click.option(
+    '--keep', default=1, help='Checkpoints kept beside the newest, as checkpoint.1.h5 and so on.'
+)
+@click.option(
+    '--resume',
+    is_flag=True,
+    help=(
+        'Go on from the checkpoint in --out, with its settings. Given again, they must be '
+        'the same, but for --threads.'
+    ),
+)
+@click.option(
+    '--quiet',
+    is_flag=True,
+    help='Show no progress; results, warnings and errors are shown all the same.',
+)
 def train_command(out, quiet, **options):
     "Train a captioner on DATA, or on the scenes that ship with the package."
     from rnn_captioning.training.run import train
+
     context = click.get_current_context()
-    given = {name: value for name, value in options.items() if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT}
+    given = {
+        name: value
+        for name, value in options.items()
+        if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
+    }
     if 'model_options' in given:
         given['model_options'] = _by_name(given['model_options'])
     solver = train(out=out, progress=not quiet, **given)
@@ -355,42 +513,83 @@ def train_command(out, quiet, **options):
 # %% ../nbs/reference/01_command_line.ipynb #96a91e4c
 @main.command('caption', epilog='Example: rnn-captioning caption holiday/ --beam-size 5')
 @click.argument('photos', nargs=-1, required=True, metavar='PHOTO_OR_FOLDER...', type=LocalPath())
-@click.option('--model', type=LocalPath(), help='A checkpoint; without it, the captioner that ships.')
-@click.option('--encoder', type=LocalPath(), help='An ONNX file, for a model that was trained on its features.')
+@click.option(
+    '--model', type=LocalPath(), help='A checkpoint; without it, the captioner that ships.'
+)
+@click.option(
+    '--encoder',
+    type=LocalPath(),
+    help='An ONNX file, for a model that was trained on its features.',
+)
 @click.option('--beam-size', default=5, help='Beginnings kept while writing; 1 is greedy.')
 @click.option('--num-captions', default=1, help='Captions of each photograph, best first.')
-@click.option('--length-penalty', default=.7, help='Of a beam: 0 prefers short captions, 1 long ones.')
-@click.option('--temperature', type=float, help='Draw words by lot instead: near 0 the likeliest, 1 by their probability.')
-@click.option('--top-p', type=float, help='Draw by lot, among the likeliest words with this probability together.')
+@click.option(
+    '--length-penalty', default=0.7, help='Of a beam: 0 prefers short captions, 1 long ones.'
+)
+@click.option(
+    '--temperature',
+    type=float,
+    help='Draw words by lot instead: near 0 the likeliest, 1 by their probability.',
+)
+@click.option(
+    '--top-p',
+    type=float,
+    help='Draw by lot, among the likeliest words with this probability together.',
+)
 @click.option('--seed', default=0, help='Of what is drawn by lot.')
 @click.option('--json', 'as_json', is_flag=True, help='One JSON document.')
-@click.option('--quiet', is_flag=True, help='Show no progress; results, warnings and errors are shown all the same.')
+@click.option(
+    '--quiet',
+    is_flag=True,
+    help='Show no progress; results, warnings and errors are shown all the same.',
+)
 def caption_command(photos, model, encoder, as_json, quiet, temperature, top_p, **decoding):
     "Caption photographs."
     from rnn_captioning.photo_captioner import load
+
     drawn = temperature is not None or top_p is not None
-    if drawn and click.get_current_context().get_parameter_source('beam_size') is click.core.ParameterSource.COMMANDLINE: raise click.UsageError('--beam-size finds the likeliest captions, --temperature and --top-p draw them by lot: expected one or the other')
-    if drawn: decoding |= dict(beam_size=1, temperature=temperature, top_p=top_p)
+    if (
+        drawn
+        and click.get_current_context().get_parameter_source('beam_size')
+        is click.core.ParameterSource.COMMANDLINE
+    ):
+        raise click.UsageError(
+            '--beam-size finds the likeliest captions, --temperature and --top-p draw them by '
+            'lot: expected one or the other'
+        )
+    if drawn:
+        decoding |= dict(beam_size=1, temperature=temperature, top_p=top_p)
     captioner, found, failed = load(model, encoder), [], 0
-    for number, result in enumerate(captioner.stream(photos, progress=as_json and not quiet, **decoding)):
-        if not number and not quiet: say(f'captioner: {captioner.name}', err=True)
+    for number, result in enumerate(
+        captioner.stream(photos, progress=as_json and not quiet, **decoding)
+    ):
+        if not number and not quiet:
+            say(f'captioner: {captioner.name}', err=True)
         failed += bool(result.error)
-        if result.error: say(f'error: {result.error}', err=True)
-        if as_json: found.append(result.as_dict())
+        if result.error:
+            say(f'error: {result.error}', err=True)
+        if as_json:
+            found.append(result.as_dict())
         else:
-            for caption in result.captions: say(f'{result.image}: {caption.text}')
-    if as_json: say(json.dumps(found))
-    if failed: sys.exit(1)
+            for caption in result.captions:
+                say(f'{result.image}: {caption.text}')
+    if as_json:
+        say(json.dumps(found))
+    if failed:
+        sys.exit(1)
 
 # %% ../nbs/reference/01_command_line.ipynb #484df1ac
 def _save_table(path, names, captions, each):
     "Write a line for each picture: its name, its caption and its scores."
     import csv
     from rnn_captioning.files.paths import atomic_path
+
     with atomic_path(path) as beside, open(beside, 'w', newline='', encoding='utf-8') as f:
         rows = csv.writer(f)
         rows.writerow(['image', 'caption', *each])
-        for i, (name, caption) in enumerate(zip(names, captions)): rows.writerow([name, caption, *(each[score].get(i, '') for score in each)])
+        for i, (name, caption) in enumerate(zip(names, captions)):
+            rows.writerow([name, caption, *(each[score].get(i, '') for score in each)])
+
 
 def _of_a_checkpoint_only(*names):
     "Say which options were given that a file of captions has no use for."
@@ -401,35 +600,93 @@ def _of_a_checkpoint_only(*names):
             message = f'{param.opts[-1]} is for a checkpoint: expected none with a file of captions'
             raise click.UsageError(message)
 
+
 def _check_outputs(outputs, inputs):
     "Files can be written where they shall be, and over nothing that is read."
     from rnn_captioning.files.paths import distinct_output, expect, output_folder
-    for option, path in outputs.items():
+
+    for path in outputs.values():
         distinct_output(path, *inputs)
         output_folder(Path(path).parent)
     paths = [Path(path).resolve() for path in outputs.values()]
     both = ' and '.join(outputs)
     expect(len(set(paths)) == len(paths), f'{both} name the same file: expected two')
 
-@main.command('evaluate', epilog='Example: rnn-captioning evaluate captioner/checkpoint.h5 flickr8k.h5 --split val --beam-size 5 --json')
+
+@main.command(
+    'evaluate',
+    epilog=(
+        'Example: rnn-captioning evaluate captioner/checkpoint.h5 flickr8k.h5 --split val '
+        '--beam-size 5 --json'
+    ),
+)
 @click.argument('checkpoint', type=LocalPath())
 @click.argument('data', type=LocalPath())
 @click.option('--split', default='val', help='Which split.')
 @click.option('--beam-size', default=1, help='Beginnings kept while writing; 1 is greedy.')
-@click.option('--length-penalty', default=.7, help='Of a beam: 0 prefers short captions, 1 long ones.')
-@click.option('--tokenizer', type=click.Choice(['alphanumeric', 'ptb']), default='alphanumeric', help='How sentences are cut into words; ptb: as by the COCO evaluation, which needs Java.')
-@click.option('--per-image', type=LocalPath(), help='A CSV file to write: each image with its caption and scores.')
-@click.option('--results', type=LocalPath(), help="A JSON file to write: the captions in COCO's form, for the programs of others.")
-@click.option('--annotations', type=LocalPath(), help="COCO annotations in JSON, which say which image has which id, where it is not in the images' names.")
+@click.option(
+    '--length-penalty', default=0.7, help='Of a beam: 0 prefers short captions, 1 long ones.'
+)
+@click.option(
+    '--tokenizer',
+    type=click.Choice(['alphanumeric', 'ptb']),
+    default='alphanumeric',
+    help='How sentences are cut into words; ptb: as by the COCO evaluation, which needs Java.',
+)
+@click.option(
+    '--per-image',
+    type=LocalPath(),
+    help='A CSV file to write: each image with its caption and scores.',
+)
+@click.option(
+    '--results',
+    type=LocalPath(),
+    help="A JSON file to write: the captions in COCO's form, for the programs of others.",
+)
+@click.option(
+    '--annotations',
+    type=LocalPath(),
+    help=(
+        "COCO annotations in JSON, which say which image has which id, where it is not in "
+        "the images' names."
+    ),
+)
 @click.option('--json', 'as_json', is_flag=True, help='One JSON document.')
-@click.option('--quiet', is_flag=True, help='Show no progress; results, warnings and errors are shown all the same.')
-def evaluate_command(checkpoint, data, split, beam_size, length_penalty, tokenizer, per_image, results, annotations, as_json, quiet):
-    "Score CHECKPOINT on a split of DATA. In the place of CHECKPOINT may stand a file of captions (COCO results, a table with image and caption, the output of caption --json), and then in the place of DATA a file of the captions that people wrote."
+@click.option(
+    '--quiet',
+    is_flag=True,
+    help='Show no progress; results, warnings and errors are shown all the same.',
+)
+def evaluate_command(
+    checkpoint,
+    data,
+    split,
+    beam_size,
+    length_penalty,
+    tokenizer,
+    per_image,
+    results,
+    annotations,
+    as_json,
+    quiet,
+):
+    """Score CHECKPOINT on a split of DATA.
+
+    In the place of CHECKPOINT may stand a file of captions (COCO results,
+    a table with image and caption, the output of caption --json), and
+    then in the place of DATA a file of the captions that people wrote.
+    """
     from functools import partial
-    from rnn_captioning.training.results_files import holds_captions, ids_for, image_ids, write_results
+    from rnn_captioning.training.results_files import (
+        holds_captions,
+        ids_for,
+        image_ids,
+        write_results,
+    )
     from rnn_captioning.training.checkpoint import load_checkpoint
     from rnn_captioning.data.dataset import open_data
     from rnn_captioning.training.metrics import evaluate, evaluate_captions, read_references
+
     wanted = {'--per-image': per_image, '--results': results}
     outputs = {option: path for option, path in wanted.items() if path}
     _check_outputs(outputs, [checkpoint, data, *([annotations] if annotations else [])])
@@ -458,68 +715,167 @@ def evaluate_command(checkpoint, data, split, beam_size, length_penalty, tokeniz
             say(f'{name:<16}{value:.3f}' if isinstance(value, float) else f'{name:<16}{value}')
 
 # %% ../nbs/reference/01_command_line.ipynb #d0e92113
-@main.command('prepare', epilog='Example: rnn-captioning prepare --captions captions.csv --images photos --out mine.h5')
-@click.option('--captions', required=True, type=LocalPath(), help='Flickr token.txt, a table with the columns image and caption (CSV, or with semicolons, tabs or bars), COCO captions JSON, or a Karpathy dataset.json.')
+@main.command(
+    'prepare',
+    epilog='Example: rnn-captioning prepare --captions captions.csv --images photos --out mine.h5',
+)
+@click.option(
+    '--captions',
+    required=True,
+    type=LocalPath(),
+    help=(
+        'Flickr token.txt, a table with the columns image and caption (CSV, or with '
+        'semicolons, tabs or bars), COCO captions JSON, or a Karpathy dataset.json.'
+    ),
+)
 @click.option('--images', type=LocalPath(), help='A folder of photographs to make features from.')
 @click.option('--features', type=LocalPath(), help='Instead: HDF5 with features and image_names.')
-@click.option('--split', 'splits', multiple=True, type=NamedPath(), metavar='NAME=LISTFILE', help='Image names of a split, one a line; dev, valid and validation become val. Without any, as the captions file says, or 80, 10 and 10 percent at random.')
+@click.option(
+    '--split',
+    'splits',
+    multiple=True,
+    type=NamedPath(),
+    metavar='NAME=LISTFILE',
+    help=(
+        'Image names of a split, one a line; dev, valid and validation become val. Without '
+        'any, as the captions file says, or 80, 10 and 10 percent at random.'
+    ),
+)
 @click.option('--out', required=True, type=LocalPath(), help='The data set to write.')
-@click.option('--min-count', default=5, help='Words rarer than this in the training captions become <UNK>.')
-@click.option('--vocabulary', type=LocalPath(), help='A checkpoint or a data set whose words to take, in the place of the frequent ones: for a captioner that is there already.')
+@click.option(
+    '--min-count', default=5, help='Words rarer than this in the training captions become <UNK>.'
+)
+@click.option(
+    '--vocabulary',
+    type=LocalPath(),
+    help=(
+        'A checkpoint or a data set whose words to take, in the place of the frequent ones: '
+        'for a captioner that is there already.'
+    ),
+)
 @click.option('--max-words', default=20, help='Longer captions are cut.')
 @click.option('--seed', default=0, help='Of a random split.')
-@click.option('--encoder', type=LocalPath(), help='An ONNX file that makes the features, instead of the one that ships.')
+@click.option(
+    '--encoder',
+    type=LocalPath(),
+    help='An ONNX file that makes the features, instead of the one that ships.',
+)
 @click.option('--grid', is_flag=True, help='Also store the features of each of the 7x7 places.')
-@click.option('--mirror', is_flag=True, help='Also store the features of each mirror image, of which training then takes either.')
-@click.option('--strict', is_flag=True, help='Stop at an image that is missing or cannot be read, among those that the splits ask for.')
-@click.option('--quiet', is_flag=True, help='Show no progress; results, warnings and errors are shown all the same.')
+@click.option(
+    '--mirror',
+    is_flag=True,
+    help='Also store the features of each mirror image, of which training then takes either.',
+)
+@click.option(
+    '--strict',
+    is_flag=True,
+    help='Stop at an image that is missing or cannot be read, among those that the splits ask for.',
+)
+@click.option(
+    '--quiet',
+    is_flag=True,
+    help='Show no progress; results, warnings and errors are shown all the same.',
+)
 def prepare_command(splits, out, quiet, **options):
     "Make a data set from captions and photographs, or captions and features."
     from rnn_captioning.files.paths import expect
     from rnn_captioning.data.prepare import prepare
+
     chosen = click.get_current_context().get_parameter_source('min_count')
     if options['vocabulary'] is not None and chosen is click.core.ParameterSource.COMMANDLINE:
-        raise click.UsageError('--vocabulary brings its words, and --min-count chooses words: expected one or the other')
-    for s in splits: expect('=' in s, f'--split {s}: expected NAME=LISTFILE')
+        raise click.UsageError(
+            '--vocabulary brings its words, and --min-count chooses words: expected one or '
+            'the other'
+        )
+    for s in splits:
+        expect('=' in s, f'--split {s}: expected NAME=LISTFILE')
     names = [s.split('=', 1)[0] for s in splits]
-    for name in names: expect(names.count(name) == 1, f'--split {name}=...: is given {names.count(name)} times: expected once')
-    counts = prepare(**options, out=out, splits=dict(s.split('=', 1) for s in splits), progress=not quiet)
+    for name in names:
+        expect(
+            names.count(name) == 1,
+            f'--split {name}=...: is given {names.count(name)} times: expected once',
+        )
+    counts = prepare(
+        **options, out=out, splits=dict(s.split('=', 1) for s in splits), progress=not quiet
+    )
     left_out = counts.pop('left_out')
-    for name, why in left_out.items(): say(f'left out: {why}', err=True)
-    if left_out: say(f'{len(left_out)} images could not be read and are left out', err=True)
-    say(f'{out}: ' + ', '.join(f'{name} {value["images"]} images with {value["captions"]} captions' if isinstance(value, dict) else f'{name} {value}' for name, value in counts.items()))
+    for why in left_out.values():
+        say(f'left out: {why}', err=True)
+    if left_out:
+        say(f'{len(left_out)} images could not be read and are left out', err=True)
+    say(
+        f'{out}: '
+        + ', '.join(
+            f'{name} {value["images"]} images with {value["captions"]} captions'
+            if isinstance(value, dict)
+            else f'{name} {value}'
+            for name, value in counts.items()
+        )
+    )
 
 # %% ../nbs/reference/01_command_line.ipynb #f03406a2
 @main.command('fetch', epilog='Example: rnn-captioning fetch flickr8k --to flickr8k')
 @click.argument('name', type=click.Choice(['coco', 'flickr8k']))
-@click.option('--to', type=LocalPath(), help='The folder; without it, coco_captioning or flickr8k in the current one.')
-@click.option('--quiet', is_flag=True, help='Show no progress; results, warnings and errors are shown all the same.')
+@click.option(
+    '--to',
+    type=LocalPath(),
+    help='The folder; without it, coco_captioning or flickr8k in the current one.',
+)
+@click.option(
+    '--quiet',
+    is_flag=True,
+    help='Show no progress; results, warnings and errors are shown all the same.',
+)
 def fetch_command(name, to, quiet):
     "Download, unpack and check a public data set; an interrupted download goes on where it was."
     from rnn_captioning.data.fetch import fetch, next_step
+
     folder = fetch(name, to, progress=not quiet)
-    for line in (f'{folder}: complete. Next:', next_step(name, folder)): say(line)
+    for line in (f'{folder}: complete. Next:', next_step(name, folder)):
+        say(line)
 
 # %% ../nbs/reference/01_command_line.ipynb #c8c7ace4
 @main.command('bench', epilog='Example: rnn-captioning bench --only steps')
-@click.option('--only', 'parts', multiple=True, type=click.Choice(['steps', 'models', 'captioning', 'disk', 'growth']), help='Measure this alone; may be given several times. Without it, all, in about six minutes.')
-@click.option('--whole-epoch', is_flag=True, help='From the disk and from memory, a whole epoch of COCO, and not a hundred steps of it; some ten minutes more.')
+@click.option(
+    '--only',
+    'parts',
+    multiple=True,
+    type=click.Choice(['steps', 'models', 'captioning', 'disk', 'growth']),
+    help='Measure this alone; may be given several times. Without it, all, in about six minutes.',
+)
+@click.option(
+    '--whole-epoch',
+    is_flag=True,
+    help=(
+        'From the disk and from memory, a whole epoch of COCO, and not a hundred steps of '
+        'it; some ten minutes more.'
+    ),
+)
 @click.option('--plot', default='bench.png', type=LocalPath(), help='The picture to write.')
 @click.option('--json', 'as_json', is_flag=True, help='One JSON document.')
-@click.option('--quiet', is_flag=True, help='Show no progress; results, warnings and errors are shown all the same.')
+@click.option(
+    '--quiet',
+    is_flag=True,
+    help='Show no progress; results, warnings and errors are shown all the same.',
+)
 def bench_command(parts, whole_epoch, plot, as_json, quiet):
     "Measure the speed of training and captioning beside PyTorch and JAX, where they are installed."
     from rnn_captioning.bench.report import PARTS, bench, plot_bench, report
     from rnn_captioning.files.paths import output_folder
+
     output_folder(Path(plot).parent, Path(plot).name)
-    found = bench(parts or PARTS, progress=lambda text: None if quiet else say(text, err=True), whole_epoch=whole_epoch)
+    found = bench(
+        parts or PARTS,
+        progress=lambda text: None if quiet else say(text, err=True),
+        whole_epoch=whole_epoch,
+    )
     if {'steps', 'growth'} & set(found):
         plot_bench(found, plot)
     for line in [json.dumps(found)] if as_json else report(found).splitlines():
         say(line)
 
 # %% ../nbs/reference/01_command_line.ipynb #a13a0918
-def info(path:str|Path)->dict[str, Any]:
+def info(path: str | Path) -> dict[str, Any]:
     """What a file of the package holds.
 
     Parameters
@@ -535,18 +891,40 @@ def info(path:str|Path)->dict[str, Any]:
     from rnn_captioning.data.dataset import open_data
     from rnn_captioning.files.paths import CHECKPOINT, attribute, open_hdf5, to_texts, read, reading
     from rnn_captioning.training.checkpoint import read_json
+
     with reading(path), open_hdf5(path) as f:
-        found = dict(file=str(path), format=attribute(f, 'format'), encoder=str(attribute(f, 'encoder')), vocabulary=len(to_texts(read(f, 'vocabulary'))))
+        found = dict(
+            file=str(path),
+            format=attribute(f, 'format'),
+            encoder=str(attribute(f, 'encoder')),
+            vocabulary=len(to_texts(read(f, 'vocabulary'))),
+        )
         if found['format'] == CHECKPOINT:
-            found |= dict(model=str(attribute(f, 'model')), **read_json(f, 'config'), parameters=sum(w.size for w in f['params'].values()))
-            if 'solver' in f: found |= dict(epoch=int(attribute(f['solver'], 'epoch')), step=int(attribute(f['solver'], 'step')), best_val_loss=_finite(attribute(f['solver'], 'best_val_loss')))
+            found |= dict(
+                model=str(attribute(f, 'model')),
+                **read_json(f, 'config'),
+                parameters=sum(w.size for w in f['params'].values()),
+            )
+            if 'solver' in f:
+                found |= dict(
+                    epoch=int(attribute(f['solver'], 'epoch')),
+                    step=int(attribute(f['solver'], 'step')),
+                    best_val_loss=_finite(attribute(f['solver'], 'best_val_loss')),
+                )
             return found
     data = open_data(path, in_memory=False)
-    for s in data.splits: found[s] = dict(images=len(data[f'{s}_features']), captions=len(data[f'{s}_captions']), features=list(data[f'{s}_features'].shape[1:])) | (dict(grid=list(data[f'{s}_grid'].shape[1:])) if f'{s}_grid' in data else {})
+    for s in data.splits:
+        found[s] = dict(
+            images=len(data[f'{s}_features']),
+            captions=len(data[f'{s}_captions']),
+            features=list(data[f'{s}_features'].shape[1:]),
+        ) | (dict(grid=list(data[f'{s}_grid'].shape[1:])) if f'{s}_grid' in data else {})
     data.close()
     return found
 
-def _finite(number): return float(number) if abs(number) < float('inf') else None
+
+def _finite(number):
+    return float(number) if abs(number) < float('inf') else None
 
 # %% ../nbs/reference/01_command_line.ipynb #79439898
 @main.command('info', epilog='Example: rnn-captioning info captioner/checkpoint.h5')
@@ -555,6 +933,8 @@ def _finite(number): return float(number) if abs(number) < float('inf') else Non
 def info_command(file, as_json):
     "Say what a data set or a checkpoint holds."
     found = info(file)
-    if as_json: say(json.dumps(found))
+    if as_json:
+        say(json.dumps(found))
     else:
-        for name, value in found.items(): say(f'{name:<14}{value}')
+        for name, value in found.items():
+            say(f'{name:<14}{value}')

@@ -32,16 +32,25 @@ class Rules:
     no_repeat_ngram
         no run of so many words twice; 0: no such rule
     """
-    max_length:int=30
-    min_length:int=0
-    no_repeat_ngram:int=0
+
+    max_length: int = 30
+    min_length: int = 0
+    no_repeat_ngram: int = 0
+
     def __post_init__(self):
         expect(self.max_length >= 1, f'max_length is {self.max_length}: expected at least 1')
-        expect(0 <= self.min_length < self.max_length, f'min_length is {self.min_length}: expected 0 to {self.max_length - 1}, less than max_length')
-        expect(self.no_repeat_ngram >= 0, f'no_repeat_ngram is {self.no_repeat_ngram}: expected at least 0')
+        expect(
+            0 <= self.min_length < self.max_length,
+            f'min_length is {self.min_length}: expected 0 to {self.max_length - 1}, less than '
+            'max_length',
+        )
+        expect(
+            self.no_repeat_ngram >= 0,
+            f'no_repeat_ngram is {self.no_repeat_ngram}: expected at least 0',
+        )
 
 # %% ../nbs/08_decoding.ipynb #52a4f1db
-def repeats(captions:np.ndarray, n:int)->tuple:
+def repeats(captions: np.ndarray, n: int) -> tuple:
     """The words that would make some run of `n` words occur twice.
 
     Parameters
@@ -57,13 +66,14 @@ def repeats(captions:np.ndarray, n:int)->tuple:
         rows and words, two arrays of the same length: what may not come next
     """
     t = captions.shape[1]
-    if t < n: return np.zeros(0, int), np.zeros(0, int)
+    if t < n:
+        return np.zeros(0, int), np.zeros(0, int)
     windows = np.lib.stride_tricks.sliding_window_view(captions, n, axis=1)
-    rows, places = (windows[:, :, :-1] == captions[:, None, t-n+1:]).all(axis=2).nonzero()
+    rows, places = (windows[:, :, :-1] == captions[:, None, t - n + 1 :]).all(axis=2).nonzero()
     return rows, windows[rows, places, -1]
 
 # %% ../nbs/08_decoding.ipynb #69f699e9
-def log_sum_exp(scores:np.ndarray, block:int=128)->np.ndarray:
+def log_sum_exp(scores: np.ndarray, block: int = 128) -> np.ndarray:
     """The logarithm of the sum of the exponentials of each row, without overflow.
 
     Parameters
@@ -80,15 +90,16 @@ def log_sum_exp(scores:np.ndarray, block:int=128)->np.ndarray:
     """
     out = np.empty(len(scores), scores.dtype)
     for i in range(0, len(scores), block):
-        part = scores[i:i+block]
+        part = scores[i : i + block]
         top = part.max(axis=1)
-        top[np.isneginf(top)] = 0      # minus infinity everywhere
+        top[np.isneginf(top)] = 0  # minus infinity everywhere
         shifted = part - top[:, None]
-        with np.errstate(divide='ignore'): out[i:i+block] = top + np.log(np.exp(shifted, out=shifted).sum(axis=1))
+        with np.errstate(divide='ignore'):
+            out[i : i + block] = top + np.log(np.exp(shifted, out=shifted).sum(axis=1))
     return out
 
 # %% ../nbs/08_decoding.ipynb #713defd2
-def next_scores(model, state, words:np.ndarray, captions:np.ndarray, rules:Rules)->tuple:
+def next_scores(model, state, words: np.ndarray, captions: np.ndarray, rules: Rules) -> tuple:
     """Ask a captioner what comes next, and rule out what may not be said.
 
     Parameters
@@ -112,16 +123,23 @@ def next_scores(model, state, words:np.ndarray, captions:np.ndarray, rules:Rules
     """
     scores, state = model.step(state, words)
     total, scores = log_sum_exp(scores), scores if scores.flags.owndata else scores.copy()
-    total[np.isneginf(total)] = 0      # of a row that no word may follow, whose scores are minus infinity as they are
+    total[np.isneginf(total)] = (
+        0  # of a row that no word may follow, whose scores are minus infinity as they are
+    )
     early = [model._end] if captions.shape[1] < rules.min_length else []
-    scores[:, [i for i in (model._null, model._start, model.word_to_idx.get('<UNK>')) if i is not None] + early] = -np.inf
-    if rules.no_repeat_ngram: scores[repeats(captions, rules.no_repeat_ngram)] = -np.inf
+    scores[
+        :,
+        [i for i in (model._null, model._start, model.word_to_idx.get('<UNK>')) if i is not None]
+        + early,
+    ] = -np.inf
+    if rules.no_repeat_ngram:
+        scores[repeats(captions, rules.no_repeat_ngram)] = -np.inf
     stuck = np.isneginf(scores.max(axis=1))
     scores[stuck, model._end] = total[stuck]
     return scores, total, state
 
 # %% ../nbs/08_decoding.ipynb #bceb2a7c
-def take(state, rows:np.ndarray):
+def take(state, rows: np.ndarray):
     """The rows of a captioner's state.
 
     Parameters
@@ -136,12 +154,14 @@ def take(state, rows:np.ndarray):
     object
         the same, with those rows
     """
-    if isinstance(state, dict): return {key: take(value, rows) for key, value in state.items()}
-    if isinstance(state, (tuple, list)): return type(state)(take(value, rows) for value in state)
+    if isinstance(state, dict):
+        return {key: take(value, rows) for key, value in state.items()}
+    if isinstance(state, (tuple, list)):
+        return type(state)(take(value, rows) for value in state)
     return state[rows]
 
 # %% ../nbs/08_decoding.ipynb #f8c58420
-def word_by_word(model, features:np.ndarray, choose, rules:Rules=Rules())->tuple:
+def word_by_word(model, features: np.ndarray, choose, rules: Rules = Rules()) -> tuple:
     """Write captions by choosing each word from its scores.
 
     Parameters
@@ -160,10 +180,14 @@ def word_by_word(model, features:np.ndarray, choose, rules:Rules=Rules())->tuple
     tuple
         words (N, max_length), filled up with `<NULL>`, and the log-probability of each caption (N,)
     """
-    captions, log_prob = np.full((len(features), rules.max_length), model._null), np.zeros(len(features))
-    open_, state, words = np.arange(len(features)), model.start(features), np.full(len(features), model._start)
+    captions = np.full((len(features), rules.max_length), model._null)
+    log_prob = np.zeros(len(features))
+    open_ = np.arange(len(features))
+    state = model.start(features)
+    words = np.full(len(features), model._start)
     for t in range(rules.max_length):
-        if not len(open_): break
+        if not len(open_):
+            break
         scores, total, state = next_scores(model, state, words, captions[open_, :t], rules)
         words = choose(scores)
         captions[open_, t] = words
@@ -173,7 +197,7 @@ def word_by_word(model, features:np.ndarray, choose, rules:Rules=Rules())->tuple
     return captions, log_prob
 
 # %% ../nbs/08_decoding.ipynb #33cd180b
-def best_word(scores:np.ndarray)->np.ndarray:
+def best_word(scores: np.ndarray) -> np.ndarray:
     """The word with the highest score: greedy decoding.
 
     Parameters
@@ -189,7 +213,7 @@ def best_word(scores:np.ndarray)->np.ndarray:
     return scores.argmax(axis=1)
 
 # %% ../nbs/08_decoding.ipynb #cc056a15
-def by_lot(rng, temperature:float=1., top_k:int=None, top_p:float=None):
+def by_lot(rng, temperature: float = 1.0, top_k: int = None, top_p: float = None):
     """Draw each word by its probability.
 
     Parameters
@@ -211,16 +235,20 @@ def by_lot(rng, temperature:float=1., top_k:int=None, top_p:float=None):
     expect(temperature > 0, f'temperature is {temperature}: expected more than 0')
     expect(top_k is None or top_k >= 1, f'top_k is {top_k}: expected at least 1')
     expect(top_p is None or 0 < top_p <= 1, f'top_p is {top_p}: expected more than 0 and at most 1')
+
     def choose(scores):
         scores = scores / temperature
-        if top_k is not None or top_p is not None: scores[~likely(scores, top_k, top_p)] = -np.inf
+        if top_k is not None or top_p is not None:
+            scores[~likely(scores, top_k, top_p)] = -np.inf
         scores -= scores.max(axis=1, keepdims=True)
         stick = np.cumsum(np.exp(scores, out=scores), axis=1)
         pin = rng.random(len(stick)) * stick[:, -1]
         return (stick <= pin[:, None]).sum(axis=1)
+
     return choose
 
-def likely(scores, top_k=None, top_p=None)->np.ndarray:
+
+def likely(scores, top_k=None, top_p=None) -> np.ndarray:
     """Which words are among the `top_k`, and among the fewest with probability `top_p` together,
     bool (rows, V).
     """
@@ -228,13 +256,14 @@ def likely(scores, top_k=None, top_p=None)->np.ndarray:
     ranked = np.take_along_axis(scores, order, axis=1)
     p = np.exp(ranked - log_sum_exp(ranked)[:, None])
     kept = np.arange(scores.shape[1]) < (scores.shape[1] if top_k is None else top_k)
-    kept = kept & (np.cumsum(p, axis=1) - p < (np.inf if top_p is None else top_p))      # what stands before a word decides
+    # what stands before a word decides
+    kept = kept & (np.cumsum(p, axis=1) - p < (np.inf if top_p is None else top_p))
     out = np.empty_like(kept)
     np.put_along_axis(out, order, kept, axis=1)
     return out
 
 # %% ../nbs/08_decoding.ipynb #2ca10589
-def largest(x:np.ndarray, k:int, group:int=32)->np.ndarray:
+def largest(x: np.ndarray, k: int, group: int = 32) -> np.ndarray:
     """Find the largest elements of each row without sorting it.
 
     Parameters
@@ -254,19 +283,29 @@ def largest(x:np.ndarray, k:int, group:int=32)->np.ndarray:
     rows, columns = x.shape
     groups = columns // group
     if groups > 2 * k:
-        tops = x[:, :group * groups].reshape(rows, group, groups).max(axis=1)
-        best = np.argpartition(tops, groups - k, axis=1)[:, groups - k:]
+        tops = x[:, : group * groups].reshape(rows, group, groups).max(axis=1)
+        best = np.argpartition(tops, groups - k, axis=1)[:, groups - k :]
         members = (best[:, None, :] + groups * np.arange(group)[:, None]).reshape(rows, -1)
         rest = np.broadcast_to(np.arange(group * groups, columns), (rows, columns - group * groups))
         found = np.hstack([members, rest])
-        return np.take_along_axis(found, largest(np.take_along_axis(x, found, axis=1), k, found.shape[1] + 1), axis=1)
-    best = np.argpartition(x, columns - k, axis=1)[:, columns - k:] if k < columns else np.broadcast_to(np.arange(columns), x.shape)
-    return np.take_along_axis(best, np.argsort(-np.take_along_axis(x, best, axis=1), axis=1, kind='stable'), axis=1)
+        return np.take_along_axis(
+            found, largest(np.take_along_axis(x, found, axis=1), k, found.shape[1] + 1), axis=1
+        )
+    best = (
+        np.argpartition(x, columns - k, axis=1)[:, columns - k :]
+        if k < columns
+        else np.broadcast_to(np.arange(columns), x.shape)
+    )
+    return np.take_along_axis(
+        best, np.argsort(-np.take_along_axis(x, best, axis=1), axis=1, kind='stable'), axis=1
+    )
 
 # %% ../nbs/08_decoding.ipynb #6c0cc0b4
-Found = namedtuple('Found', 'score log_prob words')      # the best sentences so far: (N, M), (N, M), (N, M, max_length)
+# the best sentences so far: (N, M), (N, M), (N, M, max_length)
+Found = namedtuple('Found', 'score log_prob words')
 
-def nothing_found(N:int, M:int, max_length:int, null:int)->Found:
+
+def nothing_found(N: int, M: int, max_length: int, null: int) -> Found:
     """Room for the best sentences of each picture.
 
     Parameters
@@ -285,15 +324,18 @@ def nothing_found(N:int, M:int, max_length:int, null:int)->Found:
     Found
         arrays without a sentence: all scores minus infinity
     """
-    return Found(np.full((N, M), -np.inf), np.full((N, M), -np.inf), np.full((N, M, max_length), null))
+    return Found(
+        np.full((N, M), -np.inf), np.full((N, M), -np.inf), np.full((N, M, max_length), null)
+    )
+
 
 def keep_best(
-    found:Found,
-    pictures:np.ndarray,
-    log_prob:np.ndarray,
-    words:np.ndarray,
-    length:int,
-    length_penalty:float,
+    found: Found,
+    pictures: np.ndarray,
+    log_prob: np.ndarray,
+    words: np.ndarray,
+    length: int,
+    length_penalty: float,
 ):
     """Put new sentences beside the best so far, and keep the best of all.
 
@@ -313,20 +355,24 @@ def keep_best(
         the exponent in (1)
     """
     score = np.hstack([found.score[pictures], log_prob / length**length_penalty])
-    best = np.argsort(-score, axis=1, kind='stable')[:, :found.score.shape[1]]
+    best = np.argsort(-score, axis=1, kind='stable')[:, : found.score.shape[1]]
     found.score[pictures] = np.take_along_axis(score, best, axis=1)
-    found.log_prob[pictures] = np.take_along_axis(np.hstack([found.log_prob[pictures], log_prob]), best, axis=1)
-    found.words[pictures] = np.take_along_axis(np.concatenate([found.words[pictures], words], axis=1), best[:, :, None], axis=1)
+    found.log_prob[pictures] = np.take_along_axis(
+        np.hstack([found.log_prob[pictures], log_prob]), best, axis=1
+    )
+    found.words[pictures] = np.take_along_axis(
+        np.concatenate([found.words[pictures], words], axis=1), best[:, :, None], axis=1
+    )
 
 # %% ../nbs/08_decoding.ipynb #680e14e6
 def beam_search(
-    model:Any,
-    features:np.ndarray,
-    beam_size:int=5,
-    num_captions:int=1,
-    length_penalty:float=.7,
-    rules:Rules=Rules(),
-)->tuple[np.ndarray, np.ndarray]:
+    model: Any,
+    features: np.ndarray,
+    beam_size: int = 5,
+    num_captions: int = 1,
+    length_penalty: float = 0.7,
+    rules: Rules = Rules(),
+) -> tuple[np.ndarray, np.ndarray]:
     """Write captions by beam search, for all pictures at once.
 
     Parameters
@@ -350,27 +396,47 @@ def beam_search(
         words (N, M, max_length), filled up with `<NULL>`, and log-probabilities (N, M), best first
     """
     N, K, T = len(features), beam_size, rules.max_length
-    expect(1 <= num_captions <= K, f'num_captions is {num_captions}: expected 1 to {K}, the beam size')
-    found, ended, open_ = nothing_found(N, num_captions, T, model._null), np.zeros(N, int), np.arange(N)
+    expect(
+        1 <= num_captions <= K, f'num_captions is {num_captions}: expected 1 to {K}, the beam size'
+    )
+    found = nothing_found(N, num_captions, T, model._null)
+    ended = np.zeros(N, int)
+    open_ = np.arange(N)
     state, words = model.start(features), np.full(N, model._start)
-    captions, log_prob = np.full((N, 1, T), model._null), np.zeros((N, 1))      # beginnings of the pictures still open
+    # beginnings of the pictures still open
+    captions, log_prob = (np.full((N, 1, T), model._null), np.zeros((N, 1)))
     for t in range(T if N else 0):
-        scores, total, state = next_scores(model, state, words, captions.reshape(-1, T)[:, :t], rules)
+        scores, total, state = next_scores(
+            model, state, words, captions.reshape(-1, T)[:, :t], rules
+        )
         n, k = log_prob.shape
         scores += (log_prob.reshape(-1) - total)[:, None]
         scores = scores.reshape(n, -1)
         best = largest(scores, 2 * K)
         beams, words = np.divmod(best, scores.shape[1] // k)
-        log_prob, captions = np.take_along_axis(scores, best, axis=1).astype(float), np.take_along_axis(captions, beams[:, :, None], axis=1)
+        log_prob = np.take_along_axis(scores, best, axis=1).astype(float)
+        captions = np.take_along_axis(captions, beams[:, :, None], axis=1)
         captions[:, :, t] = words
         done = (words == model._end) | (t == T - 1)
-        keep_best(found, open_, np.where(done, log_prob, -np.inf)[:, :K], captions[:, :K], t + 1, length_penalty)
+        keep_best(
+            found,
+            open_,
+            np.where(done, log_prob, -np.inf)[:, :K],
+            captions[:, :K],
+            t + 1,
+            length_penalty,
+        )
         ended[open_] += (done & ~np.isneginf(log_prob))[:, :K].sum(axis=1)
-        order = np.argsort(done, axis=1, kind='stable')[:, :K]      # those that go on first, still best first
-        beams, words, log_prob = (np.take_along_axis(a, order, axis=1) for a in (beams, words, np.where(done, -np.inf, log_prob)))
+        # those that go on first, still best first
+        order = np.argsort(done, axis=1, kind='stable')[:, :K]
+        beams, words, log_prob = (
+            np.take_along_axis(a, order, axis=1)
+            for a in (beams, words, np.where(done, -np.inf, log_prob))
+        )
         hope = log_prob[:, 0] / T**length_penalty
         going_on = np.flatnonzero((ended[open_] < K) & (hope > found.score[open_].min(axis=1)))
-        if not len(going_on): break
+        if not len(going_on):
+            break
         captions = np.take_along_axis(captions, order[:, :, None], axis=1)[going_on]
         state = take(state, (going_on[:, None] * k + beams[going_on]).reshape(-1))
         open_, log_prob, words = open_[going_on], log_prob[going_on], words[going_on].reshape(-1)
@@ -385,26 +451,28 @@ class Caption(NamedTuple):
     log_prob
         of all its words together, the end included
     """
-    text:str
-    log_prob:float
+
+    text: str
+    log_prob: float
+
 
 def decode(
-    model:Any,
-    features:Any,
-    beam_size:int=1,
-    num_captions:int=1,
-    length_penalty:float=.7,
-    temperature:float|None=None,
-    top_k:int|None=None,
-    top_p:float|None=None,
-    max_length:int=30,
-    min_length:int=0,
-    no_repeat_ngram:int=0,
-    seed:int=0,
-    batch_size:int=64,
-    progress:bool=False,
-    threads:int|None=None,
-)->list[list[Caption]]:
+    model: Any,
+    features: Any,
+    beam_size: int = 1,
+    num_captions: int = 1,
+    length_penalty: float = 0.7,
+    temperature: float | None = None,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    max_length: int = 30,
+    min_length: int = 0,
+    no_repeat_ngram: int = 0,
+    seed: int = 0,
+    batch_size: int = 64,
+    progress: bool = False,
+    threads: int | None = None,
+) -> list[list[Caption]]:
     """Write captions for many pictures.
 
     Parameters
@@ -447,36 +515,70 @@ def decode(
         for each picture a list of `Caption`, best first
     """
     check_protocol(model, Writer, 'decoding')
-    expect(model._start is not None and model._end is not None, 'the vocabulary has no <START> or no <END>: captions cannot be written')
-    expect(beam_size >= 1 and num_captions >= 1 and batch_size >= 1, f'beam_size is {beam_size}, num_captions {num_captions} and batch_size {batch_size}: expected at least 1 each')
-    expect(np.isfinite(length_penalty), f'length_penalty is {length_penalty}: expected a finite number')
-    by_chance = next((name for name, value in dict(temperature=temperature, top_k=top_k, top_p=top_p).items() if value is not None), None)
-    expect(not by_chance or beam_size == 1, f'{by_chance} asks for words drawn by lot and beam_size {beam_size} for the best ones: expected one of the two')
+    expect(
+        model._start is not None and model._end is not None,
+        'the vocabulary has no <START> or no <END>: captions cannot be written',
+    )
+    expect(
+        beam_size >= 1 and num_captions >= 1 and batch_size >= 1,
+        f'beam_size is {beam_size}, num_captions {num_captions} and batch_size {batch_size}: '
+        'expected at least 1 each',
+    )
+    expect(
+        np.isfinite(length_penalty), f'length_penalty is {length_penalty}: expected a finite number'
+    )
+    by_chance = next(
+        (
+            name
+            for name, value in dict(temperature=temperature, top_k=top_k, top_p=top_p).items()
+            if value is not None
+        ),
+        None,
+    )
+    expect(
+        not by_chance or beam_size == 1,
+        f'{by_chance} asks for words drawn by lot and beam_size {beam_size} for the best '
+        'ones: expected one of the two',
+    )
     rules = Rules(max_length, min_length, no_repeat_ngram)
     expect(threads is None or threads >= 1, f'threads is {threads}: expected at least 1')
-    if not by_chance: expect(num_captions <= beam_size, f'num_captions is {num_captions}: expected at most {beam_size}, the beam size')
+    if not by_chance:
+        expect(
+            num_captions <= beam_size,
+            f'num_captions is {num_captions}: expected at most {beam_size}, the beam size',
+        )
     starts = range(0, len(features), batch_size)
     with show_progress(len(starts), 'captions', progress, unit='batch', leave=False) as bar:
+
         def write(start):
-            part = np.asarray(features[start:start+batch_size])
-            if by_chance:      # each part draws for itself, whichever is written first
+            part = np.asarray(features[start : start + batch_size])
+            if by_chance:  # each part draws for itself, whichever is written first
                 rng = np.random.default_rng([seed, start] if start else seed)
-                choose = by_lot(rng, 1. if temperature is None else temperature, top_k, top_p)
+                choose = by_lot(rng, 1.0 if temperature is None else temperature, top_k, top_p)
                 words, log_prob = drawn(model, part, num_captions, choose, rules)
             else:
-                words, log_prob = beam_search(model, part, beam_size, num_captions, length_penalty, rules)
+                words, log_prob = beam_search(
+                    model, part, beam_size, num_captions, length_penalty, rules
+                )
             bar.update()
             return _captions_of(model, words, log_prob)
+
         return sum(in_threads(write, starts, threads or cores()), [])
 
+
 def _captions_of(model, words, log_prob):
-    return [[Caption(text, float(p)) for text, p in zip(caption_texts(w, model.idx_to_word), ps)]
-            for w, ps in zip(words, log_prob)]
+    return [
+        [Caption(text, float(p)) for text, p in zip(caption_texts(w, model.idx_to_word), ps)]
+        for w, ps in zip(words, log_prob)
+    ]
 
 # %% ../nbs/08_decoding.ipynb #4b5f2bf1
 def drawn(model, features, num_captions, choose, rules):
     "Several captions of each picture, drawn by lot, the most probable first."
     words, log_prob = word_by_word(model, np.repeat(features, num_captions, axis=0), choose, rules)
-    words, log_prob = words.reshape(len(features), num_captions, -1), log_prob.reshape(len(features), num_captions)
+    words = words.reshape(len(features), num_captions, -1)
+    log_prob = log_prob.reshape(len(features), num_captions)
     order = np.argsort(-log_prob, axis=1, kind='stable')
-    return np.take_along_axis(words, order[:, :, None], axis=1), np.take_along_axis(log_prob, order, axis=1)
+    return np.take_along_axis(words, order[:, :, None], axis=1), np.take_along_axis(
+        log_prob, order, axis=1
+    )

@@ -4,28 +4,36 @@
 
 # %% ../nbs/reference/06_drawing.ipynb #49a5041f
 from __future__ import annotations
-import csv, html, io, json, os, sys, unicodedata, warnings
+import csv
+import html
+import io
+import json
+import os
+import sys
+import unicodedata
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 # %% auto #0
-__all__ = ['KINDS', 'ARROWS', 'BOX', 'Diagram', 'new_figure', 'save_figure', 'Fonts', 'choose_fonts', 'Interactive', 'inline',
-           'unfold']
+__all__ = ['KINDS', 'ARROWS', 'BOX', 'WITHOUT_SCRIPT', 'Diagram', 'new_figure', 'save_figure', 'Fonts', 'choose_fonts',
+           'Interactive', 'inline', 'unfold']
 
 # %% ../nbs/reference/06_drawing.ipynb #bc01055e
-KINDS = { # kind: (fill, edge)
-    'data':   ('#d6eaf8', '#0072b2'),
+KINDS = {  # kind: (fill, edge)
+    'data': ('#d6eaf8', '#0072b2'),
     'weight': ('#fdebd0', '#e69f00'),
-    'op':     ('#eeeeee', '#555555'),
-    'loss':   ('#f5d5e5', '#cc79a7'),
-    'word':   ('#d5f0e6', '#009e73'),
+    'op': ('#eeeeee', '#555555'),
+    'loss': ('#f5d5e5', '#cc79a7'),
+    'word': ('#d5f0e6', '#009e73'),
 }
 ARROWS = {'forward': '#444444', 'gradient': '#d55e00'}
 
 # %% ../nbs/reference/06_drawing.ipynb #16954f13
 class Diagram:
     "A drawing of boxes and arrows, in inches, with the book's colours."
-    def __init__(self, width:float, height:float):
+
+    def __init__(self, width: float, height: float):
         """
         Parameters
         ----------
@@ -35,6 +43,7 @@ class Diagram:
             inches
         """
         import matplotlib.pyplot as plt
+
         self.fig, self.ax = plt.subplots(figsize=(width, height), facecolor='white')
         self.ax.set(xlim=(0, width), ylim=(0, height), aspect='equal')
         self.ax.axis('off')
@@ -42,13 +51,13 @@ class Diagram:
 
 # %% ../nbs/reference/06_drawing.ipynb #f6f8acbb
 def _box(
-    self:Diagram,
-    x:float,
-    y:float,
-    text:str,
-    kind:str='data',
-    width:float=1.1,
-    height:float=.55,
+    self: Diagram,
+    x: float,
+    y: float,
+    text: str,
+    kind: str = 'data',
+    width: float = 1.1,
+    height: float = 0.55,
 ):
     """Draw a labelled box around (`x`, `y`).
 
@@ -73,26 +82,38 @@ def _box(
         the Matplotlib patch, to hand to `arrow`
     """
     from matplotlib.patches import Circle, FancyBboxPatch
+
     fill, edge = KINDS[kind]
-    if kind == 'op': patch = Circle((x, y), height / 2, fc=fill, ec=edge, lw=1.5, zorder=2)
-    else: patch = FancyBboxPatch((x - width/2, y - height/2), width, height,
-                                 boxstyle='round,pad=0,rounding_size=.08', fc=fill, ec=edge, lw=1.5, zorder=2)
+    if kind == 'op':
+        patch = Circle((x, y), height / 2, fc=fill, ec=edge, lw=1.5, zorder=2)
+    else:
+        patch = FancyBboxPatch(
+            (x - width / 2, y - height / 2),
+            width,
+            height,
+            boxstyle='round,pad=0,rounding_size=.08',
+            fc=fill,
+            ec=edge,
+            lw=1.5,
+            zorder=2,
+        )
     self.ax.add_patch(patch)
     self.ax.text(x, y, text, ha='center', va='center', fontsize=9, color='#222222', zorder=3)
     patch.middle = x, y
     return patch
 
+
 Diagram.box = _box
 
 # %% ../nbs/reference/06_drawing.ipynb #a8eec8b7
 def _arrow(
-    self:Diagram,
+    self: Diagram,
     a,
     b,
-    label:str='',
-    kind:str='forward',
-    bend:float=0.,
-    offset:tuple=(0, .12),
+    label: str = '',
+    kind: str = 'forward',
+    bend: float = 0.0,
+    offset: tuple = (0, 0.12),
 ):
     """Draw an arrow from `a` to `b`.
 
@@ -112,12 +133,35 @@ def _arrow(
         where the label stands, from the middle of the straight line
     """
     from matplotlib.patches import FancyArrowPatch
+
     (x1, y1), (x2, y2) = (getattr(p, 'middle', p) for p in (a, b))
-    self.ax.add_patch(FancyArrowPatch((x1, y1), (x2, y2),
-        patchA=a if hasattr(a, 'middle') else None, patchB=b if hasattr(b, 'middle') else None,
-        shrinkA=2, shrinkB=2, arrowstyle='-|>', mutation_scale=12, lw=1.4, color=ARROWS[kind],
-        linestyle='--' if kind == 'gradient' else '-', connectionstyle=f'arc3,rad={bend}', zorder=1))
-    self.ax.text((x1+x2)/2 + offset[0], (y1+y2)/2 + offset[1], label, ha='center', va='center', fontsize=8, color=ARROWS[kind])
+    self.ax.add_patch(
+        FancyArrowPatch(
+            (x1, y1),
+            (x2, y2),
+            patchA=a if hasattr(a, 'middle') else None,
+            patchB=b if hasattr(b, 'middle') else None,
+            shrinkA=2,
+            shrinkB=2,
+            arrowstyle='-|>',
+            mutation_scale=12,
+            lw=1.4,
+            color=ARROWS[kind],
+            linestyle='--' if kind == 'gradient' else '-',
+            connectionstyle=f'arc3,rad={bend}',
+            zorder=1,
+        )
+    )
+    self.ax.text(
+        (x1 + x2) / 2 + offset[0],
+        (y1 + y2) / 2 + offset[1],
+        label,
+        ha='center',
+        va='center',
+        fontsize=8,
+        color=ARROWS[kind],
+    )
+
 
 Diagram.arrow = _arrow
 
@@ -134,11 +178,15 @@ def _import_matplotlib():
             os.environ['MPLBACKEND'] = backend
     if backend:
         try:
-            matplotlib.rcParams['backend'] = backend      # as Matplotlib itself does
+            matplotlib.rcParams['backend'] = backend  # as Matplotlib itself does
         except ValueError:
-            warnings.warn(f'MPLBACKEND is {backend!r}, which Matplotlib does not know: '
-                          'figures are drawn without it')
+            warnings.warn(
+                f'MPLBACKEND is {backend!r}, which Matplotlib does not know: '
+                'figures are drawn without it',
+                stacklevel=2,
+            )
     return matplotlib
+
 
 def new_figure(**options):
     """A figure for a file: without a window, and so without a backend.
@@ -155,7 +203,9 @@ def new_figure(**options):
     """
     _import_matplotlib()
     from matplotlib.figure import Figure
+
     return Figure(**{'facecolor': 'white', 'layout': 'constrained', **options})
+
 
 def save_figure(figure, path, **options):
     """Write a figure; of all that Matplotlib warns of meanwhile comes one warning.
@@ -170,11 +220,16 @@ def save_figure(figure, path, **options):
         of Matplotlib's `savefig`, such as dpi
     """
     from rnn_captioning.files.paths import atomic_path
+
     options = {'format': Path(path).suffix[1:] or 'png', **options}
     said, usual = [], warnings.showwarning
+
     def keep(message, *_, **__):
         said.append(message)
-    warnings.showwarning = keep      # and not catch_warnings, which would forget what has been shown already
+
+    warnings.showwarning = (
+        keep  # and not catch_warnings, which would forget what has been shown already
+    )
     try:
         with atomic_path(path) as beside:
             figure.savefig(beside, **options)
@@ -182,16 +237,18 @@ def save_figure(figure, path, **options):
         warnings.showwarning = usual
     if said:
         more = f' (and {len(said) - 1} warnings more)' if len(said) > 1 else ''
-        warnings.warn(f'{Path(path).name}: {said[0]}{more}')
+        warnings.warn(f'{Path(path).name}: {said[0]}{more}', stacklevel=2)
 
 # %% ../nbs/reference/06_drawing.ipynb #2e55bb8f
-BOX = '□'      # in the place of a character that no font has
+BOX = '□'  # in the place of a character that no font has
+
 
 def _can_draw(path, character):
     """Whether a font file has a character, in outlines: a font of pixels has one size only, which
     is not ours.
     """
     from matplotlib.font_manager import get_font
+
     try:
         font = get_font(path)
         if not font.get_char_index(ord(character)):
@@ -199,8 +256,9 @@ def _can_draw(path, character):
         font.set_size(9, 110)
         font.load_char(ord(character))
         return True
-    except (OSError, RuntimeError, ValueError):      # a damaged file, or one of pixels
+    except (OSError, RuntimeError, ValueError):  # a damaged file, or one of pixels
         return False
+
 
 def _usual_fonts():
     """The installed ones of the families that Matplotlib is set to, and DejaVu Sans, which it
@@ -208,22 +266,26 @@ def _usual_fonts():
     """
     from matplotlib import rcParams
     from matplotlib.font_manager import FontProperties, findfont
+
     found = {}
     for family in [*rcParams['font.family'], 'DejaVu Sans']:
         try:
             found[family] = findfont(FontProperties(family=[family]), fallback_to_default=False)
         except ValueError:
-            pass      # not installed: Matplotlib would say so for each text
+            pass  # not installed: Matplotlib would say so for each text
     return found
+
 
 def _further_fonts(missing):
     """Installed families that have as many of some characters as can be had, and what none of them
     has.
     """
     from matplotlib.font_manager import FontProperties, findfont, fontManager
+
     has = {}
     for entry in fontManager.ttflist:
-        hidden = entry.name.startswith(('.', 'Last Resort'))      # the system's own; boxes for everything
+        # the system's own; boxes for everything
+        hidden = entry.name.startswith(('.', 'Last Resort'))
         if entry.style == 'normal' and not hidden and entry.name not in has:
             has[entry.name] = {c for c in missing if _can_draw(entry.fname, c)}
     chosen = []
@@ -233,7 +295,8 @@ def _further_fonts(missing):
         if not covered:
             break
         path = findfont(FontProperties(family=[family]), fallback_to_default=False)
-        covered = {c for c in covered if _can_draw(path, c)}      # the family's regular weight may be another file
+        # the family's regular weight may be another file
+        covered = {c for c in covered if _can_draw(path, c)}
         if covered:
             chosen.append(family)
             missing = missing - covered
@@ -253,9 +316,11 @@ class Fonts:
     instead
         {code of a character that none of them has: what is drawn instead}
     """
-    families:tuple
-    instead:dict
-    def __call__(self, text:str)->str:
+
+    families: tuple
+    instead: dict
+
+    def __call__(self, text: str) -> str:
         """A text that can be drawn.
 
         Parameters
@@ -270,13 +335,19 @@ class Fonts:
         """
         return text.translate(self.instead)
 
+
 def _unseen(character):
     """Whether a character has no shape of its own: blanks, joiners, and marks that choose between
     shapes.
     """
-    return character.isspace() or unicodedata.category(character) == 'Cf' or '\ufe00' <= character <= '\ufe0f'
+    return (
+        character.isspace()
+        or unicodedata.category(character) == 'Cf'
+        or '\ufe00' <= character <= '\ufe0f'
+    )
 
-def choose_fonts(texts)->Fonts:
+
+def choose_fonts(texts) -> Fonts:
     """Find installed fonts that have the characters of some texts; a warning where there are none
     for some.
 
@@ -301,14 +372,22 @@ def choose_fonts(texts)->Fonts:
         few = ''.join(sorted(missing)[:5])
         script = unicodedata.name(few[0], 'unknown').split()[0]
         more = f' and {len(missing) - 5} more' if len(missing) > 5 else ''
-        warnings.warn(f'no installed font has the characters {few}{more} ({script}), which are drawn as {BOX}: '
-                      'install a font that has them, such as one of Noto Sans')
+        warnings.warn(
+            f'no installed font has the characters {few}{more} ({script}), which are drawn as '
+            f'{BOX}: '
+            'install a font that has them, such as one of Noto Sans',
+            stacklevel=2,
+        )
     return Fonts((*usual, *further), instead)
 
 # %% ../nbs/reference/06_drawing.ipynb #726b8d60
+WITHOUT_SCRIPT = 'This figure has controls, which need JavaScript and the page of the book.'
+
+
 class Interactive:
     "A Vega-Lite chart with controls, which a page of the book and JupyterLab can draw."
-    def __init__(self, spec:dict, alt:str, caption:str=''):
+
+    def __init__(self, spec: dict, alt: str, caption: str = ''):
         """
         Parameters
         ----------
@@ -320,21 +399,24 @@ class Interactive:
             the line under it
         """
         self.spec, self.alt, self.caption = spec, alt, caption
+
     def _repr_mimebundle_(self, include=None, exclude=None):
         spec = {'$schema': 'https://vega.github.io/schema/vega-lite/v5.json', **self.spec}
-        text = json.dumps(spec, ensure_ascii=False, separators=(',', ':')).replace('</', '<\\/')      # no word may close the script
+        # no word may close the script
+        text = json.dumps(spec, ensure_ascii=False, separators=(',', ':')).replace('</', '<\\/')
         alt, caption = html.escape(self.alt), html.escape(self.caption)
         page = f'''<figure class="figure interactive">
 <div class="controls"></div>
-<div class="drawing" role="img" aria-label="{alt}"><p><em>This figure has controls, which need JavaScript and the page of the book.</em></p></div>
+<div class="drawing" role="img" aria-label="{alt}"><p><em>{WITHOUT_SCRIPT}</em></p></div>
 <figcaption>{caption}</figcaption>
 <script type="application/json" class="vega-lite">{text}</script>
 </figure>'''
-        wide = spec if 'concat' in spec or 'width' in spec else {**spec, 'width': 560}      # JupyterLab has no column to fill
+        # JupyterLab has no column to fill
+        wide = spec if 'concat' in spec or 'width' in spec else {**spec, 'width': 560}
         return {'application/vnd.vegalite.v5+json': wide, 'text/html': page, 'text/plain': self.alt}
 
 # %% ../nbs/reference/06_drawing.ipynb #c4f2ff15
-def inline(rows:list)->dict:
+def inline(rows: list) -> dict:
     """The data of a chart, as comma-separated text in it.
 
     Parameters
@@ -347,12 +429,28 @@ def inline(rows:list)->dict:
     dict
         what a specification has as `data`
     """
-    show = lambda value: ' '.join(map(show, value)) if isinstance(value, list) else value if isinstance(value, str) else f'{value:.6g}'
-    text, parse = io.StringIO(), {name: 'string' if isinstance(value, (str, list)) else 'number' for name, value in rows[0].items()}
-    csv.writer(text, lineterminator='\n').writerows([list(parse), *([show(row[name]) for name in parse] for row in rows)])
+
+    def show(value):
+        return (
+            ' '.join(map(show, value))
+            if isinstance(value, list)
+            else value
+            if isinstance(value, str)
+            else f'{value:.6g}'
+        )
+
+    text = io.StringIO()
+    parse = {
+        name: 'string' if isinstance(value, (str, list)) else 'number'
+        for name, value in rows[0].items()
+    }
+    csv.writer(text, lineterminator='\n').writerows(
+        [list(parse), *([show(row[name]) for name in parse] for row in rows)]
+    )
     return dict(values=text.getvalue().strip(), format=dict(type='csv', parse=parse))
 
-def unfold(values:str, place:str)->list:
+
+def unfold(values: str, place: str) -> list:
     """Make rows of the numbers in a list.
 
     Parameters
@@ -367,5 +465,9 @@ def unfold(values:str, place:str)->list:
     list
         entries for the `transform` of a specification
     """
-    return [{'calculate': f"split(datum['{values}'], ' ')", 'as': values}, {'calculate': f"sequence(length(datum['{values}']))", 'as': place},
-            {'flatten': [values, place]}, {'calculate': f"toNumber(datum['{values}'])", 'as': values}]
+    return [
+        {'calculate': f"split(datum['{values}'], ' ')", 'as': values},
+        {'calculate': f"sequence(length(datum['{values}']))", 'as': place},
+        {'flatten': [values, place]},
+        {'calculate': f"toNumber(datum['{values}'])", 'as': values},
+    ]

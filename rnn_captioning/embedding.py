@@ -11,7 +11,7 @@ import numpy as np
 __all__ = ['ROUNDS', 'word_embedding_forward', 'word_embedding_backward']
 
 # %% ../nbs/04_embedding.ipynb #8d0e992e
-def word_embedding_forward(x:np.ndarray, W:np.ndarray)->tuple[np.ndarray, tuple[Any, ...]]:
+def word_embedding_forward(x: np.ndarray, W: np.ndarray) -> tuple[np.ndarray, tuple[Any, ...]]:
     """Look up the vector of every word.
 
     Parameters
@@ -29,9 +29,10 @@ def word_embedding_forward(x:np.ndarray, W:np.ndarray)->tuple[np.ndarray, tuple[
     return W[x], (x, W)
 
 # %% ../nbs/04_embedding.ipynb #a1b0e6ba
-ROUNDS = 4      # occurrences of a word that are added together with those of other words
+ROUNDS = 4  # occurrences of a word that are added together with those of other words
 
-def word_embedding_backward(dout:np.ndarray, cache:tuple[Any, ...])->np.ndarray:
+
+def word_embedding_backward(dout: np.ndarray, cache: tuple[Any, ...]) -> np.ndarray:
     """Add up, for every word, the gradients of all its occurrences.
 
     Parameters
@@ -49,7 +50,8 @@ def word_embedding_backward(dout:np.ndarray, cache:tuple[Any, ...])->np.ndarray:
     x, W = cache
     x, dout = x.reshape(-1), dout.reshape(-1, dout.shape[-1])
     dW = np.zeros_like(W, dtype=dout.dtype)
-    if not x.size: return dW
+    if not x.size:
+        return dW
     order = np.argsort(x, kind='stable')
     words, starts, counts = np.unique(x[order], return_index=True, return_counts=True)
     dout = dout[order]
@@ -57,5 +59,6 @@ def word_embedding_backward(dout:np.ndarray, cache:tuple[Any, ...])->np.ndarray:
     for k in range(1, ROUNDS):
         again = np.flatnonzero(counts > k)
         dW[words[again]] += dout[starts[again] + k]
-    for i in np.flatnonzero(counts > ROUNDS): dW[words[i]] += dout[starts[i] + ROUNDS:starts[i] + counts[i]].sum(axis=0)
+    for i in np.flatnonzero(counts > ROUNDS):
+        dW[words[i]] += dout[starts[i] + ROUNDS : starts[i] + counts[i]].sum(axis=0)
     return dW

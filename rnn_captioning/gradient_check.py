@@ -13,7 +13,7 @@ __all__ = ['rel_error', 'eval_numerical_gradient', 'eval_numerical_gradient_arra
            'check_backward']
 
 # %% ../nbs/00_gradient_check.ipynb #0b2beebf
-def rel_error(x:np.ndarray, y:np.ndarray)->float:
+def rel_error(x: np.ndarray, y: np.ndarray) -> float:
     """The largest `|x - y| / max(1e-8, |x| + |y|)` over all elements. Source: CS231n.
 
     Parameters
@@ -32,11 +32,8 @@ def rel_error(x:np.ndarray, y:np.ndarray)->float:
 
 # %% ../nbs/00_gradient_check.ipynb #3e5916a9
 def eval_numerical_gradient(
-    f:Callable[[np.ndarray], Any],
-    x:np.ndarray,
-    verbose:bool=True,
-    h:float=1e-5,
-)->np.ndarray:
+    f: Callable[[np.ndarray], Any], x: np.ndarray, verbose: bool = True, h: float = 1e-5
+) -> np.ndarray:
     """The gradient of a number with respect to every element of `x`, by central differences.
 
     Source: CS231n.
@@ -60,20 +57,20 @@ def eval_numerical_gradient(
     grad = np.zeros_like(x)
     for i in np.ndindex(x.shape):
         old = x[i]
-        x[i] = old + h; above = f(x)
-        x[i] = old - h; below = f(x)
+        x[i] = old + h
+        above = f(x)
+        x[i] = old - h
+        below = f(x)
         x[i] = old
         grad[i] = (above - below) / (2 * h)
-        if verbose: print(i, grad[i])
+        if verbose:
+            print(i, grad[i])
     return grad
 
 # %% ../nbs/00_gradient_check.ipynb #923074a3
 def eval_numerical_gradient_array(
-    f:Callable[[np.ndarray], np.ndarray],
-    x:np.ndarray,
-    df:np.ndarray,
-    h:float=1e-5,
-)->np.ndarray:
+    f: Callable[[np.ndarray], np.ndarray], x: np.ndarray, df: np.ndarray, h: float = 1e-5
+) -> np.ndarray:
     """The gradient of `sum(f(x) * df)` with respect to every element of `x`, by central
     differences.
 
@@ -98,20 +95,22 @@ def eval_numerical_gradient_array(
     grad = np.zeros_like(x)
     for i in np.ndindex(x.shape):
         old = x[i]
-        x[i] = old + h; above = np.copy(f(x))
-        x[i] = old - h; below = np.copy(f(x))
+        x[i] = old + h
+        above = np.copy(f(x))
+        x[i] = old - h
+        below = np.copy(f(x))
         x[i] = old
         grad[i] = np.sum((above - below) * df) / (2 * h)
     return grad
 
 # %% ../nbs/00_gradient_check.ipynb #0fa122c0
 def grad_check_sparse(
-    f:Callable[[np.ndarray], Any],
-    x:np.ndarray,
-    analytic_grad:np.ndarray,
-    num_checks:int=10,
-    h:float=1e-5,
-)->None:
+    f: Callable[[np.ndarray], Any],
+    x: np.ndarray,
+    analytic_grad: np.ndarray,
+    num_checks: int = 10,
+    h: float = 1e-5,
+) -> None:
     """Print the measured and the derived slope at random elements of `x`. Source: CS231n.
 
     Parameters
@@ -130,15 +129,17 @@ def grad_check_sparse(
     for _ in range(num_checks):
         i = tuple(np.random.randint(n) for n in x.shape)
         old = x[i]
-        x[i] = old + h; above = f(x)
-        x[i] = old - h; below = f(x)
+        x[i] = old + h
+        above = f(x)
+        x[i] = old - h
+        below = f(x)
         x[i] = old
         numeric, analytic = (above - below) / (2 * h), analytic_grad[i]
         error = abs(numeric - analytic) / max(1e-8, abs(numeric) + abs(analytic))
         print(f'numerical: {numeric:f} analytic: {analytic:f}, relative error: {error:.0e}')
 
 # %% ../nbs/00_gradient_check.ipynb #9a61bc54
-def odd_shapes(names:str)->Iterator[dict[str, int]]:
+def odd_shapes(names: str) -> Iterator[dict[str, int]]:
     """Sizes that are all different, then the same with each of them 1 in turn.
 
     Parameters
@@ -151,23 +152,33 @@ def odd_shapes(names:str)->Iterator[dict[str, int]]:
     Iterator[dict[str, int]]
         yields dicts from letter to size
     """
-    sizes = {name: 3 + (2 * i) % len(names) if len(names) % 2 else 2 + i for i, name in enumerate(names)}
+    sizes = {
+        name: 3 + (2 * i) % len(names) if len(names) % 2 else 2 + i for i, name in enumerate(names)
+    }
     yield dict(sizes)
-    for name in names: yield {**sizes, name: 1}
+    for name in names:
+        yield {**sizes, name: 1}
 
 # %% ../nbs/00_gradient_check.ipynb #08a5bd6d
-def _compare(oracle, name, found, true, tol, size=0.):
+def _compare(oracle, name, found, true, tol, size=0.0):
     expected, found = np.asarray(true, dtype=np.float64), np.asarray(found)
-    assert found.shape == expected.shape, f'{oracle}: d{name} has shape {found.shape}: expected {expected.shape}'
+    assert found.shape == expected.shape, (
+        f'{oracle}: d{name} has shape {found.shape}: expected {expected.shape}'
+    )
     scale = max(1e-8, size, np.abs(expected).max(initial=0) + np.abs(found).max(initial=0))
     error = np.abs(found - expected) / scale
-    if not error.size or error.max() < tol: return
+    if not error.size or error.max() < tol:
+        return
     i = tuple(map(int, np.unravel_index(error.argmax(), error.shape)))
-    raise AssertionError(f'{oracle}: d{name} {found.shape} differs by {error.max():.1e} at {i}: backward gives {found[i]:.8g}, the oracle {expected[i]:.8g}')
+    raise AssertionError(
+        f'{oracle}: d{name} {found.shape} differs by {error.max():.1e} at {i}: backward gives '
+        f'{found[i]:.8g}, the oracle {expected[i]:.8g}'
+    )
 
 # %% ../nbs/00_gradient_check.ipynb #7a1f4c55
 def _torch_gradients(reference, inputs, douts):
     import torch
+
     tensors = [torch.tensor(x, requires_grad=True) for x in inputs.values()]
     outs = reference(*tensors)
     outs = outs if isinstance(outs, tuple) else (outs,)
@@ -176,13 +187,13 @@ def _torch_gradients(reference, inputs, douts):
 
 # %% ../nbs/00_gradient_check.ipynb #cf0e4958
 def check_backward(
-    forward:Callable[..., Any],
-    backward:Callable[..., Any],
-    inputs:dict[str, np.ndarray],
-    reference:Callable[..., Any]|None=None,
-    tol:float=1e-6,
-    seed:int=231,
-)->str:
+    forward: Callable[..., Any],
+    backward: Callable[..., Any],
+    inputs: dict[str, np.ndarray],
+    reference: Callable[..., Any] | None = None,
+    tol: float = 1e-6,
+    seed: int = 231,
+) -> str:
     """Hold a backward pass against three oracles; `AssertionError` names the argument and both
     values.
 
@@ -211,17 +222,39 @@ def check_backward(
     douts = [rng.standard_normal(out.shape) for out in outs]
     grads = backward(*douts, cache)
     grads = grads if isinstance(grads, tuple) else (grads,)
-    assert len(grads) == len(inputs), f'backward gives {len(grads)} gradients: expected {len(inputs)}, of {", ".join(inputs)}'
-    loss = lambda *args: sum((o * d).sum() for o, d in zip(forward(*args)[:-1], douts))
+    assert len(grads) == len(inputs), (
+        f'backward gives {len(grads)} gradients: expected {len(inputs)}, of {", ".join(inputs)}'
+    )
+
+    def loss(*args):
+        return sum((o * d).sum() for o, d in zip(forward(*args)[:-1], douts))
+
     for (name, x), grad in zip(inputs.items(), grads):
-        _compare('numeric', name, grad, eval_numerical_gradient(lambda _: loss(*inputs.values()), x, False, h), tol)
+        _compare(
+            'numeric',
+            name,
+            grad,
+            eval_numerical_gradient(lambda _: loss(*inputs.values()), x, False, h),
+            tol,
+        )
     way = [rng.standard_normal(x.shape) for x in inputs.values()]
     up, down = (loss(*[x + s * h * w for x, w in zip(inputs.values(), way)]) for s in (1, -1))
     parts = np.concatenate([(g * w).ravel() for g, w in zip(grads, way)])
     # the parts may cancel: their sum is held against their size
-    _compare('projection', ' of all arguments', parts.sum(), (up - down) / (2 * h), tol, np.abs(parts).sum())
-    if reference is None: return 'numeric, projection: agree'
-    try: true = _torch_gradients(reference, inputs, douts)
-    except ImportError: return 'numeric, projection: agree (PyTorch skipped: not installed)'
-    for name, grad, t in zip(inputs, grads, true): _compare('PyTorch', name, grad, t, tol)
+    _compare(
+        'projection',
+        ' of all arguments',
+        parts.sum(),
+        (up - down) / (2 * h),
+        tol,
+        np.abs(parts).sum(),
+    )
+    if reference is None:
+        return 'numeric, projection: agree'
+    try:
+        true = _torch_gradients(reference, inputs, douts)
+    except ImportError:
+        return 'numeric, projection: agree (PyTorch skipped: not installed)'
+    for name, grad, t in zip(inputs, grads, true):
+        _compare('PyTorch', name, grad, t, tol)
     return 'numeric, projection, PyTorch: agree'

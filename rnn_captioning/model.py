@@ -19,7 +19,7 @@ __all__ = ['CELLS', 'initial_params', 'orthogonal', 'pack_captions', 'caption_fo
            'Captioner', 'greedy', 'CaptioningRNN', 'drop']
 
 # %% ../nbs/06_model.ipynb #e3eda5d4
-def initial_params(V:int, D:int, W:int, H:int, gates:int=1, rng=None)->dict:
+def initial_params(V: int, D: int, W: int, H: int, gates: int = 1, rng=None) -> dict:
     """Draw the parameters of a captioner; source of names, order and scales: CS231n.
 
     Parameters
@@ -46,13 +46,13 @@ def initial_params(V:int, D:int, W:int, H:int, gates:int=1, rng=None)->dict:
     p = {}
     p['W_embed'] = randn(V, W) / 100
     p['W_proj'], p['b_proj'] = randn(D, H) / np.sqrt(D), np.zeros(H)
-    p['Wx'] = randn(W, gates*H) / np.sqrt(W)
-    p['Wh'], p['b'] = randn(H, gates*H) / np.sqrt(H), np.zeros(gates*H)
+    p['Wx'] = randn(W, gates * H) / np.sqrt(W)
+    p['Wh'], p['b'] = randn(H, gates * H) / np.sqrt(H), np.zeros(gates * H)
     p['W_vocab'], p['b_vocab'] = randn(H, V) / np.sqrt(H), np.zeros(V)
     return p
 
 # %% ../nbs/06_model.ipynb #8df20151
-def orthogonal(w:np.ndarray, scale:float=1.)->np.ndarray:
+def orthogonal(w: np.ndarray, scale: float = 1.0) -> np.ndarray:
     """The orthogonal matrix that is found in each square block of a random one.
 
     Source: Saxe et al. 2014.
@@ -70,10 +70,10 @@ def orthogonal(w:np.ndarray, scale:float=1.)->np.ndarray:
         the same shape
     """
     H = len(w)
-    return np.hstack([scale * np.linalg.qr(w[:, i:i+H])[0] for i in range(0, w.shape[1], H)])
+    return np.hstack([scale * np.linalg.qr(w[:, i : i + H])[0] for i in range(0, w.shape[1], H)])
 
 # %% ../nbs/06_model.ipynb #494e46a0
-def pack_captions(captions:np.ndarray, null:int)->tuple:
+def pack_captions(captions: np.ndarray, null: int) -> tuple:
     """Cut captions into words read and words wanted, without the padding.
 
     Parameters
@@ -92,18 +92,16 @@ def pack_captions(captions:np.ndarray, null:int)->tuple:
     mask = words_out != null
     lengths = np.where(mask.any(axis=1), mask.shape[1] - mask[:, ::-1].argmax(axis=1), 0)
     order, sizes, alive = pack(lengths)
-    packed = lambda table: table[order, :len(sizes)].T[alive]
+
+    def packed(table):
+        return table[order, : len(sizes)].T[alive]
+
     return order, sizes, packed(words_in), packed(words_out), packed(mask)
 
 # %% ../nbs/06_model.ipynb #39f4c01a
 def caption_forward(
-    p:dict,
-    cell,
-    features:np.ndarray,
-    words:np.ndarray,
-    sizes:list,
-    dropout=lambda x: (x, None),
-)->tuple:
+    p: dict, cell, features: np.ndarray, words: np.ndarray, sizes: list, dropout=lambda x: (x, None)
+) -> tuple:
     """Score every next word of packed captions.
 
     Parameters
@@ -135,7 +133,7 @@ def caption_forward(
     return scores, (projected, embedded, kept_x, recurred, kept_h, scored)
 
 # %% ../nbs/06_model.ipynb #c5952430
-def caption_backward(dscores:np.ndarray, cell, caches:tuple)->dict:
+def caption_backward(dscores: np.ndarray, cell, caches: tuple) -> dict:
     """The gradient of every parameter, from the gradient of the scores.
 
     Parameters
@@ -155,16 +153,19 @@ def caption_backward(dscores:np.ndarray, cell, caches:tuple)->dict:
     projected, embedded, kept_x, recurred, kept_h, scored = caches
     g = {}
     dh, g['W_vocab'], g['b_vocab'] = affine_backward(dscores, scored)
-    if kept_h is not None: dh *= kept_h
+    if kept_h is not None:
+        dh *= kept_h
     dx, dh0, g['Wx'], g['Wh'], g['b'] = cell.backward(dh, recurred)
-    if kept_x is not None: dx *= kept_x
+    if kept_x is not None:
+        dx *= kept_x
     g['W_embed'] = word_embedding_backward(dx, embedded)
     read, _ = projected
-    g['W_proj'], g['b_proj'] = read.T @ dh0, dh0.sum(axis=0)      # nobody asks for the gradient of the features
+    # nobody asks for the gradient of the features
+    g['W_proj'], g['b_proj'] = (read.T @ dh0, dh0.sum(axis=0))
     return g
 
 # %% ../nbs/06_model.ipynb #5b95560f
-def mean_and_scale(features)->tuple:
+def mean_and_scale(features) -> tuple:
     """How to bring each column of features to mean 0 and spread 1.
 
     Parameters
@@ -177,25 +178,38 @@ def mean_and_scale(features)->tuple:
     tuple
         mean (D,) and one over the spread (D,), float64
     """
-    size, axes = max(2**22 // max(int(np.prod(np.shape(features)[1:])), 1), 1), tuple(range(len(np.shape(features)) - 1))
-    blocks = lambda: (np.asarray(features[i:i+size], np.float64) for i in range(0, len(features), size))      # more than memory holds, perhaps
+    size = max(2**22 // max(int(np.prod(np.shape(features)[1:])), 1), 1)
+    axes = tuple(range(len(np.shape(features)) - 1))
+
+    def blocks():
+        # more than memory holds, perhaps
+        return (
+            np.asarray(features[i : i + size], np.float64) for i in range(0, len(features), size)
+        )
+
     count = np.prod([np.shape(features)[axis] for axis in axes])
     mean = sum(block.sum(axis=axes) for block in blocks()) / count
-    spread = np.sqrt(sum(((block - mean)**2).sum(axis=axes) for block in blocks()) / count)
-    # a column that hardly varies would be blown up to noise: no spread counts as less than a tenth of the average
-    return mean, 1 / np.maximum(spread, max(.1 * spread.mean(), 1e-8))
+    spread = np.sqrt(sum(((block - mean) ** 2).sum(axis=axes) for block in blocks()) / count)
+    # a column that hardly varies would be blown up to noise:
+    # no spread counts as less than a tenth of the average
+    return mean, 1 / np.maximum(spread, max(0.1 * spread.mean(), 1e-8))
 
 # %% ../nbs/06_model.ipynb #1e3fa890
 class Captioner:
     "What every captioner has: a vocabulary, normalised features, a loss, greedy sampling."
-    reads = 'features'      # which table of a data set: 'features' (pictures, D), or 'grid' (pictures, places, D)
+
+    # which table of a data set: 'features' (pictures, D), or 'grid' (pictures, places, D)
+    reads = 'features'
     params: dict[str, np.ndarray]
-    config: dict[str, Any]      # what the constructor was told, for checkpoints
+    config: dict[str, Any]  # what the constructor was told, for checkpoints
     word_to_idx: dict[str, int]
     idx_to_word: dict[int, str]
-    feature_mean: np.ndarray|None
-    feature_scale: np.ndarray|None
-    def __init__(self, word_to_idx:dict[str, int], dtype:type=np.float32, input_dim:int|None=None):
+    feature_mean: np.ndarray | None
+    feature_scale: np.ndarray | None
+
+    def __init__(
+        self, word_to_idx: dict[str, int], dtype: type = np.float32, input_dim: int | None = None
+    ):
         """
         Parameters
         ----------
@@ -206,17 +220,29 @@ class Captioner:
         input_dim
             D, width of the features; None: not checked
         """
-        self.word_to_idx, self.dtype, self.input_dim, self.params = word_to_idx, dtype, input_dim, {}
+        self.word_to_idx = word_to_idx
+        self.dtype = dtype
+        self.input_dim = input_dim
+        self.params = {}
         self.idx_to_word = {i: w for w, i in word_to_idx.items()}
-        self._null, self._start, self._end = word_to_idx['<NULL>'], word_to_idx.get('<START>'), word_to_idx.get('<END>')
+        self._null = word_to_idx['<NULL>']
+        self._start = word_to_idx.get('<START>')
+        self._end = word_to_idx.get('<END>')
         self.feature_mean = self.feature_scale = None
-    def __repr__(self)->str:
+
+    def __repr__(self) -> str:
         kind = [self.cell_type] if hasattr(self, 'cell_type') else []
         places = ' at each place' * (self.reads == 'grid')
         count = sum(np.size(array) for array in self.params.values())
-        said = [*kind, f'{len(self.word_to_idx):,} words', f'{self.input_dim or "any number of"} features{places}', f'{count:,} parameters']
+        said = [
+            *kind,
+            f'{len(self.word_to_idx):,} words',
+            f'{self.input_dim or "any number of"} features{places}',
+            f'{count:,} parameters',
+        ]
         return f'{type(self).__name__}({", ".join(said)})'
-    def normalize(self, features:Any)->None:
+
+    def normalize(self, features: Any) -> None:
         """Learn from training features how to bring each column to mean 0 and spread 1; kept with
         the model.
 
@@ -225,8 +251,11 @@ class Captioner:
         features
             array or data set on the disk, (pictures, ..., D)
         """
-        self.feature_mean, self.feature_scale = (x.astype(self.dtype) for x in mean_and_scale(features))
-    def features(self, features:Any)->Any:
+        self.feature_mean, self.feature_scale = (
+            x.astype(self.dtype) for x in mean_and_scale(features)
+        )
+
+    def features(self, features: Any) -> Any:
         """Features as the model reads them: in its own type, normalised; a row for a picture is a
         grid of one place.
 
@@ -240,22 +269,31 @@ class Captioner:
         Any
             normalised, in the type of the parameters, (N, D) or (N, L, D)
         """
-        if self.reads == 'grid' and isinstance(features, Repeated): return Repeated(self.features(features.rows), features.index)
+        if self.reads == 'grid' and isinstance(features, Repeated):
+            return Repeated(self.features(features.rows), features.index)
         features = np.asarray(features, self.dtype)
         shape = features.shape
-        if self.reads == 'grid' and len(shape) == 2: features = features[:, None]
+        if self.reads == 'grid' and len(shape) == 2:
+            features = features[:, None]
         expected = ('pictures', *['places'] * (self.reads == 'grid'), self.input_dim)
-        expect(self.input_dim is None or (features.ndim == len(expected) and features.shape[-1] == self.input_dim), f'features have shape {shape}: expected ({", ".join(map(str, expected))})')
-        if self.feature_mean is None: return features
+        expect(
+            self.input_dim is None
+            or (features.ndim == len(expected) and features.shape[-1] == self.input_dim),
+            f'features have shape {shape}: expected ({", ".join(map(str, expected))})',
+        )
+        if self.feature_mean is None:
+            return features
         return (features - self.feature_mean) * self.feature_scale
-    def loss(self,
-        features:Any,
-        captions:np.ndarray,
-        rng:np.random.Generator|None=None,
-        backward:bool=True,
-        weight:np.ndarray|None=None,
-        smoothing:float=0.,
-    )->tuple[float, Any]:
+
+    def loss(
+        self,
+        features: Any,
+        captions: np.ndarray,
+        rng: np.random.Generator | None = None,
+        backward: bool = True,
+        weight: np.ndarray | None = None,
+        smoothing: float = 0.0,
+    ) -> tuple[float, Any]:
         """The loss of captions (N, T+1), and the gradients by name; with `rng`, with dropout; with
         `weight` (N,), each caption's loss times its weight; with `smoothing`, of smoothed labels.
 
@@ -281,10 +319,14 @@ class Captioner:
         """
         order, sizes, words_in, words_out, mask = pack_captions(captions, self._null)
         scores, caches = self.forward(self.features(features)[order], words_in, sizes, rng)
-        if weight is not None: mask = mask * np.concatenate([weight[order[:n]] for n in sizes])
-        loss, dscores = softmax_loss_in_place(scores, words_out, (mask / len(captions)).astype(scores.dtype), smoothing)
+        if weight is not None:
+            mask = mask * np.concatenate([weight[order[:n]] for n in sizes])
+        loss, dscores = softmax_loss_in_place(
+            scores, words_out, (mask / len(captions)).astype(scores.dtype), smoothing
+        )
         return loss, self.backward(dscores, caches) if backward else None
-    def sample(self, features:np.ndarray, max_length:int=30)->np.ndarray:
+
+    def sample(self, features: np.ndarray, max_length: int = 30) -> np.ndarray:
         """Captions by greedy decoding: the word ids (N, max_length), `<NULL>` after `<END>`.
 
         Parameters
@@ -302,7 +344,7 @@ class Captioner:
         return greedy(self, features, max_length)
 
 # %% ../nbs/06_model.ipynb #995de68d
-def greedy(model, features:np.ndarray, max_length:int=30)->np.ndarray:
+def greedy(model, features: np.ndarray, max_length: int = 30) -> np.ndarray:
     """Write captions for a batch of pictures, each time the word with the highest score.
 
     Parameters
@@ -321,21 +363,20 @@ def greedy(model, features:np.ndarray, max_length:int=30)->np.ndarray:
     """
     expect(model._start is not None, 'the vocabulary has no <START>: captions cannot begin')
     captions = np.full((len(features), max_length), model._null)
-    state, words, open_ = model.start(features), np.full(len(features), model._start), np.ones(len(features), bool)
+    state = model.start(features)
+    words = np.full(len(features), model._start)
+    open_ = np.ones(len(features), bool)
     for t in range(max_length if len(features) else 0):
         scores, state = model.step(state, words)
         words = scores.argmax(axis=1)
         captions[open_, t] = words[open_]
         open_ &= words != model._end
-        if not open_.any(): break
+        if not open_.any():
+            break
     return captions
 
 # %% ../nbs/06_model.ipynb #fb925c19
-CELLS = {cell.name: cell for cell in [
-    RNN,
-    LSTM,
-    GRU,
-]}
+CELLS = {cell.name: cell for cell in [RNN, LSTM, GRU]}
 
 # %% ../nbs/06_model.ipynb #f6a7356f
 class CaptioningRNN(Captioner):
@@ -344,18 +385,20 @@ class CaptioningRNN(Captioner):
 
     Source of the API: CS231n.
     """
-    def __init__(self,
-        word_to_idx:dict[str, int],
-        input_dim:int=512,
-        wordvec_dim:int=128,
-        hidden_dim:int=128,
-        cell_type:str='rnn',
-        dtype:type=np.float32,
-        rng:np.random.Generator|None=None,
-        dropout:float=0.,
-        inner_dropout:float=0.,
-        recurrent_scale:float|None=None,
-        forget_bias:float=0.,
+
+    def __init__(
+        self,
+        word_to_idx: dict[str, int],
+        input_dim: int = 512,
+        wordvec_dim: int = 128,
+        hidden_dim: int = 128,
+        cell_type: str = 'rnn',
+        dtype: type = np.float32,
+        rng: np.random.Generator | None = None,
+        dropout: float = 0.0,
+        inner_dropout: float = 0.0,
+        recurrent_scale: float | None = None,
+        forget_bias: float = 0.0,
     ):
         """
         Parameters
@@ -383,21 +426,36 @@ class CaptioningRNN(Captioner):
         forget_bias
             start the bias of the gate that keeps the memory here, where the cell has one
         """
-        if cell_type not in CELLS: raise InputError(f'cell_type is {cell_type!r}: expected {" or ".join(CELLS)}')
-        for name, rate in dict(dropout=dropout, inner_dropout=inner_dropout).items(): expect(0 <= rate < 1, f'{name} is {rate}: expected at least 0 and less than 1')
+        if cell_type not in CELLS:
+            raise InputError(f'cell_type is {cell_type!r}: expected {" or ".join(CELLS)}')
+        for name, rate in dict(dropout=dropout, inner_dropout=inner_dropout).items():
+            expect(0 <= rate < 1, f'{name} is {rate}: expected at least 0 and less than 1')
         super().__init__(word_to_idx, dtype, input_dim)
         self.cell_type, self.dropout, self.inner_dropout = cell_type, dropout, inner_dropout
-        self.config = dict(input_dim=input_dim, wordvec_dim=wordvec_dim, hidden_dim=hidden_dim, cell_type=cell_type, dropout=dropout, inner_dropout=inner_dropout)
-        params = initial_params(len(word_to_idx), input_dim, wordvec_dim, hidden_dim, CELLS[cell_type].gates, rng)
-        if recurrent_scale is not None: params['Wh'] = orthogonal(params['Wh'], recurrent_scale)
-        if (block := CELLS[cell_type].keeps) is not None: params['b'][block*hidden_dim:(block + 1)*hidden_dim] = forget_bias
+        self.config = dict(
+            input_dim=input_dim,
+            wordvec_dim=wordvec_dim,
+            hidden_dim=hidden_dim,
+            cell_type=cell_type,
+            dropout=dropout,
+            inner_dropout=inner_dropout,
+        )
+        params = initial_params(
+            len(word_to_idx), input_dim, wordvec_dim, hidden_dim, CELLS[cell_type].gates, rng
+        )
+        if recurrent_scale is not None:
+            params['Wh'] = orthogonal(params['Wh'], recurrent_scale)
+        if (block := CELLS[cell_type].keeps) is not None:
+            params['b'][block * hidden_dim : (block + 1) * hidden_dim] = forget_bias
         self.params = {name: value.astype(dtype) for name, value in params.items()}
-    def forward(self,
-        features:np.ndarray,
-        words:np.ndarray,
-        sizes:list[int],
-        rng:np.random.Generator|None=None,
-    )->tuple[np.ndarray, tuple[Any, ...]]:
+
+    def forward(
+        self,
+        features: np.ndarray,
+        words: np.ndarray,
+        sizes: list[int],
+        rng: np.random.Generator | None = None,
+    ) -> tuple[np.ndarray, tuple[Any, ...]]:
         """Scores (P, V) of the words that follow packed ones, given features (N, D) in their order;
         and the caches.
 
@@ -418,8 +476,16 @@ class CaptioningRNN(Captioner):
             scores (P, V), and the caches
         """
         features, _ = drop(features, self.dropout, rng)
-        return caption_forward(self.params, CELLS[self.cell_type], features, words, sizes, lambda x: drop(x, self.inner_dropout, rng))
-    def backward(self, dscores:np.ndarray, caches:tuple[Any, ...])->dict[str, np.ndarray]:
+        return caption_forward(
+            self.params,
+            CELLS[self.cell_type],
+            features,
+            words,
+            sizes,
+            lambda x: drop(x, self.inner_dropout, rng),
+        )
+
+    def backward(self, dscores: np.ndarray, caches: tuple[Any, ...]) -> dict[str, np.ndarray]:
         """The gradients by name, from that of the scores.
 
         Parameters
@@ -435,7 +501,8 @@ class CaptioningRNN(Captioner):
             the gradient of each parameter, by name
         """
         return caption_backward(dscores, CELLS[self.cell_type], caches)
-    def start(self, features:np.ndarray)->Any:
+
+    def start(self, features: np.ndarray) -> Any:
         """The state before the first word, from features (N, D).
 
         Parameters
@@ -448,9 +515,12 @@ class CaptioningRNN(Captioner):
         Any
             the state
         """
-        h0, _ = affine_forward(self.features(features), self.params['W_proj'], self.params['b_proj'])
+        h0, _ = affine_forward(
+            self.features(features), self.params['W_proj'], self.params['b_proj']
+        )
         return CELLS[self.cell_type].start(h0)
-    def step(self, state:Any, words:np.ndarray)->tuple[np.ndarray, Any]:
+
+    def step(self, state: Any, words: np.ndarray) -> tuple[np.ndarray, Any]:
         """Scores (N, V) of what follows `words` (N,), and the next state.
 
         Parameters
@@ -470,7 +540,7 @@ class CaptioningRNN(Captioner):
         return affine_forward(h, p['W_vocab'], p['b_vocab'])[0], state
 
 # %% ../nbs/06_model.ipynb #1d3ffdfc
-def drop(x:np.ndarray, rate:float, rng=None)->tuple:
+def drop(x: np.ndarray, rate: float, rng=None) -> tuple:
     """Inverted dropout.
 
     Parameters
@@ -488,6 +558,7 @@ def drop(x:np.ndarray, rate:float, rng=None)->tuple:
         x with some numbers at zero and the others scaled by 1/(1-rate), and what x was multiplied
         by, or None
     """
-    if rng is None or not rate: return x, None
+    if rng is None or not rate:
+        return x, None
     kept = (rng.random(x.shape, dtype=np.float32) >= rate) * x.dtype.type(1 / (1 - rate))
     return x * kept, kept

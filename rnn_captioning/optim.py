@@ -11,33 +11,43 @@ import numpy as np
 __all__ = ['BLOCK', 'RULES', 'sgd', 'sgd_momentum', 'rmsprop', 'adam', 'move_towards']
 
 # %% ../nbs/07_optim.ipynb #8dfee422
-BLOCK = 131072      # elements: blocks of half a megabyte stay in the cache, and are long enough not to wait for Python
+# elements: blocks of half a megabyte stay in the cache, and are long enough not to wait for Python
+BLOCK = 131072
+
 
 def _blocks(*arrays):
     "The same stretch of every array, and scratch of its length, block by block."
     flat = [a.reshape(-1) for a in arrays]
     scratch = np.empty(min(BLOCK, flat[0].size), arrays[0].dtype)
     for i in range(0, flat[0].size, BLOCK):
-        part = [a[i:i+BLOCK] for a in flat]
-        yield *part, scratch[:part[0].size]
+        part = [a[i : i + BLOCK] for a in flat]
+        yield *part, scratch[: part[0].size]
+
 
 def _ready(w, config, out, defaults, memory=()):
     config = {} if config is None else config
-    for key, value in defaults.items(): config.setdefault(key, value)
+    for key, value in defaults.items():
+        config.setdefault(key, value)
     for key in memory:
-        if key not in config: config[key] = np.zeros_like(w, order='C')
-    if out is None: out = np.empty_like(w, order='C')
-    for a in (out, *(config[key] for key in memory)):      # of any other, a stretch is a copy
-        if not a.flags.c_contiguous: raise ValueError(f'an array of shape {a.shape} that is to be changed does not lie in one piece: expected one that does, as numpy.ascontiguousarray makes it')
+        if key not in config:
+            config[key] = np.zeros_like(w, order='C')
+    if out is None:
+        out = np.empty_like(w, order='C')
+    for a in (out, *(config[key] for key in memory)):  # of any other, a stretch is a copy
+        if not a.flags.c_contiguous:
+            raise ValueError(
+                f'an array of shape {a.shape} that is to be changed does not lie in one '
+                'piece: expected one that does, as numpy.ascontiguousarray makes it'
+            )
     return config, out
 
 # %% ../nbs/07_optim.ipynb #9ba94fc3
 def sgd(
-    w:np.ndarray,
-    dw:np.ndarray,
-    config:dict[str, Any]|None=None,
-    out:np.ndarray|None=None,
-)->tuple[np.ndarray, dict[str, Any]]:
+    w: np.ndarray,
+    dw: np.ndarray,
+    config: dict[str, Any] | None = None,
+    out: np.ndarray | None = None,
+) -> tuple[np.ndarray, dict[str, Any]]:
     """Plain gradient descent: w - learning_rate * dw.
 
     Parameters
@@ -65,11 +75,11 @@ def sgd(
 
 # %% ../nbs/07_optim.ipynb #13dffc28
 def sgd_momentum(
-    w:np.ndarray,
-    dw:np.ndarray,
-    config:dict[str, Any]|None=None,
-    out:np.ndarray|None=None,
-)->tuple[np.ndarray, dict[str, Any]]:
+    w: np.ndarray,
+    dw: np.ndarray,
+    config: dict[str, Any] | None = None,
+    out: np.ndarray | None = None,
+) -> tuple[np.ndarray, dict[str, Any]]:
     """Gradient descent with a velocity: v = momentum * v - learning_rate * dw; w + v.
 
     Parameters
@@ -88,21 +98,22 @@ def sgd_momentum(
     tuple[np.ndarray, dict[str, Any]]
         the new parameter, config
     """
-    config, out = _ready(w, config, out, dict(learning_rate=1e-2, momentum=.9), ['velocity'])
+    config, out = _ready(w, config, out, dict(learning_rate=1e-2, momentum=0.9), ['velocity'])
     rate, momentum = float(config['learning_rate']), float(config['momentum'])
     for w_, g, v, o, s in _blocks(w, dw, config['velocity'], out):
         v *= momentum
-        np.multiply(g, rate, out=s); v -= s
+        np.multiply(g, rate, out=s)
+        v -= s
         np.add(w_, v, out=o)
     return out, config
 
 # %% ../nbs/07_optim.ipynb #d477ad3a
 def rmsprop(
-    w:np.ndarray,
-    dw:np.ndarray,
-    config:dict[str, Any]|None=None,
-    out:np.ndarray|None=None,
-)->tuple[np.ndarray, dict[str, Any]]:
+    w: np.ndarray,
+    dw: np.ndarray,
+    config: dict[str, Any] | None = None,
+    out: np.ndarray | None = None,
+) -> tuple[np.ndarray, dict[str, Any]]:
     """Divide the gradient by the root of its running mean square. Source: Tieleman and Hinton 2012.
 
     Parameters
@@ -121,23 +132,29 @@ def rmsprop(
     tuple[np.ndarray, dict[str, Any]]
         the new parameter, config
     """
-    config, out = _ready(w, config, out, dict(learning_rate=1e-2, decay_rate=.99, epsilon=1e-8), ['cache'])
+    config, out = _ready(
+        w, config, out, dict(learning_rate=1e-2, decay_rate=0.99, epsilon=1e-8), ['cache']
+    )
     rate, rho, epsilon = (float(config[k]) for k in ('learning_rate', 'decay_rate', 'epsilon'))
     for w_, g, cache, o, s in _blocks(w, dw, config['cache'], out):
         cache *= rho
-        np.multiply(g, g, out=s); s *= 1 - rho; cache += s
-        np.sqrt(cache, out=s); s += epsilon
-        np.divide(g, s, out=s); s *= rate
+        np.multiply(g, g, out=s)
+        s *= 1 - rho
+        cache += s
+        np.sqrt(cache, out=s)
+        s += epsilon
+        np.divide(g, s, out=s)
+        s *= rate
         np.subtract(w_, s, out=o)
     return out, config
 
 # %% ../nbs/07_optim.ipynb #9f45c567
 def adam(
-    w:np.ndarray,
-    dw:np.ndarray,
-    config:dict[str, Any]|None=None,
-    out:np.ndarray|None=None,
-)->tuple[np.ndarray, dict[str, Any]]:
+    w: np.ndarray,
+    dw: np.ndarray,
+    config: dict[str, Any] | None = None,
+    out: np.ndarray | None = None,
+) -> tuple[np.ndarray, dict[str, Any]]:
     """Momentum and RMSProp together, corrected for their start at zero. Source: Kingma and Ba 2015.
 
     Parameters
@@ -156,15 +173,30 @@ def adam(
     tuple[np.ndarray, dict[str, Any]]
         the new parameter, config
     """
-    config, out = _ready(w, config, out, dict(learning_rate=1e-3, beta1=.9, beta2=.999, epsilon=1e-8, t=0), ['m', 'v'])
+    config, out = _ready(
+        w,
+        config,
+        out,
+        dict(learning_rate=1e-3, beta1=0.9, beta2=0.999, epsilon=1e-8, t=0),
+        ['m', 'v'],
+    )
     config['t'] += 1
-    rate, b1, b2, epsilon = (float(config[k]) for k in ('learning_rate', 'beta1', 'beta2', 'epsilon'))
-    rate *= (1 - b2**config['t'])**.5 / (1 - b1**config['t'])
+    rate, b1, b2, epsilon = (
+        float(config[k]) for k in ('learning_rate', 'beta1', 'beta2', 'epsilon')
+    )
+    rate *= (1 - b2 ** config['t']) ** 0.5 / (1 - b1 ** config['t'])
     for w_, g, m, v, o, s in _blocks(w, dw, config['m'], config['v'], out):
-        m *= b1; np.multiply(g, 1 - b1, out=s); m += s
-        v *= b2; np.multiply(g, g, out=s); s *= 1 - b2; v += s
-        np.sqrt(v, out=s); s += epsilon
-        np.divide(m, s, out=s); s *= rate
+        m *= b1
+        np.multiply(g, 1 - b1, out=s)
+        m += s
+        v *= b2
+        np.multiply(g, g, out=s)
+        s *= 1 - b2
+        v += s
+        np.sqrt(v, out=s)
+        s += epsilon
+        np.divide(m, s, out=s)
+        s *= rate
         np.subtract(w_, s, out=o)
     return out, config
 
@@ -172,7 +204,7 @@ def adam(
 RULES = {rule.__name__: rule for rule in (sgd, sgd_momentum, rmsprop, adam)}
 
 # %% ../nbs/07_optim.ipynb #5a940605
-def move_towards(mean:np.ndarray, w:np.ndarray, rate:float):
+def move_towards(mean: np.ndarray, w: np.ndarray, rate: float):
     """mean + rate * (w - mean).
 
     Parameters
@@ -185,5 +217,6 @@ def move_towards(mean:np.ndarray, w:np.ndarray, rate:float):
         how far, 0 to 1
     """
     for m, w_, s in _blocks(mean, w):
-        np.subtract(w_, m, out=s); s *= rate
+        np.subtract(w_, m, out=s)
+        s *= rate
         m += s

@@ -16,7 +16,15 @@ import numpy as np
 from .training.checkpoint import load_checkpoint
 from .data.dataset import Grid
 from .decoding import Caption, decode
-from .photos.encoder import Encoder, encode_batches, is_picture, load_encoder, open_photo, photo_name, preprocess
+from rnn_captioning.photos.encoder import (
+    Encoder,
+    encode_batches,
+    is_picture,
+    load_encoder,
+    open_photo,
+    photo_name,
+    preprocess,
+)
 from .files.paths import InputError, expect, printable, shipped
 from .photos.images import find_photos, writable
 from .model import Captioner
@@ -33,6 +41,7 @@ def _thumbnail(image):
     photo.save(data := io.BytesIO(), 'JPEG')
     return f'data:image/jpeg;base64,{base64.b64encode(data.getvalue()).decode()}'
 
+
 @dataclass
 class Captioned:
     """A photograph's captions, best first; as text the best one, in a notebook the picture with all
@@ -47,37 +56,48 @@ class Captioned:
     error
         why there are none
     """
-    image:Any
-    captions:list[Caption] = field(default_factory=list)
-    error:str = ''
+
+    image: Any
+    captions: list[Caption] = field(default_factory=list)
+    error: str = ''
+
     @property
-    def text(self)->str:
+    def text(self) -> str:
         return self.captions[0].text if self.captions else ''
-    def __str__(self)->str:
+
+    def __str__(self) -> str:
         return printable(self.text)
-    def as_dict(self)->dict[str, Any]:
+
+    def as_dict(self) -> dict[str, Any]:
         "For JSON."
         captions = [caption._asdict() for caption in self.captions]
         said = dict(image=writable(photo_name(self.image)), captions=captions)
         return said | dict(error=self.error) if self.error else said
-    def _repr_html_(self)->str:
+
+    def _repr_html_(self) -> str:
         lines = [html.escape(printable(caption.text)) for caption in self.captions]
         try:
             if self.error:
                 raise InputError(self.error)
-            shown = f'<img src="{_thumbnail(self.image)}" alt="{html.escape(printable(self.text))}">'
+            shown = (
+                f'<img src="{_thumbnail(self.image)}" alt="{html.escape(printable(self.text))}">'
+            )
         except InputError as e:
             shown = f'<p><strong>No picture.</strong> {html.escape(str(e))}</p>'
         return f'<figure>{shown}<figcaption>{"<br>".join(lines)}</figcaption></figure>'
 
+
 class Gallery(list):
     "A list of `Captioned` that a notebook shows as pictures."
-    MOST = 24      # that are shown; the others are counted
-    def _repr_html_(self)->str:
-        shown = (result._repr_html_() for result in self[:self.MOST])
+
+    MOST = 24  # that are shown; the others are counted
+
+    def _repr_html_(self) -> str:
+        shown = (result._repr_html_() for result in self[: self.MOST])
         cards = ''.join(f'<div style="width: 200px">{card}</div>' for card in shown)
         more = f'<p>and {len(self) - self.MOST} more</p>' if len(self) > self.MOST else ''
         return f'<div style="display: flex; flex-wrap: wrap; gap: 12px">{cards}</div>{more}'
+
     def __getitem__(self, which):
         some = super().__getitem__(which)
         return Gallery(some) if isinstance(which, slice) else some
@@ -85,7 +105,8 @@ class Gallery(list):
 # %% ../nbs/photos/03_photo_captioner.ipynb #1b27a155
 class PhotoCaptioner:
     "A captioner with the encoder that makes its features: it captions photographs."
-    def __init__(self, model:Captioner, encoder:Encoder, name:str=''):
+
+    def __init__(self, model: Captioner, encoder: Encoder, name: str = ''):
         """
         Parameters
         ----------
@@ -97,16 +118,27 @@ class PhotoCaptioner:
             of the model, to tell people
         """
         made_for = getattr(model, 'encoder', '')
-        expect(not made_for or made_for == encoder.name,
-            f'the encoder is {encoder.name!r}: the model was trained on features of {made_for!r}')
-        expect(model.input_dim in (None, encoder.width),
-            f'the encoder gives {encoder.width} features: the model expects {model.input_dim}')
+        expect(
+            not made_for or made_for == encoder.name,
+            f'the encoder is {encoder.name!r}: the model was trained on features of {made_for!r}',
+        )
+        expect(
+            model.input_dim in (None, encoder.width),
+            f'the encoder gives {encoder.width} features: the model expects {model.input_dim}',
+        )
         # at places, or at the picture as a whole
-        self.model, self.encoder, self.name, self.looks = model, encoder, name, model.reads == 'grid'
+        self.model = model
+        self.encoder = encoder
+        self.name = name
+        self.looks = model.reads == 'grid'
+
     def __repr__(self):
         name = f'{self.name}: ' if self.name else ''
-        return f'PhotoCaptioner({name}{self.model!r}, features of {self.encoder.name.split(",")[0]})'
-    def caption(self, photo:Any, **decoding:Any)->Captioned:
+        return (
+            f'PhotoCaptioner({name}{self.model!r}, features of {self.encoder.name.split(",")[0]})'
+        )
+
+    def caption(self, photo: Any, **decoding: Any) -> Captioned:
         """Caption one photograph.
 
         Parameters
@@ -123,9 +155,12 @@ class PhotoCaptioner:
             an unreadable photograph is an `InputError`
         """
         images = preprocess(open_photo(photo))[None]
-        features = as_stored(self.encoder.grid(images)) if self.looks else self.encoder.pooled(images)
+        features = (
+            as_stored(self.encoder.grid(images)) if self.looks else self.encoder.pooled(images)
+        )
         return Captioned(photo, decode(self.model, features, **_with_beam(decoding))[0])
-    def stream(self, photos:Any, progress:bool=False, **decoding:Any)->Iterator[Captioned]:
+
+    def stream(self, photos: Any, progress: bool = False, **decoding: Any) -> Iterator[Captioned]:
         """Caption photographs one batch after the other, in flat memory.
 
         Parameters
@@ -144,13 +179,16 @@ class PhotoCaptioner:
         """
         found, decoding = _photos_and_pictures(photos), _with_beam(decoding)
         waiting = iter(found)
-        for errors, features, grid in encode_batches(found, self.encoder, grid=self.looks, progress=progress):
+        for errors, features, grid in encode_batches(
+            found, self.encoder, grid=self.looks, progress=progress
+        ):
             if grid is not None:
                 features = as_stored(grid)
             captions = iter(() if features is None else decode(self.model, features, **decoding))
             for error, photo in zip(errors, waiting):
                 yield Captioned(photo, error=error) if error else Captioned(photo, next(captions))
-    def caption_many(self, photos:Any, **options:Any)->list[Captioned]:
+
+    def caption_many(self, photos: Any, **options: Any) -> list[Captioned]:
         """Caption many photographs.
 
         Parameters
@@ -168,6 +206,7 @@ class PhotoCaptioner:
         """
         return Gallery(self.stream(photos, **options))
 
+
 def _photos_and_pictures(photos):
     "Files, those of folders, and pictures, as one list."
     alone = isinstance(photos, (str, os.PathLike)) or is_picture(photos)
@@ -177,12 +216,14 @@ def _photos_and_pictures(photos):
         found += [photo] if is_picture(photo) else find_photos(photo)
     return found
 
+
 def as_stored(grid):
     """A grid as a data set gives it back, in steps of a byte: the numbers that the captioner was
     trained on.
     """
     table, scale = to_bytes_grid(grid)
     return np.asarray(Grid(table, scale))
+
 
 def _with_beam(decoding):
     by_chance = any(decoding.get(name) is not None for name in ('temperature', 'top_k', 'top_p'))
@@ -191,7 +232,8 @@ def _with_beam(decoding):
 # %% ../nbs/photos/03_photo_captioner.ipynb #a777bc67
 PRETRAINED = 'pretrained/flickr8k_transformer.h5'
 
-def load(path:str|Path|None=None, encoder:Any=None)->PhotoCaptioner:
+
+def load(path: str | Path | None = None, encoder: Any = None) -> PhotoCaptioner:
     """A captioner of photographs.
 
     Parameters

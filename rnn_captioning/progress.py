@@ -4,7 +4,12 @@
 
 # %% ../nbs/reference/05_progress.ipynb #47f39c5a
 from __future__ import annotations
-import os, re, shlex, subprocess, sys, time
+import os
+import re
+import shlex
+import subprocess
+import sys
+import time
 from collections.abc import Iterable, Iterator
 from .files.paths import printable
 
@@ -12,7 +17,7 @@ from .files.paths import printable
 __all__ = ['EVERY', 'FREE', 'PAUSE', 'redraws', 'Progress', 'Bar', 'Lines', 'show_progress', 'tracked', 'quoted', 'command_line']
 
 # %% ../nbs/reference/05_progress.ipynb #deab1787
-def redraws(stream)->bool:
+def redraws(stream) -> bool:
     """Whether a line can be drawn again in its place: on a terminal, and under a cell of a
     notebook.
 
@@ -23,7 +28,7 @@ def redraws(stream)->bool:
     """
     try:
         return stream.isatty() or type(stream).__module__.startswith('ipykernel.')
-    except (AttributeError, ValueError):      # no stream, or one that is closed
+    except (AttributeError, ValueError):  # no stream, or one that is closed
         return False
 
 # %% ../nbs/reference/05_progress.ipynb #a4a4010a
@@ -32,7 +37,8 @@ class Progress:
 
     This kind shows nothing; it is what `--quiet` and `TQDM_DISABLE` ask for.
     """
-    def update(self, n:int=1):
+
+    def update(self, n: int = 1):
         """So much more is done.
 
         Parameters
@@ -40,7 +46,8 @@ class Progress:
         n
             units more that are done
         """
-    def describe(self, label:str=None, note:str=None, milestone:bool=False):
+
+    def describe(self, label: str = None, note: str = None, milestone: bool = False):
         """Say what the work is at.
 
         Parameters
@@ -52,7 +59,8 @@ class Progress:
         milestone
             True: worth a line of its own, where there are lines
         """
-    def restart(self, n:int, total:int=None):
+
+    def restart(self, n: int, total: int = None):
         """Begin to count anew, at `n`.
 
         Parameters
@@ -62,7 +70,8 @@ class Progress:
         total
             of how many; None: not known
         """
-    def close(self, done:bool=True):
+
+    def close(self, done: bool = True):
         """The work has ended.
 
         Parameters
@@ -70,21 +79,25 @@ class Progress:
         done
             False: the work broke off
         """
+
     def __enter__(self):
         return self
+
     def __exit__(self, kind, *_):
         self.close(done=kind is None)
 
 # %% ../nbs/reference/05_progress.ipynb #1fd501a4
 class Bar(Progress):
     "A bar by tqdm. Its environment variables, such as `TQDM_MININTERVAL`, count."
-    def __init__(self,
-        total:int=None,
-        label:str='',
-        unit:str='step',
-        scale:bool=False,
-        initial:int=0,
-        leave:bool=True,
+
+    def __init__(
+        self,
+        total: int = None,
+        label: str = '',
+        unit: str = 'step',
+        scale: bool = False,
+        initial: int = 0,
+        leave: bool = True,
         stream=None,
     ):
         """
@@ -106,46 +119,62 @@ class Bar(Progress):
             where it is drawn; None: standard error
         """
         from tqdm import tqdm
+
         options = dict(unit=unit, unit_scale=scale, leave=leave)
         if 'TQDM_NCOLS' not in os.environ:
             options['dynamic_ncols'] = True
-        options = {name: value for name, value in options.items() if f'TQDM_{name.upper()}' not in os.environ}
-        self._bar = tqdm(desc=printable(label) or None, total=total, initial=initial, file=stream, **options)
+        options = {
+            name: value
+            for name, value in options.items()
+            if f'TQDM_{name.upper()}' not in os.environ
+        }
+        self._bar = tqdm(
+            desc=printable(label) or None, total=total, initial=initial, file=stream, **options
+        )
+
     def _draw(self, draw, *arguments, **options):
         try:
             draw(*arguments, **options)
-        except (OSError, ValueError):       # the terminal is gone
+        except (OSError, ValueError):  # the terminal is gone
             self._bar.disable = True
+
     def update(self, n=1):
         "Some more units are done."
         self._draw(self._bar.update, n)
+
     def describe(self, label=None, note=None, milestone=False):
         "What is being done, and a note; a milestone may get a line of its own."
         if label is not None:
             self._draw(self._bar.set_description, printable(label), refresh=False)
         if note is not None:
             self._draw(self._bar.set_postfix_str, printable(note), refresh=False)
+
     def restart(self, n, total=None):
         "Begin again from `n` units."
         self._bar.n, self._bar.total = n, total
         self._draw(self._bar.refresh)
+
     def close(self, done=True):
         "The work has ended, `done` or not."
         self._draw(self._bar.close)
 
 # %% ../nbs/reference/05_progress.ipynb #c2e5c48f
-EVERY = 60.     # seconds between two lines
-FREE, PAUSE = 50, 10.     # milestones that get a line however close they are; seconds for each further one
+EVERY = 60.0  # seconds between two lines
+# milestones that get a line however close they are; seconds for each further one
+FREE, PAUSE = (50, 10.0)
+
 
 class Lines(Progress):
     "A plain line now and then, for a file or a pipe."
-    def __init__(self,
-        total:int=None,
-        label:str='',
-        unit:str='step',
-        scale:bool=False,
-        initial:int=0,
-        leave:bool=True,
+
+    def __init__(
+        self,
+        total: int = None,
+        label: str = '',
+        unit: str = 'step',
+        scale: bool = False,
+        initial: int = 0,
+        leave: bool = True,
         stream=None,
         clock=time.monotonic,
     ):
@@ -172,46 +201,56 @@ class Lines(Progress):
         self.total, self.label, self.unit, self.scale, self.note = total, label, unit, scale, ''
         self.n, self.first, self.stream, self.clock = initial, initial, stream or sys.stderr, clock
         self.began = self.last = clock()
-        self.written, self.shown = 0, None      # how many lines, and the last one
+        self.written, self.shown = 0, None  # how many lines, and the last one
         try:
             self.every = float(os.environ['TQDM_MININTERVAL'])
         except (KeyError, ValueError):
             self.every = EVERY
+
     def update(self, n=1):
         "Some more units are done."
         self.n += n
         if self.clock() - self.last >= self.every:
             self._write()
+
     def describe(self, label=None, note=None, milestone=False):
         "What is being done, and a note; a milestone may get a line of its own."
         self.label = self.label if label is None else label
         self.note = self.note if note is None else note
         if milestone and self.written < FREE + (self.clock() - self.began) / PAUSE:
             self._write()
+
     def restart(self, n, total=None):
         "Begin again from `n` units."
         self.n, self.first, self.total = n, n, total
+
     def close(self, done=True):
         "The work has ended, `done` or not."
         if done and self.shown != self.n:
             self._write(ended=True)
+
     def _count(self):
         from tqdm import tqdm
+
         def number(n):
             return tqdm.format_sizeof(n) if self.scale else f'{n:,}'
+
         of = '' if self.total is None else f' of {number(self.total)}'
         many = self.unit + ('es' if self.unit.endswith('ch') else 's')
         unit = self.unit if self.scale else f' {many}'
         share = f' ({100 * self.n // self.total}%)' if self.total else ''
         return f'{number(self.n)}{of}{unit}{share}'
+
     def _time(self, ended):
         from tqdm import tqdm
+
         spent, done = self.clock() - self.began, self.n - self.first
         if ended or self.n == self.total:
             return f'in {tqdm.format_interval(spent)}'
         if not self.total or not done:
             return ''
         return f'{tqdm.format_interval(spent / done * (self.total - self.n))} left'
+
     def _write(self, ended=False):
         parts = [self._count(), self.note, self._time(ended)]
         text = (f'{self.label}: ' if self.label else '') + ', '.join(part for part in parts if part)
@@ -219,12 +258,12 @@ class Lines(Progress):
         self.written += 1
         try:
             print(printable(text), file=self.stream, flush=True)
-        except (OSError, ValueError):      # a closed pipe, a full disk: not what the work is for
+        except (OSError, ValueError):  # a closed pipe, a full disk: not what the work is for
             self.every = float('inf')
             self.written = float('inf')
 
 # %% ../nbs/reference/05_progress.ipynb #109c90de
-def show_progress(total:int=None, label:str='', show:bool=True, **options)->Progress:
+def show_progress(total: int = None, label: str = '', show: bool = True, **options) -> Progress:
     """Show on standard error how far a piece of work has come, in the way that suits where that
     leads.
 
@@ -244,7 +283,8 @@ def show_progress(total:int=None, label:str='', show:bool=True, **options)->Prog
     kind = Bar if redraws(sys.stderr) else Lines
     return kind(total, label, **options)
 
-def tracked(items:Iterable, label:str='', show:bool=True, **options)->Iterator:
+
+def tracked(items: Iterable, label: str = '', show: bool = True, **options) -> Iterator:
     """The items of a loop, while progress is shown.
 
     Parameters
@@ -270,7 +310,7 @@ def tracked(items:Iterable, label:str='', show:bool=True, **options)->Iterator:
             progress.update()
 
 # %% ../nbs/reference/05_progress.ipynb #4f8a8576
-def quoted(argument, windows:bool=os.name == 'nt')->str:
+def quoted(argument, windows: bool = os.name == 'nt') -> str:
     """One argument of a command, so that the user's shell hands it on as it is.
 
     Parameters
@@ -286,10 +326,11 @@ def quoted(argument, windows:bool=os.name == 'nt')->str:
     text = subprocess.list2cmdline([argument])
     if text.startswith('"') or re.fullmatch(r'[\w.:\\/+=-]+', text):
         return text
-    slashes = len(text) - len(text.rstrip('\\'))      # before a closing quote each counts twice
+    slashes = len(text) - len(text.rstrip('\\'))  # before a closing quote each counts twice
     return f'"{text}{chr(92) * slashes}"'
 
-def command_line(*arguments, windows:bool=os.name == 'nt')->str:
+
+def command_line(*arguments, windows: bool = os.name == 'nt') -> str:
     """A command that can be copied into the user's shell.
 
     Parameters

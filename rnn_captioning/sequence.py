@@ -17,7 +17,7 @@ __all__ = ['RNN', 'to_packed', 'from_packed', 'pack', 'rnn_packed_forward', 'pre
            'rnn_forward', 'rnn_backward', 'Cell', 'rnn_start', 'rnn_step']
 
 # %% ../nbs/03_sequence.ipynb #348c57a2
-def to_packed(x:np.ndarray)->np.ndarray:
+def to_packed(x: np.ndarray) -> np.ndarray:
     """Stack the steps of a batch: the first words of all captions, then the second words, and so
     on.
 
@@ -33,7 +33,8 @@ def to_packed(x:np.ndarray)->np.ndarray:
     """
     return np.ascontiguousarray(x.swapaxes(0, 1)).reshape(-1, x.shape[2])
 
-def from_packed(x:np.ndarray, N:int, T:int=-1)->np.ndarray:
+
+def from_packed(x: np.ndarray, N: int, T: int = -1) -> np.ndarray:
     """Undo `to_packed`.
 
     Parameters
@@ -53,7 +54,7 @@ def from_packed(x:np.ndarray, N:int, T:int=-1)->np.ndarray:
     return np.ascontiguousarray(x.reshape(T, N, x.shape[1]).swapaxes(0, 1))
 
 # %% ../nbs/03_sequence.ipynb #3db09b27
-def pack(lengths:np.ndarray)->tuple[np.ndarray, list[int], np.ndarray]:
+def pack(lengths: np.ndarray) -> tuple[np.ndarray, list[int], np.ndarray]:
     """Order captions longest first, and say which of them, in that order, reach each step.
 
     Parameters
@@ -73,13 +74,8 @@ def pack(lengths:np.ndarray)->tuple[np.ndarray, list[int], np.ndarray]:
 
 # %% ../nbs/03_sequence.ipynb #5b02c172
 def rnn_packed_forward(
-    x:np.ndarray,
-    h0:np.ndarray,
-    Wx:np.ndarray,
-    Wh:np.ndarray,
-    b:np.ndarray,
-    sizes:list,
-)->tuple:
+    x: np.ndarray, h0: np.ndarray, Wx: np.ndarray, Wh: np.ndarray, b: np.ndarray, sizes: list
+) -> tuple:
     """Run the recurrence over a packed batch: no arithmetic on padding.
 
     Parameters
@@ -102,18 +98,18 @@ def rnn_packed_forward(
     tuple
         h (P, H): the state of each row after its step; and the cache
     """
-    h = x @ Wx    # (6), all steps at once
+    h = x @ Wx  # (6), all steps at once
     h += b
     prev, start, scratch = h0, 0, np.empty_like(h, shape=(len(h0), h.shape[1]))
     for n in sizes:
-        now = h[start:start+n]
-        now += np.matmul(prev[:n], Wh, out=scratch[:n])    # one buffer for every step's product
+        now = h[start : start + n]
+        now += np.matmul(prev[:n], Wh, out=scratch[:n])  # one buffer for every step's product
         np.tanh(now, out=now)
         prev, start = now, start + n
     return h, (x, h0, Wx, Wh, h, sizes)
 
 # %% ../nbs/03_sequence.ipynb #65f8b0b5
-def previous_states(h:np.ndarray, h0:np.ndarray, sizes:list)->np.ndarray:
+def previous_states(h: np.ndarray, h0: np.ndarray, sizes: list) -> np.ndarray:
     """Line up, with every packed state, the state before it.
 
     Parameters
@@ -133,12 +129,12 @@ def previous_states(h:np.ndarray, h0:np.ndarray, sizes:list)->np.ndarray:
     prev = np.empty_like(h)
     before, start = h0, 0
     for n in sizes:
-        prev[start:start+n] = before[:n]
-        before, start = h[start:start+n], start + n
+        prev[start : start + n] = before[:n]
+        before, start = h[start : start + n], start + n
     return prev
 
 # %% ../nbs/03_sequence.ipynb #f17825ea
-def rnn_packed_backward(dh:np.ndarray, cache:tuple)->tuple:
+def rnn_packed_backward(dh: np.ndarray, cache: tuple) -> tuple:
     """Send the blame of every packed state back through time.
 
     Parameters
@@ -159,20 +155,16 @@ def rnn_packed_backward(dh:np.ndarray, cache:tuple)->tuple:
     dprev, stop, Wh_T = np.zeros_like(h0), len(h), np.ascontiguousarray(Wh.T)
     for n in reversed(sizes):
         start = stop - n
-        dprev[:n] += dh[start:stop]    # (2)
-        da[start:stop] *= dprev[:n]    # (3)
+        dprev[:n] += dh[start:stop]  # (2)
+        da[start:stop] *= dprev[:n]  # (3)
         np.matmul(da[start:stop], Wh_T, out=dprev[:n])
         stop = start
-    return da @ Wx.T, dprev, x.T @ da, previous_states(h, h0, sizes).T @ da, da.sum(axis=0)    # (7)
+    return da @ Wx.T, dprev, x.T @ da, previous_states(h, h0, sizes).T @ da, da.sum(axis=0)  # (7)
 
 # %% ../nbs/03_sequence.ipynb #4f7f1f31
 def rnn_forward(
-    x:np.ndarray,
-    h0:np.ndarray,
-    Wx:np.ndarray,
-    Wh:np.ndarray,
-    b:np.ndarray,
-)->tuple[np.ndarray, tuple[Any, ...]]:
+    x: np.ndarray, h0: np.ndarray, Wx: np.ndarray, Wh: np.ndarray, b: np.ndarray
+) -> tuple[np.ndarray, tuple[Any, ...]]:
     """Run the recurrence over a batch of sequences of one length. Source of the API: CS231n.
 
     Parameters
@@ -198,7 +190,7 @@ def rnn_forward(
     return from_packed(h, N, T), cache
 
 # %% ../nbs/03_sequence.ipynb #d81a3561
-def rnn_backward(dh:np.ndarray, cache:tuple[Any, ...])->tuple[np.ndarray, ...]:
+def rnn_backward(dh: np.ndarray, cache: tuple[Any, ...]) -> tuple[np.ndarray, ...]:
     """Send the blame of every state back through time. Source of the API: CS231n.
 
     Parameters
@@ -238,16 +230,17 @@ class Cell:
     keeps
         which block of H columns is the gate that keeps the memory, if there is one
     """
-    name:str
-    gates:int
-    forward:Callable[..., Any]
-    backward:Callable[..., Any]
-    start:Callable[..., Any]
-    step:Callable[..., Any]
-    keeps:int|None=None
+
+    name: str
+    gates: int
+    forward: Callable[..., Any]
+    backward: Callable[..., Any]
+    start: Callable[..., Any]
+    step: Callable[..., Any]
+    keeps: int | None = None
 
 # %% ../nbs/03_sequence.ipynb #a451a009
-def rnn_start(h0:np.ndarray)->np.ndarray:
+def rnn_start(h0: np.ndarray) -> np.ndarray:
     """Begin a sentence at `h0`.
 
     Parameters
@@ -262,7 +255,10 @@ def rnn_start(h0:np.ndarray)->np.ndarray:
     """
     return h0
 
-def rnn_step(x:np.ndarray, state:np.ndarray, Wx:np.ndarray, Wh:np.ndarray, b:np.ndarray)->tuple:
+
+def rnn_step(
+    x: np.ndarray, state: np.ndarray, Wx: np.ndarray, Wh: np.ndarray, b: np.ndarray
+) -> tuple:
     """Take one step forward and keep no cache.
 
     Parameters
@@ -285,5 +281,6 @@ def rnn_step(x:np.ndarray, state:np.ndarray, Wx:np.ndarray, Wh:np.ndarray, b:np.
     """
     h, _ = rnn_step_forward(x, state, Wx, Wh, b)
     return h, h
+
 
 RNN = Cell('rnn', 1, rnn_packed_forward, rnn_packed_backward, rnn_start, rnn_step)

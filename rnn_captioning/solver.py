@@ -14,8 +14,21 @@ from . import optim
 from .data.dataset import ReadAhead, minibatch, sample_coco_minibatch
 from .files.paths import expect
 from .progress import show_progress
-from .models.captioner import Weighted, accepts, missing, check_gradients, check_trainable
-from .training.parallel import cores, in_threads, keep_memory, one_blas_thread, sharded_loss, threaded_update
+from rnn_captioning.models.captioner import (
+    Weighted,
+    accepts,
+    missing,
+    check_gradients,
+    check_trainable,
+)
+from rnn_captioning.training.parallel import (
+    cores,
+    in_threads,
+    keep_memory,
+    one_blas_thread,
+    sharded_loss,
+    threaded_update,
+)
 
 # %% auto #0
 __all__ = ['SCHEDULES', 'OPTIONS', 'ALIASES', 'DECAYS', 'LIKELIHOOD', 'clip_gradients', 'check_rule', 'one_name',
@@ -23,7 +36,7 @@ __all__ = ['SCHEDULES', 'OPTIONS', 'ALIASES', 'DECAYS', 'LIKELIHOOD', 'clip_grad
            'diverged', 'train_step', 'end_epoch', 'validate', 'epochs_since_best', 'progress_bar']
 
 # %% ../nbs/07_solver.ipynb #6ce48bfd
-def clip_gradients(grads:dict, max_norm:float)->float:
+def clip_gradients(grads: dict, max_norm: float) -> float:
     """Shorten the gradients together to a length of at most `max_norm`.
 
     Source: Pascanu et al. 2013.
@@ -42,25 +55,48 @@ def clip_gradients(grads:dict, max_norm:float)->float:
     """
     norm = float(np.sqrt(sum(np.vdot(g, g) for g in grads.values())))
     if norm > max_norm:
-        for g in grads.values(): g *= max_norm / norm
+        for g in grads.values():
+            g *= max_norm / norm
     return norm
 
 # %% ../nbs/07_solver.ipynb #3aef4c63
 SCHEDULES = {
-    'cosine': lambda done: .5 * (1 + np.cos(np.pi * done)),
+    'cosine': lambda done: 0.5 * (1 + np.cos(np.pi * done)),
     'linear': lambda done: 1 - done,
-    'warm cosine': lambda done: min(1, .05 + done / .06) * .5 * (1 + np.cos(np.pi * done)),      # it rises during the first twentieth
+    # it rises during the first twentieth
+    'warm cosine': lambda done: min(1, 0.05 + done / 0.06) * 0.5 * (1 + np.cos(np.pi * done)),
 }
 
 # %% ../nbs/07_solver.ipynb #d3dfe0a7
-OPTIONS = dict(update_rule='sgd', optim_config={}, lr_decay=1.0, batch_size=100, num_epochs=10, print_every=10, verbose=True,   # the course's
-               seed=None, clip_norm=None, lr_schedule=None, validate=False, patience=None, objective=None, progress=False, callbacks=(), each_step=(), threads=None, label_smoothing=0., average=0.)   # ours
+# ours
+OPTIONS = dict(
+    update_rule='sgd',
+    optim_config={},
+    lr_decay=1.0,
+    batch_size=100,
+    num_epochs=10,
+    print_every=10,
+    verbose=True,  # the course's
+    seed=None,
+    clip_norm=None,
+    lr_schedule=None,
+    validate=False,
+    patience=None,
+    objective=None,
+    progress=False,
+    callbacks=(),
+    each_step=(),
+    threads=None,
+    label_smoothing=0.0,
+    average=0.0,
+)
 
-ALIASES = dict(epochs='num_epochs')      # other names of options
+ALIASES = dict(epochs='num_epochs')  # other names of options
 
 DECAYS = 'momentum', 'decay_rate', 'beta1', 'beta2'
 
-def check_rule(config:dict, where:str='optim_config'):
+
+def check_rule(config: dict, where: str = 'optim_config'):
     """Raise an `InputError` where a number of an update rule cannot be meant.
 
     Parameters
@@ -71,13 +107,29 @@ def check_rule(config:dict, where:str='optim_config'):
         for the message
     """
     for name, value in config.items():
-        if np.ndim(value): continue
+        if np.ndim(value):
+            continue
         least = -np.inf if name == 'learning_rate' else 0
-        try: fits = not isinstance(value, (bool, str, bytes)) and least <= float(value) < (1 if name in DECAYS else 2**53 if name == 't' else np.inf) and (name != 't' or float(value).is_integer())
-        except (TypeError, OverflowError): fits = False
-        expect(fits and np.isfinite(float(value)), f'{where}: {name} is {value!r}: expected a {"whole" if name == "t" else "finite"} number' + (' of at least 0' if least == 0 else '') + (' and less than 1' if name in DECAYS else ''))
+        try:
+            fits = (
+                not isinstance(value, (bool, str, bytes))
+                and least
+                <= float(value)
+                < (1 if name in DECAYS else 2**53 if name == 't' else np.inf)
+                and (name != 't' or float(value).is_integer())
+            )
+        except (TypeError, OverflowError):
+            fits = False
+        expect(
+            fits and np.isfinite(float(value)),
+            f'{where}: {name} is {value!r}: expected a {"whole" if name == "t" else "finite"} '
+            'number'
+            + (' of at least 0' if least == 0 else '')
+            + (' and less than 1' if name in DECAYS else ''),
+        )
 
-def one_name(options:dict, alias:str, name:str)->dict:
+
+def one_name(options: dict, alias: str, name: str) -> dict:
     """Options under their own names; an `InputError` where one is given under two names, with
     different values.
 
@@ -99,40 +151,80 @@ def one_name(options:dict, alias:str, name:str)->dict:
         return options
     rest = {key: value for key, value in options.items() if key != alias}
     value = options[alias]
-    expect(rest.get(name, value) == value, f'{name} is {rest.get(name)!r} and {alias} is {value!r}: expected one of them, since both name the same setting')
+    expect(
+        rest.get(name, value) == value,
+        f'{name} is {rest.get(name)!r} and {alias} is {value!r}: expected one of them, since '
+        'both name the same setting',
+    )
     return rest | {name: value}
+
 
 def _by_their_names(options):
     for alias, name in ALIASES.items():
         options = one_name(options, alias, name)
     if 'learning_rate' not in options:
         return options
-    expect(isinstance(options.get('optim_config', {}), dict), f'optim_config is {options.get("optim_config")!r}: expected numbers by name')
+    expect(
+        isinstance(options.get('optim_config', {}), dict),
+        f'optim_config is {options.get("optim_config")!r}: expected numbers by name',
+    )
     rate, config = options['learning_rate'], options.get('optim_config', {})
-    expect(config.get('learning_rate', rate) == rate, f'optim_config has learning_rate {config.get("learning_rate")!r} and the option learning_rate is {rate!r}: expected one of them')
-    return {name: value for name, value in options.items() if name != 'learning_rate'} | dict(optim_config=config | dict(learning_rate=rate))
+    expect(
+        config.get('learning_rate', rate) == rate,
+        f'optim_config has learning_rate {config.get("learning_rate")!r} and the option '
+        f'learning_rate is {rate!r}: expected one of them',
+    )
+    return {name: value for name, value in options.items() if name != 'learning_rate'} | dict(
+        optim_config=config | dict(learning_rate=rate)
+    )
+
 
 def _checked(options):
     options = _by_their_names(options)
     unknown = sorted(set(options) - set(OPTIONS))
-    expect(not unknown, f'unknown option {", ".join(unknown)}: expected some of {", ".join(OPTIONS)}')
+    expect(
+        not unknown, f'unknown option {", ".join(unknown)}: expected some of {", ".join(OPTIONS)}'
+    )
     o = {**OPTIONS, **options}
-    expect(o['update_rule'] in optim.RULES, f'update_rule is {o["update_rule"]!r}: expected {", ".join(optim.RULES)}')
-    expect(isinstance(o['optim_config'], dict), f'optim_config is {o["optim_config"]!r}: expected numbers by name')
+    expect(
+        o['update_rule'] in optim.RULES,
+        f'update_rule is {o["update_rule"]!r}: expected {", ".join(optim.RULES)}',
+    )
+    expect(
+        isinstance(o['optim_config'], dict),
+        f'optim_config is {o["optim_config"]!r}: expected numbers by name',
+    )
     check_rule(o['optim_config'])
-    for name in ('batch_size', 'print_every'): expect(o[name] >= 1, f'{name} is {o[name]}: expected at least 1')
-    expect(o['threads'] is None or o['threads'] >= 1, f'threads is {o["threads"]}: expected at least 1, or None')
-    expect(0 <= o['label_smoothing'] < 1, f'label_smoothing is {o["label_smoothing"]}: expected at least 0 and less than 1')
+    for name in ('batch_size', 'print_every'):
+        expect(o[name] >= 1, f'{name} is {o[name]}: expected at least 1')
+    expect(
+        o['threads'] is None or o['threads'] >= 1,
+        f'threads is {o["threads"]}: expected at least 1, or None',
+    )
+    expect(
+        0 <= o['label_smoothing'] < 1,
+        f'label_smoothing is {o["label_smoothing"]}: expected at least 0 and less than 1',
+    )
     expect(0 <= o['average'] < 1, f'average is {o["average"]}: expected at least 0 and less than 1')
     expect(o['num_epochs'] >= 0, f'num_epochs is {o["num_epochs"]}: expected at least 0')
-    expect(o['lr_schedule'] is None or callable(o['lr_schedule']) or o['lr_schedule'] in SCHEDULES,
-           f'lr_schedule is {o["lr_schedule"]!r}: expected a function or {", ".join(SCHEDULES)}')
-    expect(o['seed'] is None or (isinstance(o['seed'], (int, np.integer)) and o['seed'] >= 0), f'seed is {o["seed"]!r}: expected a whole number of at least 0, or None')
-    expect(o['patience'] is None or o['validate'], 'patience needs validate=True: there is nothing to be patient about')
+    expect(
+        o['lr_schedule'] is None or callable(o['lr_schedule']) or o['lr_schedule'] in SCHEDULES,
+        f'lr_schedule is {o["lr_schedule"]!r}: expected a function or {", ".join(SCHEDULES)}',
+    )
+    expect(
+        o['seed'] is None or (isinstance(o['seed'], (int, np.integer)) and o['seed'] >= 0),
+        f'seed is {o["seed"]!r}: expected a whole number of at least 0, or None',
+    )
+    expect(
+        o['patience'] is None or o['validate'],
+        'patience needs validate=True: there is nothing to be patient about',
+    )
     return {**o, 'update_rule': optim.RULES[o['update_rule']]}
 
 # %% ../nbs/07_solver.ipynb #ce0c607a
-def validation_loss(model, data, split:str='val', batch_size:int=500, threads:int=1)->float:
+def validation_loss(
+    model, data, split: str = 'val', batch_size: int = 500, threads: int = 1
+) -> float:
     """The loss on all captions of a split, without dropout.
 
     Parameters
@@ -155,9 +247,11 @@ def validation_loss(model, data, split:str='val', batch_size:int=500, threads:in
     """
     N = len(data[f'{split}_captions'])
     alone = dict(backward=False) if accepts(model.loss, 'backward') else {}
+
     def part(start):
         captions, features = minibatch(data, split, np.arange(start, min(start + batch_size, N)))
         return model.loss(features, captions, **alone)[0] * len(captions)
+
     return sum(in_threads(part, range(0, N, batch_size), threads)) / N
 
 # %% ../nbs/07_solver.ipynb #61633c94
@@ -166,10 +260,11 @@ class CaptioningSolver:
 
     Source of the API: CS231n.
     """
-    loss_history: list[float]      # of each step
-    val_loss_history: list[float]      # of each epoch, with `validate`
+
+    loss_history: list[float]  # of each step
+    val_loss_history: list[float]  # of each epoch, with `validate`
     best_params: dict[str, np.ndarray]
-    optim_configs: dict[str, dict[str, Any]]      # what the update rule remembers of each parameter
+    optim_configs: dict[str, dict[str, Any]]  # what the update rule remembers of each parameter
     update_rule: Callable[..., tuple[np.ndarray, dict[str, Any]]]
     optim_config: dict[str, Any]
     lr_decay: float
@@ -177,7 +272,8 @@ class CaptioningSolver:
     num_epochs: int
     print_every: int
     verbose: bool
-    def __init__(self, model:Any, data:Mapping[str, Any], **options:Any):
+
+    def __init__(self, model: Any, data: Mapping[str, Any], **options: Any):
         """
         Parameters
         ----------
@@ -191,23 +287,44 @@ class CaptioningSolver:
         self.model, self.data, self.epoch, self.step = model, data, 0, 0
         self.__dict__.update(_checked(options))
         self.objective, self.cache = self.objective or LIKELIHOOD, {}
-        if self.threads is None:      # one for each core, where the model can be shared
+        if self.threads is None:  # one for each core, where the model can be shared
             self.threads = 1 if missing(model, Weighted) else cores()
         check_trainable(model, self.threads, self.label_smoothing, self.objective.needs)
-        self.last_learning_rate = None      # of the step before, as the schedule had it
-        self.best_val_acc, self.best_params, self.best_val_loss, self.stop, self.averaged = 0, {}, np.inf, False, {}
-        self.loss_history, self.train_acc_history, self.val_acc_history, self.val_loss_history = [], [], [], []
-        self.earlier_loss_history, self.earlier_val_loss_history = [], []      # of a first part of the run, for another objective
+        self.last_learning_rate = None  # of the step before, as the schedule had it
+        self.best_val_acc = 0
+        self.best_params = {}
+        self.best_val_loss = np.inf
+        self.stop = False
+        self.averaged = {}
+        self.loss_history = []
+        self.train_acc_history = []
+        self.val_acc_history = []
+        self.val_loss_history = []
+        # of a first part of the run, for another objective
+        self.earlier_loss_history, self.earlier_val_loss_history = ([], [])
         self.optim_configs = {name: dict(self.optim_config) for name in model.params}
-        expect(not self.validate or 'val_captions' in data, 'validate needs a split called val: the data has none')
+        expect(
+            not self.validate or 'val_captions' in data,
+            'validate needs a split called val: the data has none',
+        )
+
     def __repr__(self):
-        done = f'epoch {self.epoch} of {self.num_epochs}, step {self.step:,}, {getattr(self.update_rule, "__name__", "own rule")}, batches of {self.batch_size}'
+        done = (
+            f'epoch {self.epoch} of {self.num_epochs}, step {self.step:,}, '
+            f'{getattr(self.update_rule, "__name__", "own rule")}, batches of '
+            f'{self.batch_size}'
+        )
         return f'{type(self).__name__}({self.model!r}: {done})'
+
     @property
-    def steps_per_epoch(self)->int: return max(len(self.data['train_captions']) // self.batch_size, 1)
+    def steps_per_epoch(self) -> int:
+        return max(len(self.data['train_captions']) // self.batch_size, 1)
+
     @property
-    def steps(self)->int: return self.steps_per_epoch * self.num_epochs
-    def train(self)->None:
+    def steps(self) -> int:
+        return self.steps_per_epoch * self.num_epochs
+
+    def train(self) -> None:
         """Run until `num_epochs` epochs are done, or something says stop; then hold the best
         parameters, if `validate` kept them, or else their mean, if `average` did.
         """
@@ -220,11 +337,13 @@ class CaptioningSolver:
                 if self.step % self.steps_per_epoch == 0:
                     end_epoch(self)
                     moved(ended=True)
-                for call in self.each_step: call(self)
-        if kept := self.best_params or self.averaged: self.model.params.update({name: w.copy() for name, w in kept.items()})
+                for call in self.each_step:
+                    call(self)
+        if kept := self.best_params or self.averaged:
+            self.model.params.update({name: w.copy() for name, w in kept.items()})
 
 # %% ../nbs/07_solver.ipynb #ddd4483e
-def next_batch(solver)->tuple:
+def next_batch(solver) -> tuple:
     """The captions of the coming step, with the features of their pictures.
 
     Parameters
@@ -237,18 +356,27 @@ def next_batch(solver)->tuple:
     tuple
         features, captions, and options for the model's `loss`
     """
-    options = dict(rng=step_rng(solver, 1)) if getattr(solver.model, 'dropout', 0) or getattr(solver.model, 'inner_dropout', 0) else {}
-    if solver.label_smoothing: options['smoothing'] = solver.label_smoothing
+    options = (
+        dict(rng=step_rng(solver, 1))
+        if getattr(solver.model, 'dropout', 0) or getattr(solver.model, 'inner_dropout', 0)
+        else {}
+    )
+    if solver.label_smoothing:
+        options['smoothing'] = solver.label_smoothing
     if solver.seed is None:
         captions, features, _ = sample_coco_minibatch(solver.data, solver.batch_size, split='train')
         return features, captions, options
-    if 'ahead' not in solver.cache: solver.cache['ahead'] = ReadAhead(solver.data, 'train', solver.batch_size, solver.seed)
+    if 'ahead' not in solver.cache:
+        solver.cache['ahead'] = ReadAhead(solver.data, 'train', solver.batch_size, solver.seed)
     captions, features = solver.cache['ahead'](solver.step)
     return features, captions, options
 
+
 def step_rng(solver, purpose):
     "A generator that belongs to one step and one purpose."
-    return np.random.default_rng(None if solver.seed is None else [solver.seed, purpose, solver.step])
+    return np.random.default_rng(
+        None if solver.seed is None else [solver.seed, purpose, solver.step]
+    )
 
 # %% ../nbs/07_solver.ipynb #fe61c29a
 @dataclass(frozen=True)
@@ -266,15 +394,17 @@ class Objective:
     needs
         of the model: pairs of a protocol and what it is for
     """
-    name:str
-    batch:Callable
-    judge:Callable
-    needs:tuple = ()
+
+    name: str
+    batch: Callable
+    judge: Callable
+    needs: tuple = ()
+
 
 LIKELIHOOD = Objective('likelihood', next_batch, validation_loss)
 
 # %% ../nbs/07_solver.ipynb #0e5713a7
-def average_rate(solver)->float:
+def average_rate(solver) -> float:
     """How far the mean of the parameters moves towards them.
 
     Parameters
@@ -289,6 +419,7 @@ def average_rate(solver)->float:
     """
     return max(1 - solver.average, 1 / (len(solver.earlier_loss_history) + solver.step + 1))
 
+
 @contextmanager
 def averaged(solver):
     """For a while, let the model have the mean of its parameters, if there is one.
@@ -300,14 +431,20 @@ def averaged(solver):
     """
     params = dict(solver.model.params)
     solver.model.params.update(solver.averaged)
-    try: yield
-    finally: solver.model.params.update(params)
+    try:
+        yield
+    finally:
+        solver.model.params.update(params)
 
 # %% ../nbs/07_solver.ipynb #c34e7dd2
 def diverged(solver, loss, norm):
     "What to say of a run that has gone astray."
     rate = next(iter(solver.optim_configs.values())).get('learning_rate', 'as the rule has it')
-    return f'step {solver.step}: the loss is {loss} and the length of the gradient {norm}, at learning_rate {rate}: expected finite numbers; lower learning_rate, or set clip_norm'
+    return (
+        f'step {solver.step}: the loss is {loss} and the length of the gradient {norm}, '
+        f'at learning_rate {rate}: expected finite numbers; lower learning_rate, or set '
+        'clip_norm'
+    )
 
 # %% ../nbs/07_solver.ipynb #fca5ae1d
 @one_blas_thread()
@@ -319,27 +456,42 @@ def train_step(solver):
     norm = clip_gradients(grads, solver.clip_norm or np.inf)
     expect(np.isfinite(loss) and np.isfinite(norm), diverged(solver, loss, norm))
     schedule = SCHEDULES.get(solver.lr_schedule, solver.lr_schedule)
-    factor = schedule(solver.step / solver.steps) if schedule else 1.
-    rates = {name: config['learning_rate'] for name, config in solver.optim_configs.items() if 'learning_rate' in config}
-    for name, rate in rates.items(): solver.optim_configs[name]['learning_rate'] = rate * factor
-    if solver.average and not solver.averaged: solver.averaged = {name: w.copy() for name, w in solver.model.params.items()}
-    threaded_update(solver.update_rule, solver.model.params, grads, solver.optim_configs, solver.threads)
-    for name, rate in rates.items(): solver.optim_configs[name]['learning_rate'] = rate       # the schedule is not to pile up
+    factor = schedule(solver.step / solver.steps) if schedule else 1.0
+    rates = {
+        name: config['learning_rate']
+        for name, config in solver.optim_configs.items()
+        if 'learning_rate' in config
+    }
+    for name, rate in rates.items():
+        solver.optim_configs[name]['learning_rate'] = rate * factor
+    if solver.average and not solver.averaged:
+        solver.averaged = {name: w.copy() for name, w in solver.model.params.items()}
+    threaded_update(
+        solver.update_rule, solver.model.params, grads, solver.optim_configs, solver.threads
+    )
+    for name, rate in rates.items():
+        solver.optim_configs[name]['learning_rate'] = rate  # the schedule is not to pile up
     solver.last_learning_rate = factor * next(iter(solver.optim_configs.values()))['learning_rate']
-    for name, mean in solver.averaged.items(): optim.move_towards(mean, solver.model.params[name], average_rate(solver))
+    for name, mean in solver.averaged.items():
+        optim.move_towards(mean, solver.model.params[name], average_rate(solver))
     solver.loss_history.append(loss)
     solver.words_seen = int(np.count_nonzero(captions[:, 1:]))
-    if solver.verbose and solver.step % solver.print_every == 0: print('(Iteration %d / %d) loss: %f' % (solver.step + 1, solver.steps, loss))
+    if solver.verbose and solver.step % solver.print_every == 0:
+        print('(Iteration %d / %d) loss: %f' % (solver.step + 1, solver.steps, loss))
     solver.step += 1
 
 # %% ../nbs/07_solver.ipynb #74323c88
 def end_epoch(solver):
     "Decay the learning rate, validate, keep the best parameters, call the callbacks."
     solver.epoch += 1
-    for config in solver.optim_configs.values(): config['learning_rate'] *= solver.lr_decay
+    for config in solver.optim_configs.values():
+        config['learning_rate'] *= solver.lr_decay
     if solver.validate:
-        with averaged(solver): validate(solver)
-    for callback in solver.callbacks: callback(solver)
+        with averaged(solver):
+            validate(solver)
+    for callback in solver.callbacks:
+        callback(solver)
+
 
 @one_blas_thread()
 def validate(solver):
@@ -350,9 +502,11 @@ def validate(solver):
     if solver.val_loss_history[-1] < solver.best_val_loss:
         solver.best_val_loss = solver.val_loss_history[-1]
         solver.best_params = {name: w.copy() for name, w in solver.model.params.items()}
-    elif solver.patience is not None and epochs_since_best(solver) >= solver.patience: solver.stop = True
+    elif solver.patience is not None and epochs_since_best(solver) >= solver.patience:
+        solver.stop = True
 
-def epochs_since_best(solver)->int:
+
+def epochs_since_best(solver) -> int:
     "How many epochs ago the validation loss was lowest."
     return len(solver.val_loss_history) - 1 - int(np.argmin(solver.val_loss_history))
 
@@ -364,7 +518,10 @@ def progress_bar(solver):
     """
     began, words = time.perf_counter(), 0
     part = '' if solver.objective is LIKELIHOOD else f' for {solver.objective.name}'
-    with show_progress(solver.steps, '', solver.progress, unit='step', initial=solver.step) as progress:
+    with show_progress(
+        solver.steps, '', solver.progress, unit='step', initial=solver.step
+    ) as progress:
+
         def moved(ended=False):
             nonlocal words
             words += 0 if ended else solver.words_seen
@@ -375,6 +532,9 @@ def progress_bar(solver):
             progress.describe(f'epoch {epoch}/{solver.num_epochs}{part}', note, milestone=ended)
             if not ended:
                 progress.update()
+
         yield moved if solver.progress else _nothing
 
-def _nothing(ended=False): "In place of `moved`."
+
+def _nothing(ended=False):
+    "In place of `moved`."

@@ -11,7 +11,7 @@ import numpy as np
 __all__ = ['rnn_step_backward']
 
 # %% ../nbs/02_step_backward.ipynb #490edb9d
-def rnn_step_backward(dnext_h:np.ndarray, cache:tuple[Any, ...])->tuple[np.ndarray, ...]:
+def rnn_step_backward(dnext_h: np.ndarray, cache: tuple[Any, ...]) -> tuple[np.ndarray, ...]:
     """The gradients of one step of a vanilla RNN. Source of the API: CS231n.
 
     Parameters
@@ -27,7 +27,7 @@ def rnn_step_backward(dnext_h:np.ndarray, cache:tuple[Any, ...])->tuple[np.ndarr
         dx (N, D), dprev_h (N, H), dWx (D, H), dWh (H, H), db (H,)
     """
     x, prev_h, Wx, Wh, next_h = cache
-    da = dnext_h * (1 - next_h**2)                  # (2)
-    dx, dWx = da @ Wx.T, x.T @ da                   # (3)
-    dprev_h, dWh = da @ Wh.T, prev_h.T @ da         # (4)
-    return dx, dprev_h, dWx, dWh, da.sum(axis=0)    # (5)
+    da = dnext_h * (1 - next_h**2)  # (2)
+    dx, dWx = da @ Wx.T, x.T @ da  # (3)
+    dprev_h, dWh = da @ Wh.T, prev_h.T @ da  # (4)
+    return dx, dprev_h, dWx, dWh, da.sum(axis=0)  # (5)

@@ -12,12 +12,8 @@ __all__ = ['rnn_step_forward']
 
 # %% ../nbs/01_step_forward.ipynb #08eca23e
 def rnn_step_forward(
-    x:np.ndarray,
-    prev_h:np.ndarray,
-    Wx:np.ndarray,
-    Wh:np.ndarray,
-    b:np.ndarray,
-)->tuple[np.ndarray, tuple[Any, ...]]:
+    x: np.ndarray, prev_h: np.ndarray, Wx: np.ndarray, Wh: np.ndarray, b: np.ndarray
+) -> tuple[np.ndarray, tuple[Any, ...]]:
     """One step of a vanilla RNN: tanh(x Wx + prev_h Wh + b). Source of the API: CS231n.
 
     Parameters

@@ -12,7 +12,9 @@ __all__ = ['BLOCK', 'affine_forward', 'affine_backward', 'temporal_affine_forwar
            'softmax_loss_in_place', 'temporal_softmax_loss']
 
 # %% ../nbs/05_temporal_affine.ipynb #6adb0e82
-def affine_forward(x:np.ndarray, w:np.ndarray, b:np.ndarray)->tuple[np.ndarray, tuple[Any, ...]]:
+def affine_forward(
+    x: np.ndarray, w: np.ndarray, b: np.ndarray
+) -> tuple[np.ndarray, tuple[Any, ...]]:
     """Compute x w + b, each input flattened to a row.
 
     Parameters
@@ -33,10 +35,10 @@ def affine_forward(x:np.ndarray, w:np.ndarray, b:np.ndarray)->tuple[np.ndarray, 
     out += b
     return out, (x, w)
 
+
 def affine_backward(
-    dout:np.ndarray,
-    cache:tuple[Any, ...],
-)->tuple[np.ndarray, np.ndarray, np.ndarray]:
+    dout: np.ndarray, cache: tuple[Any, ...]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Compute the gradients of an affine layer.
 
     Parameters
@@ -57,10 +59,8 @@ def affine_backward(
 
 # %% ../nbs/05_temporal_affine.ipynb #e3329382
 def temporal_affine_forward(
-    x:np.ndarray,
-    w:np.ndarray,
-    b:np.ndarray,
-)->tuple[np.ndarray, tuple[Any, ...]]:
+    x: np.ndarray, w: np.ndarray, b: np.ndarray
+) -> tuple[np.ndarray, tuple[Any, ...]]:
     """Apply one affine layer at every step, as one product.
 
     Parameters
@@ -81,10 +81,10 @@ def temporal_affine_forward(
     out, cache = affine_forward(x.reshape(N * T, D), w, b)
     return out.reshape(N, T, out.shape[1]), cache
 
+
 def temporal_affine_backward(
-    dout:np.ndarray,
-    cache:tuple[Any, ...],
-)->tuple[np.ndarray, np.ndarray, np.ndarray]:
+    dout: np.ndarray, cache: tuple[Any, ...]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Compute the gradients of an affine layer applied at every step.
 
     Parameters
@@ -104,14 +104,12 @@ def temporal_affine_backward(
     return dx.reshape(N, T, dx.shape[1]), dw, db
 
 # %% ../nbs/05_temporal_affine.ipynb #6f82807a
-BLOCK = 262144      # scores: a megabyte of float32
+BLOCK = 262144  # scores: a megabyte of float32
+
 
 def softmax_loss_in_place(
-    scores:np.ndarray,
-    y:np.ndarray,
-    weight:np.ndarray,
-    smoothing:float=0.,
-)->tuple:
+    scores: np.ndarray, y: np.ndarray, weight: np.ndarray, smoothing: float = 0.0
+) -> tuple:
     """Compute the weighted softmax loss of every row and, in the same memory, its gradient.
 
     Parameters
@@ -130,28 +128,29 @@ def softmax_loss_in_place(
     tuple
         the loss, a float, and `scores`, now the gradient (P, V)
     """
-    size, loss = max(BLOCK // scores.shape[1], 1), 0.
-    for i in range(0, len(y), size):      # some rows at a time, which stay in the cache from the maximum to the gradient
-        s, right, w = scores[i:i+size], y[i:i+size], weight[i:i+size]
+    size, loss = max(BLOCK // scores.shape[1], 1), 0.0
+    for i in range(
+        0, len(y), size
+    ):  # some rows at a time, which stay in the cache from the maximum to the gradient
+        s, right, w = scores[i : i + size], y[i : i + size], weight[i : i + size]
         rows = np.arange(len(s))
         s -= s.max(axis=1, keepdims=True)
         chosen = s[rows, right]
-        if smoothing: chosen = (1 - smoothing) * chosen + smoothing * s.mean(axis=1)
+        if smoothing:
+            chosen = (1 - smoothing) * chosen + smoothing * s.mean(axis=1)
         np.exp(s, out=s)
         total = s.sum(axis=1)
         loss += float((w * (np.log(total) - chosen)).sum(dtype=np.float64))
         s *= (w / total)[:, None]
-        if smoothing: s -= (w * s.dtype.type(smoothing / s.shape[1]))[:, None]
+        if smoothing:
+            s -= (w * s.dtype.type(smoothing / s.shape[1]))[:, None]
         s[rows, right] -= w * s.dtype.type(1 - smoothing)
     return loss, scores
 
 # %% ../nbs/05_temporal_affine.ipynb #fb3e6796
 def temporal_softmax_loss(
-    x:np.ndarray,
-    y:np.ndarray,
-    mask:np.ndarray,
-    verbose:bool=False,
-)->tuple[float, np.ndarray]:
+    x: np.ndarray, y: np.ndarray, mask: np.ndarray, verbose: bool = False
+) -> tuple[float, np.ndarray]:
     """Compute the softmax loss of every word that counts, and its gradient.
 
     Parameters
@@ -174,5 +173,6 @@ def temporal_softmax_loss(
     scores = x.reshape(N * T, V).copy()
     weight = (mask.reshape(N * T) / N).astype(x.dtype)
     loss, dx = softmax_loss_in_place(scores, y.reshape(N * T), weight)
-    if verbose: print('dx_flat: ', dx.shape)
+    if verbose:
+        print('dx_flat: ', dx.shape)
     return loss, dx.reshape(N, T, V)

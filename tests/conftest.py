@@ -1,10 +1,18 @@
-"One BLAS thread for each test process: two processes with two threads each would fight over two cores."
+"""One BLAS thread for each test process: two processes
+with two threads each would fight over two cores.
+"""
+
 import os
 import signal
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent / 'tools'))  # mutate, korean and others
 
 for name in ('OPENBLAS_NUM_THREADS', 'OMP_NUM_THREADS', 'MKL_NUM_THREADS'):
     os.environ.setdefault(name, '1')
 
-# A shell starts what runs in its background with Ctrl-C ignored, and so would be every program that a test starts.
+# A shell starts what runs in its background with Ctrl-C
+# ignored, and so would be every program that a test starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

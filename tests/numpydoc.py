@@ -1,4 +1,5 @@
 "Read the sections of numpydoc docstrings."
+
 import inspect
 import re
 
@@ -10,8 +11,10 @@ def sections(doc):
     doc = inspect.cleandoc(doc or '')
     places = list(SECTION.finditer(doc))
     ends = [place.start() for place in places[1:]] + [len(doc)]
-    found = {'': doc[:places[0].start()] if places else doc}
-    return found | {place[1]: doc[place.end():end].strip('\n') for place, end in zip(places, ends)}
+    found = {'': doc[: places[0].start()] if places else doc}
+    return found | {
+        place[1]: doc[place.end() : end].strip('\n') for place, end in zip(places, ends)
+    }
 
 
 def entries(text):

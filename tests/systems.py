@@ -1,9 +1,10 @@
 "What differs between operating systems, for the tests."
+
 import os
 
 import pytest
 
-PIPES = hasattr(os, 'mkfifo')      # Windows has no such files
+PIPES = hasattr(os, 'mkfifo')  # Windows has no such files
 
 
 def link(place, target):

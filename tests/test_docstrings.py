@@ -1,4 +1,7 @@
-"help() and an editor's hover show what every front-door function and class takes and returns: numpydoc sections that agree with the signature."
+"""help() and an editor's hover show what every front-door function and
+class takes and returns: numpydoc sections that agree with the signature.
+"""
+
 import inspect
 import re
 import pytest
@@ -9,7 +12,9 @@ SHAPE = re.compile(r'\([^()]*,[^()]*\)|\b[Ss]hape\b')
 
 
 def described():
-    "(name, function or dataclass, arguments) of what can be called at the front door, with the public methods of its classes."
+    """(name, function or dataclass, arguments) of what can be called
+    at the front door, with the public methods of its classes.
+    """
     for name in rnn_captioning.__all__:
         thing = getattr(rnn_captioning, name)
         if inspect.isfunction(thing):
@@ -38,7 +43,15 @@ def arguments(thing):
 def test_the_front_door_is_seen():
     names = {name for name, _ in EVERY}
     assert len(names) > 90
-    assert {'rnn_forward', 'train', 'prepare_data', 'CaptioningRNN.__init__', 'CaptioningRNN.loss', 'PhotoCaptioner.caption', 'Cell'} <= names
+    assert {
+        'rnn_forward',
+        'train',
+        'prepare_data',
+        'CaptioningRNN.__init__',
+        'CaptioningRNN.loss',
+        'PhotoCaptioner.caption',
+        'Cell',
+    } <= names
 
 
 @pytest.mark.parametrize('name', rnn_captioning.__all__)
@@ -64,7 +77,11 @@ def test_each_parameter_is_described(name, thing):
 @each
 def test_arrays_say_their_shape(name, thing):
     said = parameters(thing.__doc__)
-    arrays = [key for key, p in arguments(thing).items() if 'ndarray' in str(p.annotation) and '[' not in str(p.annotation)]
+    arrays = [
+        key
+        for key, p in arguments(thing).items()
+        if 'ndarray' in str(p.annotation) and '[' not in str(p.annotation)
+    ]
     shapeless = [key for key in arrays if not SHAPE.search(said.get(key, ''))]
     assert not shapeless, f'{name}: {shapeless}'
 
@@ -78,7 +95,9 @@ def test_what_is_returned_is_described(name, thing):
     if annotation in ('None', None):
         assert not returned
     else:
-        assert list(returned) == [annotation] and all(returned.values()), f'{name}: {returned}, annotated {annotation}'
+        assert list(returned) == [annotation] and all(returned.values()), (
+            f'{name}: {returned}, annotated {annotation}'
+        )
 
 
 @each
@@ -90,6 +109,7 @@ def test_lines_fit(name, thing):
 @each
 def test_help_shows_them(name, thing):
     import pydoc
+
     text = pydoc.plain(pydoc.render_doc(thing))
     for argument, said in parameters(thing.__doc__).items():
         assert argument in text and said.split()[0] in text
@@ -103,6 +123,11 @@ def test_the_page_shows_them(name, thing):
     if name.endswith('__init__'):
         thing = getattr(rnn_captioning, name.partition('.')[0])
     shown = docments(thing, full=True)
-    stars = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)      # which nbdev leaves out
-    silent = [key for key, p in arguments(thing).items() if p.kind not in stars and not shown[key]['docment']]
+    # which nbdev leaves out
+    stars = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    silent = [
+        key
+        for key, p in arguments(thing).items()
+        if p.kind not in stars and not shown[key]['docment']
+    ]
     assert not silent, f'{name}: {silent}'

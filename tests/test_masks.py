@@ -1,4 +1,7 @@
-"Masks of attention: truth values or numbers to add, values of any width, queries that may look nowhere."
+"""Masks of attention: truth values or numbers to add,
+values of any width, queries that may look nowhere.
+"""
+
 import warnings
 import numpy as np
 import pytest
@@ -6,7 +9,11 @@ from rnn_captioning.models.attention import additive_attention_backward, additiv
 from rnn_captioning.files.paths import InputError
 from rnn_captioning.gradient_check import check_backward
 from rnn_captioning.temporal_affine import temporal_softmax_loss
-from rnn_captioning.layers.transformer_layers import attention_backward, attention_forward, causal_mask
+from rnn_captioning.layers.transformer_layers import (
+    attention_backward,
+    attention_forward,
+    causal_mask,
+)
 
 N, HEADS, TQ, TK, D, DV = 2, 3, 4, 5, 3, 6
 
@@ -29,7 +36,7 @@ def masks():
     rng = np.random.default_rng(0)
     found = []
     for shape in (TQ, TK), (N, 1, TQ, TK), (N, HEADS, TQ, TK), (N, 1, 1, TK), (1, TK):
-        mask = rng.random(shape) < .6
+        mask = rng.random(shape) < 0.6
         mask[..., 0, :] = False
         found.append(mask)
     return found
@@ -48,7 +55,7 @@ def plain(q, k, v, mask):
         keys = np.flatnonzero(allowed[place])
         if len(keys) == 0:
             continue
-        scores = k[n, head, keys] @ q[place] / D ** .5
+        scores = k[n, head, keys] @ q[place] / D**0.5
         weights = np.exp(scores - scores.max())
         out[place] = weights / weights.sum() @ v[n, head, keys]
     return out
@@ -59,7 +66,12 @@ def plain(q, k, v, mask):
 def test_truth_values_and_numbers_to_add_say_the_same(mask, dv):
     q, k, v = arrays(dv=dv)
     expected = plain(q, k, v, mask)
-    for form in (mask, as_numbers(mask), as_numbers(mask, dtype=np.float32), as_numbers(mask).tolist()):
+    for form in (
+        mask,
+        as_numbers(mask),
+        as_numbers(mask, dtype=np.float32),
+        as_numbers(mask).tolist(),
+    ):
         out, (*_, weights) = attention_forward(q, k, v, form)
         assert np.allclose(out, expected)
         assert not weights[~np.broadcast_to(mask, weights.shape)].any()
@@ -69,7 +81,7 @@ def test_numbers_are_added_to_the_scores():
     q, k, v = arrays()
     bias = np.random.default_rng(1).standard_normal((TQ, TK))
     _, (*_, weights) = attention_forward(q, k, v, bias)
-    scores = q @ k.swapaxes(2, 3) / D ** .5 + bias
+    scores = q @ k.swapaxes(2, 3) / D**0.5 + bias
     assert np.allclose(weights, np.exp(scores) / np.exp(scores).sum(axis=3, keepdims=True))
     unchanged = attention_forward(q, k, v)[0]
     assert np.array_equal(attention_forward(q, k, v, np.zeros((TQ, TK)))[0], unchanged)
@@ -85,7 +97,9 @@ def test_very_low_numbers_hide_and_keep_the_type(dtype, low):
     assert np.allclose(out, plain(q, k, v, mask), atol=1e-5)
 
 
-@pytest.mark.parametrize('mask', [None, *masks()], ids=lambda mask: str(getattr(mask, 'shape', None)))
+@pytest.mark.parametrize(
+    'mask', [None, *masks()], ids=lambda mask: str(getattr(mask, 'shape', None))
+)
 @pytest.mark.parametrize('dv', [1, D, DV])
 def test_gradients_with_a_mask_and_values_of_another_width(mask, dv):
     q, k, v = arrays(dv=dv)
@@ -94,7 +108,7 @@ def test_gradients_with_a_mask_and_values_of_another_width(mask, dv):
         return attention_forward(q, k, v, mask)
 
     def added(q, k, v):
-        return attention_forward(q, k, v, None if mask is None else as_numbers(mask) + .3)
+        return attention_forward(q, k, v, None if mask is None else as_numbers(mask) + 0.3)
 
     for forward in (masked, added):
         check_backward(forward, attention_backward, dict(q=q, k=k, v=v))
@@ -130,8 +144,14 @@ def test_as_pytorch():
 
 
 WRONG = {
-    'integers': (np.ones((TQ, TK), int), r'mask is int64 of shape \(4, 5\): expected bool, or floats to add'),
-    'ones and zeros': (np.tri(TQ, TK), r'ones and zeros: expected bool, as mask.astype\(bool\), or -inf'),
+    'integers': (
+        np.ones((TQ, TK), int),
+        r'mask is int64 of shape \(4, 5\): expected bool, or floats to add',
+    ),
+    'ones and zeros': (
+        np.tri(TQ, TK),
+        r'ones and zeros: expected bool, as mask.astype\(bool\), or -inf',
+    ),
     'ones alone': (np.ones((TQ, TK)), 'ones and zeros'),
     'NaN': (np.full((TQ, TK), np.nan), 'holds NaN or infinity'),
     'infinity': (np.full((TQ, TK), np.inf), 'holds NaN or infinity'),
@@ -155,7 +175,9 @@ def test_no_captions_no_words_no_keys():
     "Empty batches are no special case."
     for shape in (0, HEADS, TQ, TK), (N, HEADS, 0, TK), (N, HEADS, TQ, 0):
         n, heads, tq, tk = shape
-        q, k, v = np.zeros((n, heads, tq, D)), np.zeros((n, heads, tk, D)), np.zeros((n, heads, tk, DV))
+        q = np.zeros((n, heads, tq, D))
+        k = np.zeros((n, heads, tk, D))
+        v = np.zeros((n, heads, tk, DV))
         for mask in (None, np.ones((tq, tk), bool), np.full((tq, tk), -np.inf)):
             out, cache = attention_forward(q, k, v, mask)
             assert out.shape == (n, heads, tq, DV) and not out.any()
@@ -176,11 +198,19 @@ def test_inputs_are_left_alone():
 def test_additive_attention_without_a_place():
     "A picture without places gives zeros, as a query that may look nowhere does."
     rng = np.random.default_rng(0)
-    keys, query, values, w = (rng.standard_normal(shape) for shape in ((2, 0, 3), (2, 3), (2, 0, 5), 3))
+    keys, query, values, w = (
+        rng.standard_normal(shape) for shape in ((2, 0, 3), (2, 3), (2, 0, 5), 3)
+    )
     context, weights, cache = additive_attention_forward(keys, query, values, w)
     assert context.shape == (2, 5) and not context.any() and weights.shape == (2, 0)
-    dkeys, dquery, dvalues, dw = additive_attention_backward(np.ones((2, 5)), np.zeros((2, 0)), cache)
-    assert (dkeys.shape, dvalues.shape) == (keys.shape, values.shape) and not dquery.any() and not dw.any()
+    dkeys, dquery, dvalues, dw = additive_attention_backward(
+        np.ones((2, 5)), np.zeros((2, 0)), cache
+    )
+    assert (
+        (dkeys.shape, dvalues.shape) == (keys.shape, values.shape)
+        and not dquery.any()
+        and not dw.any()
+    )
 
 
 def test_loss_of_captions_without_a_word():

@@ -1,13 +1,26 @@
-"A few of the mistakes of tests/mutate.py, drawn at random: the notebooks' checks notice them. All of them: make mutants."
-import os, subprocess, sys
+"""A few of the mistakes of tools/mutate.py, drawn at random: the notebooks' checks notice them.
+
+All of them: make mutants.
+"""
+
+import os
+import subprocess
+import sys
 from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
 
+
 @pytest.mark.skipif(not hasattr(os, 'fork'), reason='mutants run in forks')
 def test_sample_is_caught():
-    env = {name: value for name, value in os.environ.items() if not name.startswith('COVERAGE')}      # no line counts that only a mutant reaches
-    done = subprocess.run([sys.executable, ROOT/'tests'/'mutate.py', '--sample', '25', '--seed', '231'], capture_output=True, encoding='utf-8', env=env)
+    # no line counts that only a mutant reaches
+    env = {name: value for name, value in os.environ.items() if not name.startswith('COVERAGE')}
+    done = subprocess.run(
+        [sys.executable, ROOT / 'tools' / 'mutate.py', '--sample', '25', '--seed', '231'],
+        capture_output=True,
+        encoding='utf-8',
+        env=env,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[-1] == '25 mutants: 25 caught, 0 equivalent, 0 survived'

@@ -1,4 +1,7 @@
-"How progress is shown: a bar on a terminal, a line now and then elsewhere, nothing where that is asked; and commands to copy."
+"""How progress is shown: a bar on a terminal, a line now and then
+elsewhere, nothing where that is asked; and commands to copy.
+"""
+
 import io
 import os
 import re
@@ -19,7 +22,15 @@ from rnn_captioning.data.dataset import open_data
 from rnn_captioning.decoding import decode
 from rnn_captioning.data.fetch import DATASETS, Dataset, next_step
 from rnn_captioning.model import CaptioningRNN
-from rnn_captioning.progress import Bar, Lines, Progress, command_line, quoted, show_progress, tracked
+from rnn_captioning.progress import (
+    Bar,
+    Lines,
+    Progress,
+    command_line,
+    quoted,
+    show_progress,
+    tracked,
+)
 from rnn_captioning.data.scenes import make_scenes
 from rnn_captioning.training.run import train
 
@@ -30,12 +41,14 @@ OPTIONS = [f'--{name.replace("_", "-")}={value}' for name, value in SMALL.items(
 
 class Terminal(io.StringIO):
     "Says that it is one."
+
     def isatty(self):
         return True
 
 
 class Gone(Terminal):
     "A terminal that somebody has closed."
+
     def write(self, text):
         raise OSError(5, 'Input/output error')
 
@@ -48,7 +61,7 @@ def usual_environment(monkeypatch):
 
 @pytest.fixture(scope='module')
 def scenes(tmp_path_factory):
-    path = tmp_path_factory.mktemp('progress')/'data.h5'
+    path = tmp_path_factory.mktemp('progress') / 'data.h5'
     make_scenes(path, train=12, val=3, test=9)
     return path
 
@@ -61,13 +74,20 @@ def run(*arguments):
 
 # where it is shown
 
+
 def test_one_helper_for_the_package():
     "No module but this one draws bars, so that all of them go by the same rules."
-    users = {path.name for path in (ROOT/'rnn_captioning').rglob('*.py') if re.search(r'\btqdm\b', path.read_text(encoding='utf-8'))}
+    users = {
+        path.name
+        for path in (ROOT / 'rnn_captioning').rglob('*.py')
+        if re.search(r'\btqdm\b', path.read_text(encoding='utf-8'))
+    }
     assert users == {'progress.py'}
 
 
-@pytest.mark.parametrize('stream, kind', [(Terminal(), Bar), (io.StringIO(), Lines), (None, Progress)])
+@pytest.mark.parametrize(
+    'stream, kind', [(Terminal(), Bar), (io.StringIO(), Lines), (None, Progress)]
+)
 def test_kind_by_stream(monkeypatch, stream, kind):
     monkeypatch.setattr(sys, 'stderr', stream)
     assert type(show_progress(3, 'x')) is kind
@@ -77,17 +97,28 @@ def test_kind_by_stream(monkeypatch, stream, kind):
 
 
 def test_log_of_a_training_is_no_flood(scenes, tmp_path):
-    "One line an epoch, none drawn over another, and no more than some dozens however many epochs there are."
-    said = run('train', scenes, '--out', tmp_path/'few', *OPTIONS, '--epochs=4').stderr
+    """One line an epoch, none drawn over another, and no
+    more than some dozens however many epochs there are.
+    """
+    said = run('train', scenes, '--out', tmp_path / 'few', *OPTIONS, '--epochs=4').stderr
     lines = said.splitlines()
     assert '\r' not in said and len(lines) == 4
-    assert re.fullmatch(r'epoch 4/4: 12 of 12 steps \(100%\), loss [\d.]+, val [\d.]+, [\d,]+ words/s, in 00:0\d', lines[-1])
-    many = run('train', scenes, '--out', tmp_path/'many', *OPTIONS, '--epochs=200').stderr.splitlines()
-    assert progress.FREE <= len(many) < progress.FREE + 20 and many[-1].startswith('epoch 200/200: 600 of 600 steps')
+    assert re.fullmatch(
+        r'epoch 4/4: 12 of 12 steps \(100%\), loss [\d.]+, val [\d.]+, [\d,]+ words/s, in 00:0\d',
+        lines[-1],
+    )
+    many = run(
+        'train', scenes, '--out', tmp_path / 'many', *OPTIONS, '--epochs=200'
+    ).stderr.splitlines()
+    assert progress.FREE <= len(many) < progress.FREE + 20 and many[-1].startswith(
+        'epoch 200/200: 600 of 600 steps'
+    )
 
 
 def test_part_for_the_score_says_so(scenes, tmp_path):
-    said = run('train', scenes, '--out', tmp_path, *OPTIONS, '--epochs=1', '--reward-epochs=1').stderr
+    said = run(
+        'train', scenes, '--out', tmp_path, *OPTIONS, '--epochs=1', '--reward-epochs=1'
+    ).stderr
     assert 'epoch 1/1: ' in said and 'epoch 1/1 for cider: ' in said
 
 
@@ -100,17 +131,17 @@ def test_bar_on_a_terminal(scenes, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize('stream', [io.StringIO(), Terminal()], ids=['log', 'terminal'])
 def test_quiet_training(scenes, tmp_path, monkeypatch, stream):
-    said = run('train', scenes, '--out', tmp_path/'quiet', *OPTIONS, '--epochs=2', '--quiet')
+    said = run('train', scenes, '--out', tmp_path / 'quiet', *OPTIONS, '--epochs=2', '--quiet')
     assert said.stderr == '' and 'captions are true' in said.stdout
     monkeypatch.setattr(sys, 'stderr', stream)
-    train(scenes, tmp_path/'silent', **SMALL, epochs=2)
+    train(scenes, tmp_path / 'silent', **SMALL, epochs=2)
     assert stream.getvalue() == ''
 
 
 def test_quiet_evaluate(scenes, tmp_path):
     pytest.importorskip('pycocoevalcap')
     train(scenes, tmp_path, **SMALL, epochs=1)
-    evaluate = 'evaluate', tmp_path/'checkpoint.h5', scenes, '--json'
+    evaluate = 'evaluate', tmp_path / 'checkpoint.h5', scenes, '--json'
     assert '\r' not in (loud := run(*evaluate).stderr) and 'captions: ' in loud
     assert run(*evaluate, '--quiet').stderr == ''
 
@@ -121,33 +152,50 @@ def test_quiet_prepare_and_caption(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     rows = ['image,caption']
     for i in range(12):
-        image.fromarray(rng.integers(0, 255, (40, 40, 3), np.uint8)).save(tmp_path/f'{i:02}.png')
+        image.fromarray(rng.integers(0, 255, (40, 40, 3), np.uint8)).save(tmp_path / f'{i:02}.png')
         rows += [f'{i:02}.png,a red star {k}' for k in range(2)]
-    (tmp_path/'captions.csv').write_text('\n'.join(rows), encoding='utf-8')
-    prepare = 'prepare', '--captions', tmp_path/'captions.csv', '--images', tmp_path, '--min-count', 1
-    assert re.search(r'^photographs: 12 of 12 photos \(100%\)', run(*prepare, '--out', tmp_path/'a.h5').stderr, re.M)
-    assert 'photo' not in run(*prepare, '--out', tmp_path/'b.h5', '--quiet').stderr
+    (tmp_path / 'captions.csv').write_text('\n'.join(rows), encoding='utf-8')
+    prepare = (
+        'prepare',
+        '--captions',
+        tmp_path / 'captions.csv',
+        '--images',
+        tmp_path,
+        '--min-count',
+        1,
+    )
+    assert re.search(
+        r'^photographs: 12 of 12 photos \(100%\)',
+        run(*prepare, '--out', tmp_path / 'a.h5').stderr,
+        re.M,
+    )
+    assert 'photo' not in run(*prepare, '--out', tmp_path / 'b.h5', '--quiet').stderr
     monkeypatch.setenv('TQDM_DISABLE', '1')
-    assert 'photo' not in run(*prepare, '--out', tmp_path/'c.h5').stderr
+    assert 'photo' not in run(*prepare, '--out', tmp_path / 'c.h5').stderr
     monkeypatch.delenv('TQDM_DISABLE')
-    caption = 'caption', tmp_path/'00.png', '--json'
+    caption = 'caption', tmp_path / '00.png', '--json'
     assert 'photographs: 1 of 1' in run(*caption).stderr
     assert run(*caption, '--quiet').stderr == ''
 
 
 def test_quiet_fetch_and_bench(tmp_path, monkeypatch):
     said = []
-    monkeypatch.setattr('rnn_captioning.fetch.fetch', lambda name, to, progress: said.append(progress) or tmp_path)
+    monkeypatch.setattr(
+        'rnn_captioning.fetch.fetch', lambda name, to, progress: said.append(progress) or tmp_path
+    )
     run('fetch', 'coco', '--quiet')
     run('fetch', 'coco')
     assert said == [False, True]
-    monkeypatch.setattr(bench, 'bench', lambda parts, progress, whole_epoch: progress('training steps') or {})
+    monkeypatch.setattr(
+        bench, 'bench', lambda parts, progress, whole_epoch: progress('training steps') or {}
+    )
     monkeypatch.setattr(bench, 'report', lambda found: 'done')
-    assert run('bench', '--plot', tmp_path/'bench.png', '--quiet').stderr == ''
-    assert run('bench', '--plot', tmp_path/'bench.png').stderr == 'training steps\n'
+    assert run('bench', '--plot', tmp_path / 'bench.png', '--quiet').stderr == ''
+    assert run('bench', '--plot', tmp_path / 'bench.png').stderr == 'training steps\n'
 
 
 # how it is shown
+
 
 def test_environment_of_tqdm_counts():
     "What tqdm reads from the environment when it is imported, all callers of the package go by."
@@ -164,9 +212,18 @@ with show_progress(1000, 'work') as bar:
     for _ in range(1000): bar.update()
 sys.stderr = usual
 print(Terminal.text.count(chr(13)), max(map(len, Terminal.text.split(chr(13)))))'''
+
     def drawn(**environment):
-        done = subprocess.run([sys.executable, '-c', code], env=os.environ | environment, capture_output=True, encoding='utf-8', check=True, cwd=ROOT)
+        done = subprocess.run(
+            [sys.executable, '-c', code],
+            env=os.environ | environment,
+            capture_output=True,
+            encoding='utf-8',
+            check=True,
+            cwd=ROOT,
+        )
         return tuple(map(int, done.stdout.split()))
+
     assert drawn(TQDM_MININTERVAL='0')[0] > 500 > 50 > drawn(TQDM_MININTERVAL='100')[0]
     assert drawn(TQDM_NCOLS='60')[1] <= 61
     assert drawn(TQDM_DISABLE='1')[0] == 0
@@ -181,7 +238,9 @@ def test_lines_once_a_minute(monkeypatch, every, lines):
         for _ in range(600):
             seconds[0] += 1
             shown.update()
-    assert len(log.getvalue().splitlines()) == lines and log.getvalue().endswith('600 of 600 steps (100%), in 10:00\n')
+    assert len(log.getvalue().splitlines()) == lines and log.getvalue().endswith(
+        '600 of 600 steps (100%), in 10:00\n'
+    )
 
 
 def test_lines_of_unknown_length_and_of_bytes():
@@ -191,7 +250,10 @@ def test_lines_of_unknown_length_and_of_bytes():
         shown.describe(note='retry 1 of 5', milestone=True)
         shown.restart(0)
         shown.update(2_500_000)
-    assert log.getvalue() == 'x.zip: 10.0M of 40.0MB (25%), retry 1 of 5\nx.zip: 2.50MB, retry 1 of 5, in 00:00\n'
+    assert (
+        log.getvalue()
+        == 'x.zip: 10.0M of 40.0MB (25%), retry 1 of 5\nx.zip: 2.50MB, retry 1 of 5, in 00:00\n'
+    )
 
 
 def test_no_line_at_the_end_of_what_broke_off():
@@ -222,7 +284,10 @@ def test_tracked_gives_every_item(monkeypatch):
     monkeypatch.setattr(sys, 'stderr', log := io.StringIO())
     assert list(tracked(range(5), 'numbers', unit='number')) == [0, 1, 2, 3, 4]
     assert list(tracked(iter('ab'), 'letters', unit='batch')) == ['a', 'b']
-    assert re.fullmatch(r'numbers: 5 of 5 numbers \(100%\), in 00:00\nletters: 2 batches, in 00:00\n', log.getvalue())
+    assert re.fullmatch(
+        r'numbers: 5 of 5 numbers \(100%\), in 00:00\nletters: 2 batches, in 00:00\n',
+        log.getvalue(),
+    )
 
 
 def test_decode_shows_lines(scenes, monkeypatch):
@@ -235,28 +300,67 @@ def test_decode_shows_lines(scenes, monkeypatch):
 
 # commands to copy
 
-@pytest.mark.parametrize('name', ['plain', 'with blank', "it's", 'a&b', '$HOME', 'a;b', '개', '*', ''])
+
+@pytest.mark.parametrize(
+    'name', ['plain', 'with blank', "it's", 'a&b', '$HOME', 'a;b', '개', '*', '']
+)
 def test_quoted_for_unix(name):
     assert shlex.split(quoted(name, windows=False)) == [name]
 
 
-@pytest.mark.parametrize('name, expected', [
-    ('plain', 'plain'), (r'C:\runs\one', r'C:\runs\one'), (r'C:\my runs', r'"C:\my runs"'), ("it's", '"it\'s"'), ('a&b', '"a&b"'),
-    ('C:\\my runs\\', '"C:\\my runs\\\\"'), ('a&b\\', '"a&b\\\\"'), ('', '""'), ('(x)', '"(x)"'),
-])
+@pytest.mark.parametrize(
+    'name, expected',
+    [
+        ('plain', 'plain'),
+        (r'C:\runs\one', r'C:\runs\one'),
+        (r'C:\my runs', r'"C:\my runs"'),
+        ("it's", '"it\'s"'),
+        ('a&b', '"a&b"'),
+        ('C:\\my runs\\', '"C:\\my runs\\\\"'),
+        ('a&b\\', '"a&b\\\\"'),
+        ('', '""'),
+        ('(x)', '"(x)"'),
+    ],
+)
 def test_quoted_for_windows(name, expected):
     assert quoted(name, windows=True) == expected
 
 
 def test_command_to_go_on():
-    assert command_line('train', '--out', 'my run', '--resume', windows=True) == 'rnn-captioning train --out "my run" --resume'
-    assert command_line('train', '--out', Path('my run'), windows=False) == "rnn-captioning train --out 'my run'"
+    assert (
+        command_line('train', '--out', 'my run', '--resume', windows=True)
+        == 'rnn-captioning train --out "my run" --resume'
+    )
+    assert (
+        command_line('train', '--out', Path('my run'), windows=False)
+        == "rnn-captioning train --out 'my run'"
+    )
 
 
 def test_command_after_a_download(monkeypatch):
-    "Each argument is quoted as a whole, which PowerShell wants, and braces in a folder's name stay."
-    monkeypatch.setitem(DATASETS, 'x', Dataset('x', (), 'rnn-captioning prepare --captions {0}/a.csv --split train={0}/b.txt'))
-    assert shlex.split(next_step('x', 'my {0} data')) == ['rnn-captioning', 'prepare', '--captions', 'my {0} data/a.csv', '--split', 'train=my {0} data/b.txt']
+    """Each argument is quoted as a whole, which PowerShell
+    wants, and braces in a folder's name stay.
+    """
+    monkeypatch.setitem(
+        DATASETS,
+        'x',
+        Dataset('x', (), 'rnn-captioning prepare --captions {0}/a.csv --split train={0}/b.txt'),
+    )
+    assert shlex.split(next_step('x', 'my {0} data')) == [
+        'rnn-captioning',
+        'prepare',
+        '--captions',
+        'my {0} data/a.csv',
+        '--split',
+        'train=my {0} data/b.txt',
+    ]
     monkeypatch.setattr('rnn_captioning.data.fetch.quoted', lambda word: quoted(word, windows=True))
-    assert next_step('x', 'my data') == 'rnn-captioning prepare --captions "my data/a.csv" --split "train=my data/b.txt"'
-    assert not [path.name for path in (ROOT/'rnn_captioning').rglob('*.py') if 'shlex.quote' in path.read_text(encoding='utf-8') and path.name != 'progress.py']
+    assert (
+        next_step('x', 'my data')
+        == 'rnn-captioning prepare --captions "my data/a.csv" --split "train=my data/b.txt"'
+    )
+    assert not [
+        path.name
+        for path in (ROOT / 'rnn_captioning').rglob('*.py')
+        if 'shlex.quote' in path.read_text(encoding='utf-8') and path.name != 'progress.py'
+    ]

@@ -1,4 +1,7 @@
-"Editors and type checkers see what the front door holds: mypy and pyright read a user's script beside the installed package."
+"""Editors and type checkers see what the front door holds: mypy
+and pyright read a user's script beside the installed package.
+"""
+
 import ast
 import importlib.util
 import inspect
@@ -32,13 +35,17 @@ def needs(name):
 
 @pytest.fixture(scope='module')
 def user(tmp_path_factory):
-    "A folder with a user's scripts, and an environment in which the package is installed and not only on the path."
+    """A folder with a user's scripts, and an environment in
+    which the package is installed and not only on the path.
+    """
     folder = tmp_path_factory.mktemp('user')
     venv.create(folder / 'env', with_pip=False)
     site = next(path for path in (folder / 'env').rglob('site-packages') if path.is_dir())
     package = ROOT / 'rnn_captioning'
     shutil.copytree(package, site / 'rnn_captioning', ignore=shutil.ignore_patterns('__pycache__'))
-    others = Path(numpy.__file__).parent.parent      # what the package needs is lent by the environment of the tests
+    others = Path(
+        numpy.__file__
+    ).parent.parent  # what the package needs is lent by the environment of the tests
     (site / 'lent.pth').write_text(f'{others}\n', encoding='utf-8')
     shutil.copy(SCRIPT, folder / 'script.py')
     (folder / 'wrong.py').write_text(WRONG, encoding='utf-8')
@@ -46,13 +53,21 @@ def user(tmp_path_factory):
 
 
 def python_of(folder):
-    return next(path for name in ('bin/python', 'Scripts/python.exe') if (path := folder / 'env' / name).exists())
+    return next(
+        path
+        for name in ('bin/python', 'Scripts/python.exe')
+        if (path := folder / 'env' / name).exists()
+    )
 
 
 def expected():
     "{line: what has to be in the type that is revealed there}"
     lines = enumerate(SCRIPT.read_text(encoding='utf-8').splitlines(), 1)
-    return {number: line.partition('#')[2].strip() for number, line in lines if line.strip().startswith('reveal_type')}
+    return {
+        number: line.partition('#')[2].strip()
+        for number, line in lines
+        if line.strip().startswith('reveal_type')
+    }
 
 
 def compare(revealed):
@@ -61,8 +76,11 @@ def compare(revealed):
     for number, said in revealed.items():
         plain = re.sub(r'\b(?:numpy|builtins|rnn_captioning\.\w+)\.', '', said)
         plain = re.sub(r'ndarray\[tuple\[Any, \.\.\.\], dtype\[Any\]\]', 'ndarray', plain)
-        plain = re.sub(r'tuple\[[^\[\]]*fallback=(\w+)\]', r'\1', plain)      # mypy's way of writing a named tuple
-        assert wanted[number].lower() in plain.lower(), f'line {number}: {said}: expected {wanted[number]}'
+        # mypy's way of writing a named tuple
+        plain = re.sub(r'tuple\[[^\[\]]*fallback=(\w+)\]', r'\1', plain)
+        assert wanted[number].lower() in plain.lower(), (
+            f'line {number}: {said}: expected {wanted[number]}'
+        )
 
 
 @pytest.fixture(scope='module')
@@ -71,10 +89,26 @@ def mypy(user):
 
     def check(script):
         done = subprocess.run(
-            [sys.executable, '-m', 'mypy', '--strict', '--no-error-summary', '--show-error-codes', '--hide-error-context',
-             '--python-executable', python_of(user), '--cache-dir', user / 'cache', script],
-            cwd=user, capture_output=True, encoding='utf-8')
+            [
+                sys.executable,
+                '-m',
+                'mypy',
+                '--strict',
+                '--no-error-summary',
+                '--show-error-codes',
+                '--hide-error-context',
+                '--python-executable',
+                python_of(user),
+                '--cache-dir',
+                user / 'cache',
+                script,
+            ],
+            cwd=user,
+            capture_output=True,
+            encoding='utf-8',
+        )
         return done.stdout + done.stderr
+
     return check
 
 
@@ -87,9 +121,20 @@ def pyright(user):
         (user / 'pyrightconfig.json').write_text(json.dumps(settings), encoding='utf-8')
         done = subprocess.run(
             [sys.executable, '-m', 'basedpyright', '--outputjson', '--pythonpath', python_of(user)],
-            cwd=user, capture_output=True, encoding='utf-8')
-        return [(found['severity'], found['range']['start']['line'] + 1, found['message'], found.get('rule'))
-                for found in json.loads(done.stdout)['generalDiagnostics']]
+            cwd=user,
+            capture_output=True,
+            encoding='utf-8',
+        )
+        return [
+            (
+                found['severity'],
+                found['range']['start']['line'] + 1,
+                found['message'],
+                found.get('rule'),
+            )
+            for found in json.loads(done.stdout)['generalDiagnostics']
+        ]
+
     return check
 
 
@@ -128,48 +173,103 @@ def callables():
         if inspect.isfunction(thing):
             yield name, thing
         elif inspect.isclass(thing):
-            own = {key: value for base in thing.__mro__ if base.__module__.startswith('rnn_captioning') for key, value in vars(base).items()}
+            own = {
+                key: value
+                for base in thing.__mro__
+                if base.__module__.startswith('rnn_captioning')
+                for key, value in vars(base).items()
+            }
             for key, value in own.items():
                 value = value.fget if isinstance(value, property) else value
                 if inspect.isfunction(value) and (key == '__init__' or not key.startswith('_')):
                     yield f'{name}.{key}', value
 
 
-@pytest.mark.parametrize('name, function', list(callables()), ids=lambda value: value if isinstance(value, str) else '')
+@pytest.mark.parametrize(
+    'name, function', list(callables()), ids=lambda value: value if isinstance(value, str) else ''
+)
 def test_every_argument_and_return_is_annotated(name, function):
     signature = inspect.signature(function)
-    bare = [p.name for p in signature.parameters.values() if p.annotation is p.empty and p.name != 'self']
+    bare = [
+        p.name
+        for p in signature.parameters.values()
+        if p.annotation is p.empty and p.name != 'self'
+    ]
     assert not bare, f'{name}: annotate {", ".join(bare)}'
     if not name.endswith('__init__'):
-        assert signature.return_annotation is not signature.empty, f'{name}: annotate what it returns'
-    vague = [str(p) for p in signature.parameters.values() if str(p.annotation) in ('tuple', 'list', 'dict')]
-    assert not vague and str(signature.return_annotation) not in ('tuple', 'list', 'dict'), f'{name}: of what? {vague}'
-    optional = [p.name for p in signature.parameters.values() if p.default is None and not re.search(r'\b(None|Any)\b', str(p.annotation))]
+        assert signature.return_annotation is not signature.empty, (
+            f'{name}: annotate what it returns'
+        )
+    vague = [
+        str(p)
+        for p in signature.parameters.values()
+        if str(p.annotation) in ('tuple', 'list', 'dict')
+    ]
+    assert not vague and str(signature.return_annotation) not in ('tuple', 'list', 'dict'), (
+        f'{name}: of what? {vague}'
+    )
+    optional = [
+        p.name
+        for p in signature.parameters.values()
+        if p.default is None and not re.search(r'\b(None|Any)\b', str(p.annotation))
+    ]
     assert not optional, f'{name}: {", ".join(optional)} may be None'
     inspect.signature(function, eval_str=True)
 
 
 def test_no_method_of_a_front_door_class_is_added_from_outside():
     "Checkers do not see `Captioner.loss = loss`."
-    classes = {name for name in rnn_captioning.__all__ if inspect.isclass(getattr(rnn_captioning, name))}
+    classes = {
+        name for name in rnn_captioning.__all__ if inspect.isclass(getattr(rnn_captioning, name))
+    }
     found = []
     for path in sorted((ROOT / 'rnn_captioning').rglob('[a-z]*.py')):
         for node in ast.parse(path.read_text(encoding='utf-8')).body:
             targets = node.targets if isinstance(node, ast.Assign) else []
-            found += [ast.unparse(t) for t in targets if isinstance(t, ast.Attribute) and getattr(t.value, 'id', '') in classes]
+            found += [
+                ast.unparse(t)
+                for t in targets
+                if isinstance(t, ast.Attribute) and getattr(t.value, 'id', '') in classes
+            ]
     assert len(classes) > 8 and not found
 
 
-LAYERS = ['gradient_check', 'step_forward', 'step_backward', 'sequence', 'embedding', 'temporal_affine', 'optim', 'layers.lstm', 'layers.gru', 'layers.transformer_layers']
+LAYERS = [
+    'gradient_check',
+    'step_forward',
+    'step_backward',
+    'sequence',
+    'embedding',
+    'temporal_affine',
+    'optim',
+    'layers.lstm',
+    'layers.gru',
+    'layers.transformer_layers',
+]
 
 
 def test_the_layers_themselves_are_typed_rightly(tmp_path):
     "Of the rest of the package the signatures alone, which the scripts above ask for."
     needs('mypy')
-    settings = '[mypy]\nfollow_imports = silent\n[mypy-torch.*,h5py.*,rnn_captioning.data.dataset,rnn_captioning.files.paths]\nfollow_imports = skip\nignore_missing_imports = True\n'
+    settings = (
+        '[mypy]\nfollow_imports = silent\n'
+        '[mypy-torch.*,h5py.*,rnn_captioning.data.dataset,rnn_captioning.files.paths]\n'
+        'follow_imports = skip\nignore_missing_imports = True\n'
+    )
     (tmp_path / 'mypy.ini').write_text(settings, encoding='utf-8')
     done = subprocess.run(
-        [sys.executable, '-m', 'mypy', '--config-file', tmp_path / 'mypy.ini', '--cache-dir', tmp_path / 'cache',
-         *(f'rnn_captioning/{name}.py' for name in LAYERS)],
-        cwd=ROOT, capture_output=True, encoding='utf-8')
+        [
+            sys.executable,
+            '-m',
+            'mypy',
+            '--config-file',
+            tmp_path / 'mypy.ini',
+            '--cache-dir',
+            tmp_path / 'cache',
+            *(f'rnn_captioning/{name.replace(".", "/")}.py' for name in LAYERS),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        encoding='utf-8',
+    )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,6 +1,8 @@
 """What a user writes, for the type checkers of test_types.py. Nothing here is run.
 
-Each `reveal_type` is followed by what a checker has to see; `Any` alone would mean that it sees nothing."""
+Each `reveal_type` is followed by what a checker has to
+see; `Any` alone would mean that it sees nothing."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -51,17 +53,25 @@ def layers(x: np.ndarray, h0: np.ndarray, w: np.ndarray, b: np.ndarray) -> float
     reveal_type(loss)  # float
     new, config = adam(w, dw, {'learning_rate': 1e-3})
     reveal_type(config)  # dict[str, Any]
-    return loss + float((back.sum() + db.sum() + dq.sum() + dk.sum() + dv.sum() + new.sum() + dscores.sum()))
+    return loss + float(
+        (back.sum() + db.sum() + dq.sum() + dk.sum() + dv.sum() + new.sum() + dscores.sum())
+    )
 
 
 def by_hand(features: np.ndarray, captions: np.ndarray) -> list[str]:
     words = {word: i for i, word in enumerate(['<NULL>', '<START>', '<END>', 'cat'])}
-    model = CaptioningRNN(words, input_dim=4, cell_type='lstm', dtype=np.float64, rng=np.random.default_rng(0))
+    model = CaptioningRNN(
+        words, input_dim=4, cell_type='lstm', dtype=np.float64, rng=np.random.default_rng(0)
+    )
     loss, grads = model.loss(features, captions)
     reveal_type(loss)  # float
     reveal_type(model.params)  # dict[str, ndarray]
     reveal_type(model.sample(features))  # ndarray
-    data = {'train_captions': captions, 'train_features': features, 'train_image_idxs': np.arange(len(captions))}
+    data = {
+        'train_captions': captions,
+        'train_features': features,
+        'train_image_idxs': np.arange(len(captions)),
+    }
     solver = CaptioningSolver(model, data, update_rule='adam', num_epochs=2)
     solver.train()
     reveal_type(solver.loss_history)  # list[float]

@@ -5,7 +5,6 @@
 # %% ../../nbs/bench/01_benchmarks.ipynb #f6fb5d1a
 from __future__ import annotations
 import json
-import os
 import platform
 import re
 import statistics
@@ -26,7 +25,14 @@ from ..model import CaptioningRNN, pack_captions
 from ..optim import adam
 from ..models.transformer import TransformerCaptioner
 from ..layers.transformer_layers import sinusoids
-from ..training.parallel import add_up, cores, keep_memory, sharded_loss, shards, threaded_update
+from rnn_captioning.training.parallel import (
+    add_up,
+    cores,
+    keep_memory,
+    sharded_loss,
+    shards,
+    threaded_update,
+)
 
 # %% auto #0
 __all__ = ['SIZES', 'STEPS', 'KINDS', 'BANNED', 'MIDDLE', 'GROWTH', 'PARTS', 'random_batch', 'special_words', 'our_model',
@@ -37,9 +43,16 @@ __all__ = ['SIZES', 'STEPS', 'KINDS', 'BANNED', 'MIDDLE', 'GROWTH', 'PARTS', 'ra
            'bench', 'report', 'plot_steps', 'plot_growth', 'plot_bench']
 
 # %% ../../nbs/bench/01_benchmarks.ipynb #c749c3b1
-SIZES = [(25, 512, 256, 1004, 512), (128, 512, 256, 1004, 512), (128, 512, 256, 3000, 1280), (256, 512, 256, 10000, 2048)]      # batch, hidden, words, vocabulary, features
+# batch, hidden, words, vocabulary, features
+SIZES = [
+    (25, 512, 256, 1004, 512),
+    (128, 512, 256, 1004, 512),
+    (128, 512, 256, 3000, 1280),
+    (256, 512, 256, 10000, 2048),
+]
 
-def random_batch(size:tuple, columns:int=None, mean:float=10.5, seed:int=0)->tuple:
+
+def random_batch(size: tuple, columns: int = None, mean: float = 10.5, seed: int = 0) -> tuple:
     """Random features, and random captions with lengths as people's sentences have them.
 
     Parameters
@@ -60,7 +73,7 @@ def random_batch(size:tuple, columns:int=None, mean:float=10.5, seed:int=0)->tup
     """
     (N, _, _, V, D), rng = size, np.random.default_rng(seed)
     columns = columns or (17 if V < 2000 else 22)
-    lengths = np.clip(np.rint(rng.normal(mean, .23 * mean, N)), 1, columns - 2).astype(int)
+    lengths = np.clip(np.rint(rng.normal(mean, 0.23 * mean, N)), 1, columns - 2).astype(int)
     captions, place = rng.integers(4, V, (N, columns)), np.arange(columns)
     captions[:, 0] = 1
     captions[place > lengths[:, None]] = 0
@@ -68,26 +81,36 @@ def random_batch(size:tuple, columns:int=None, mean:float=10.5, seed:int=0)->tup
     return rng.standard_normal((N, D), dtype=np.float32), captions
 
 # %% ../../nbs/bench/01_benchmarks.ipynb #f81974f4
-def special_words(V)->dict:
+def special_words(V) -> dict:
     "A vocabulary of V words, word to id."
-    return {word: i for i, word in enumerate(['<NULL>', '<START>', '<END>', '<UNK>', *map(str, range(V - 4))])}
+    return {
+        word: i
+        for i, word in enumerate(['<NULL>', '<START>', '<END>', '<UNK>', *map(str, range(V - 4))])
+    }
+
 
 def our_model(size, kind='rnn'):
     "A fresh captioner of some size: a cell, 'attention' or 'transformer'."
     (_, H, W, V, D), rng = size, np.random.default_rng(0)
-    if kind == 'attention': return AttentionCaptioner(special_words(V), D, W, H, rng=rng)
-    if kind == 'transformer': return TransformerCaptioner(special_words(V), D, H, heads=8, rng=rng)
+    if kind == 'attention':
+        return AttentionCaptioner(special_words(V), D, W, H, rng=rng)
+    if kind == 'transformer':
+        return TransformerCaptioner(special_words(V), D, H, heads=8, rng=rng)
     return CaptioningRNN(special_words(V), D, W, H, kind, rng=rng)
+
 
 def our_trainer(size, kind='rnn'):
     "A function of features and captions: loss, gradients, update."
     model, threads = our_model(size, kind), cores()
     configs = {name: {'learning_rate': 1e-3} for name in model.params}
+
     def train_on(features, captions):
         loss, grads = sharded_loss(model, features, captions, threads)
         threaded_update(adam, model.params, grads, configs, threads)
         return loss
+
     return train_on
+
 
 def our_step(size, features, captions, kind='rnn'):
     "This package, as `train` uses it."
@@ -98,30 +121,47 @@ def our_step(size, features, captions, kind='rnn'):
 def torch_parts(size, kind='rnn'):
     "The layers of the captioner in PyTorch."
     from torch import nn
+
     N, H, W, V, D = size
     recurrent = dict(rnn=nn.RNN, lstm=nn.LSTM, gru=nn.GRU)[kind]
-    return nn.ModuleDict(dict(embed=nn.Embedding(V, W), project=nn.Linear(D, H), rnn=recurrent(W, H, batch_first=True), score=nn.Linear(H, V)))
+    return nn.ModuleDict(
+        dict(
+            embed=nn.Embedding(V, W),
+            project=nn.Linear(D, H),
+            rnn=recurrent(W, H, batch_first=True),
+            score=nn.Linear(H, V),
+        )
+    )
+
 
 def torch_trained(m, scores_of, features, captions):
     "A training step of a PyTorch module on padded captions."
     import torch
+
     features, captions = torch.tensor(features), torch.tensor(captions)
     optimizer = torch.optim.Adam(m.parameters(), lr=1e-3)
+
     def step():
         optimizer.zero_grad()
         scores = scores_of(m, features, captions[:, :-1])
-        loss = torch.nn.functional.cross_entropy(scores.flatten(0, 1), captions[:, 1:].flatten(), ignore_index=0)
+        loss = torch.nn.functional.cross_entropy(
+            scores.flatten(0, 1), captions[:, 1:].flatten(), ignore_index=0
+        )
         loss.backward()
         optimizer.step()
         return loss.item()
+
     return step
+
 
 def torch_step(size, features, captions, kind='rnn'):
     "PyTorch as people write it."
+
     def scores_of(m, features, words):
         h0 = m['project'](features)[None]
         h, _ = m['rnn'](m['embed'](words), (h0, h0 * 0) if kind == 'lstm' else h0)
         return m['score'](h)
+
     return torch_trained(torch_parts(size, kind), scores_of, features, captions)
 
 # %% ../../nbs/bench/01_benchmarks.ipynb #b63a9e8d
@@ -129,18 +169,29 @@ def torch_packed_step(size, features, captions):
     "PyTorch at its best."
     import torch
     from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
+
     m, features, captions = torch_parts(size), torch.tensor(features), torch.tensor(captions)
     optimizer = torch.optim.Adam(m.parameters(), lr=1e-3, fused=True)
     lengths = (captions[:, 1:] != 0).sum(dim=1)
+
     def step():
         optimizer.zero_grad(set_to_none=True)
         order = lengths.argsort(descending=True)
-        words_in, words_out = (pack_padded_sequence(c[order], lengths[order], batch_first=True) for c in (captions[:, :-1], captions[:, 1:]))
-        h, _ = m['rnn'](PackedSequence(m['embed'](words_in.data), words_in.batch_sizes), m['project'](features[order])[None])
-        loss = torch.nn.functional.cross_entropy(m['score'](h.data), words_out.data, reduction='sum') / len(captions)
+        words_in, words_out = (
+            pack_padded_sequence(c[order], lengths[order], batch_first=True)
+            for c in (captions[:, :-1], captions[:, 1:])
+        )
+        h, _ = m['rnn'](
+            PackedSequence(m['embed'](words_in.data), words_in.batch_sizes),
+            m['project'](features[order])[None],
+        )
+        loss = torch.nn.functional.cross_entropy(
+            m['score'](h.data), words_out.data, reduction='sum'
+        ) / len(captions)
         loss.backward()
         optimizer.step()
         return loss.item()
+
     return step
 
 # %% ../../nbs/bench/01_benchmarks.ipynb #50791b87
@@ -148,25 +199,47 @@ def jax_step(size, features, captions):
     "JAX, jitted; Adam included."
     import jax
     import jax.numpy as jnp
-    p = {name: jnp.asarray(w) for name, w in CaptioningRNN(special_words(size[3]), size[4], size[2], size[1], rng=np.random.default_rng(0)).params.items()}
+
+    p = {
+        name: jnp.asarray(w)
+        for name, w in CaptioningRNN(
+            special_words(size[3]), size[4], size[2], size[1], rng=np.random.default_rng(0)
+        ).params.items()
+    }
     f, c = jnp.asarray(features), jnp.asarray(captions)
+
     def loss(p):
         x, right = p['W_embed'][c[:, :-1]] @ p['Wx'] + p['b'], c[:, 1:]
-        def one(h, x): return (h := jnp.tanh(x + h @ p['Wh'])), h
+
+        def one(h, x):
+            return (h := jnp.tanh(x + h @ p['Wh'])), h
+
         _, h = jax.lax.scan(one, f @ p['W_proj'] + p['b_proj'], x.swapaxes(0, 1))
         scores = jax.nn.log_softmax(h.swapaxes(0, 1) @ p['W_vocab'] + p['b_vocab'])
-        return -(jnp.take_along_axis(scores, right[..., None], 2)[..., 0] * (right != 0)).sum() / len(c)
+        return -(
+            jnp.take_along_axis(scores, right[..., None], 2)[..., 0] * (right != 0)
+        ).sum() / len(c)
+
     @jax.jit
     def update(p, m, v, t):
         value, g = jax.value_and_grad(loss)(p)
-        m, v = jax.tree.map(lambda m, g: .9 * m + .1 * g, m, g), jax.tree.map(lambda v, g: .999 * v + .001 * g * g, v, g)
-        rate = 1e-3 * (1 - .999**t)**.5 / (1 - .9**t)
-        return value, jax.tree.map(lambda p, m, v: p - rate * m / (jnp.sqrt(v) + 1e-8), p, m, v), m, v
-    state = [p, jax.tree.map(jnp.zeros_like, p), jax.tree.map(jnp.zeros_like, p), 0.]
+        m = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, m, g)
+        v = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, v, g)
+        rate = 1e-3 * (1 - 0.999**t) ** 0.5 / (1 - 0.9**t)
+        return (
+            value,
+            jax.tree.map(lambda p, m, v: p - rate * m / (jnp.sqrt(v) + 1e-8), p, m, v),
+            m,
+            v,
+        )
+
+    state = [p, jax.tree.map(jnp.zeros_like, p), jax.tree.map(jnp.zeros_like, p), 0.0]
+
     def step():
         value, *state[:3] = update(state[0], state[1], state[2], state[3] + 1)
         state[3] += 1
         return float(value)
+
     return step
 
 # %% ../../nbs/bench/01_benchmarks.ipynb #0cd7d606
@@ -175,21 +248,47 @@ def floor_step(size, features, captions):
     (N, H, W, V, D), rng = size, np.random.default_rng(0)
     _, sizes, words, _, _ = pack_captions(captions, 0)
     P, new = len(words), lambda *shape: rng.standard_normal(shape, dtype=np.float32)
-    x, h, h0, ds, Wx, Wh, Wv, Wp = new(P, W), new(P, H), new(N, H), new(P, V), new(W, H), new(H, H), new(H, V), new(D, H)
-    ph, pv, nh, pw = np.empty((P, H), np.float32), np.empty((P, V), np.float32), np.empty((N, H), np.float32), np.empty((P, W), np.float32)
+    x = new(P, W)
+    h = new(P, H)
+    h0 = new(N, H)
+    ds = new(P, V)
+    Wx = new(W, H)
+    Wh = new(H, H)
+    Wv = new(H, V)
+    Wp = new(D, H)
+    ph = np.empty((P, H), np.float32)
+    pv = np.empty((P, V), np.float32)
+    nh = np.empty((N, H), np.float32)
+    pw = np.empty((P, W), np.float32)
     gv, gx, gh, gp = (np.empty_like(w) for w in (Wv, Wx, Wh, Wp))
+
     def step():
         np.matmul(features, Wp, out=nh), np.matmul(x, Wx, out=ph)
-        for n in sizes: np.matmul(h0[:n], Wh, out=nh[:n])
+        for n in sizes:
+            np.matmul(h0[:n], Wh, out=nh[:n])
         np.matmul(h, Wv, out=pv), np.matmul(ds, Wv.T, out=ph), np.matmul(h.T, ds, out=gv)
-        for n in sizes: np.matmul(h0[:n], Wh.T, out=nh[:n])
-        np.matmul(h, Wx.T, out=pw), np.matmul(x.T, h, out=gx), np.matmul(h.T, h, out=gh), np.matmul(features.T, h0, out=gp)
+        for n in sizes:
+            np.matmul(h0[:n], Wh.T, out=nh[:n])
+        (
+            np.matmul(h, Wx.T, out=pw),
+            np.matmul(x.T, h, out=gx),
+            np.matmul(h.T, h, out=gh),
+            np.matmul(features.T, h0, out=gp),
+        )
+
     return step
 
-STEPS = {'ours': our_step, 'PyTorch as written': torch_step, 'PyTorch at its best': torch_packed_step, 'JAX, jitted': jax_step, 'products alone': floor_step}
+
+STEPS = {
+    'ours': our_step,
+    'PyTorch as written': torch_step,
+    'PyTorch at its best': torch_packed_step,
+    'JAX, jitted': jax_step,
+    'products alone': floor_step,
+}
 
 # %% ../../nbs/bench/01_benchmarks.ipynb #7083b9af
-def interleaved(contenders:dict, rounds:int, each:int=3, average=statistics.median)->dict:
+def interleaved(contenders: dict, rounds: int, each: int = 3, average=statistics.median) -> dict:
     """Time functions in turns.
 
     Parameters
@@ -211,7 +310,7 @@ def interleaved(contenders:dict, rounds:int, each:int=3, average=statistics.medi
     times = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, f in contenders.items():
-            time.sleep(.1)
+            time.sleep(0.1)
             f()
             for _ in range(each):
                 began = time.perf_counter()
@@ -219,7 +318,8 @@ def interleaved(contenders:dict, rounds:int, each:int=3, average=statistics.medi
                 times[name].append(time.perf_counter() - began)
     return {name: average(t) for name, t in times.items()}
 
-def available(makers:dict, *args, missing:list=None)->dict:
+
+def available(makers: dict, *args, missing: list = None) -> dict:
     """Make the contenders whose libraries are installed.
 
     Parameters
@@ -238,13 +338,15 @@ def available(makers:dict, *args, missing:list=None)->dict:
     """
     out = {}
     for name, make in makers.items():
-        try: out[name] = make(*args)
+        try:
+            out[name] = make(*args)
         except ImportError:
-            if missing is not None and name not in missing: missing.append(name)
+            if missing is not None and name not in missing:
+                missing.append(name)
     return out
 
 # %% ../../nbs/bench/01_benchmarks.ipynb #7de289a0
-def time_parts(size:tuple, calls:int=12)->dict:
+def time_parts(size: tuple, calls: int = 12) -> dict:
     """Where the time of a training step goes.
 
     Parameters
@@ -259,16 +361,23 @@ def time_parts(size:tuple, calls:int=12)->dict:
     dict
         median seconds by part
     """
-    (N, H, W, V, D), threads = size, cores()
+    (_N, H, W, V, D), threads = size, cores()
     features, captions = random_batch(size)
     model = CaptioningRNN(special_words(V), D, W, H, rng=np.random.default_rng(0))
     configs, rows = {name: {} for name in model.params}, shards(captions, 0, threads)[0]
     _, grads = sharded_loss(model, features, captions, threads)
     copies = [grads, {name: g.copy() for name, g in grads.items()}]
     with threadpool_limits(1, user_api='blas'):
-        alone = lambda: model.loss(features[rows], captions[rows])
-        parts = {'shards': lambda: sharded_loss(model, features, captions, threads), 'one shard alone': alone,
-                 'sum of gradients': lambda: add_up(copies), 'update': lambda: threaded_update(adam, model.params, grads, configs, threads)}
+
+        def alone():
+            return model.loss(features[rows], captions[rows])
+
+        parts = {
+            'shards': lambda: sharded_loss(model, features, captions, threads),
+            'one shard alone': alone,
+            'sum of gradients': lambda: add_up(copies),
+            'update': lambda: threaded_update(adam, model.params, grads, configs, threads),
+        }
         return interleaved(parts, 2, calls // 2)
 
 # %% ../../nbs/bench/01_benchmarks.ipynb #cfdebbd0
@@ -276,12 +385,24 @@ def torch_attention_step(size, features, captions):
     "Attention in PyTorch as people write it."
     import torch
     from torch import nn
+
     N, H, W, V, D = size
     A = our_model(size, 'attention').config['attention_dim']
-    m = nn.ModuleDict(dict(embed=nn.Embedding(V, W), project=nn.Linear(D, H), key=nn.Linear(H, A), query=nn.Linear(H, A, bias=False), weigh=nn.Linear(A, 1, bias=False),
-                           init=nn.Linear(H, 2*H), cell=nn.LSTMCell(W + H, H), score=nn.Linear(H, V)))
+    m = nn.ModuleDict(
+        dict(
+            embed=nn.Embedding(V, W),
+            project=nn.Linear(D, H),
+            key=nn.Linear(H, A),
+            query=nn.Linear(H, A, bias=False),
+            weigh=nn.Linear(A, 1, bias=False),
+            init=nn.Linear(H, 2 * H),
+            cell=nn.LSTMCell(W + H, H),
+            score=nn.Linear(H, V),
+        )
+    )
     order = np.argsort(-(captions[:, 1:] != 0).sum(axis=1), kind='stable')
     alive = (captions[order, 1:] != 0).sum(axis=0)
+
     def scores_of(m, features, words):
         values = torch.relu(m['project'](features))
         keys, x = m['key'](values), m['embed'](words)
@@ -289,10 +410,15 @@ def torch_attention_step(size, features, captions):
         scores = torch.zeros(len(words), words.shape[1], V)
         for t in range(words.shape[1]):
             n = int(alive[t])
-            weights = torch.softmax(m['weigh'](torch.tanh(keys[:n] + m['query'](h[:n])[:, None])), dim=1)
-            h, c = m['cell'](torch.cat([x[:n, t], (weights * values[:n]).sum(dim=1)], dim=1), (h[:n], c[:n]))
+            weights = torch.softmax(
+                m['weigh'](torch.tanh(keys[:n] + m['query'](h[:n])[:, None])), dim=1
+            )
+            h, c = m['cell'](
+                torch.cat([x[:n, t], (weights * values[:n]).sum(dim=1)], dim=1), (h[:n], c[:n])
+            )
             scores[:n, t] = m['score'](h)
         return scores
+
     return torch_trained(m, scores_of, features[order], captions[order])
 
 # %% ../../nbs/bench/01_benchmarks.ipynb #892b9bd1
@@ -300,26 +426,50 @@ def torch_transformer_step(size, features, captions):
     "A Transformer in PyTorch as people write it."
     import torch
     from torch import nn
-    (N, H, W, V, D), ours = size, our_model(size, 'transformer').config
-    layer = nn.TransformerDecoderLayer(H, ours['heads'], ours['inner_dim'], dropout=0., activation='gelu', batch_first=True, norm_first=True)
-    m = nn.ModuleDict(dict(embed=nn.Embedding(V, H), project=nn.Linear(D, H), norm=nn.LayerNorm(H), decode=nn.TransformerDecoder(layer, ours['layers'], nn.LayerNorm(H)), score=nn.Linear(H, V)))
+
+    (_N, H, _W, V, D), ours = size, our_model(size, 'transformer').config
+    layer = nn.TransformerDecoderLayer(
+        H,
+        ours['heads'],
+        ours['inner_dim'],
+        dropout=0.0,
+        activation='gelu',
+        batch_first=True,
+        norm_first=True,
+    )
+    m = nn.ModuleDict(
+        dict(
+            embed=nn.Embedding(V, H),
+            project=nn.Linear(D, H),
+            norm=nn.LayerNorm(H),
+            decode=nn.TransformerDecoder(layer, ours['layers'], nn.LayerNorm(H)),
+            score=nn.Linear(H, V),
+        )
+    )
     m['score'].weight = m['embed'].weight
     positions = torch.tensor(sinusoids(np.arange(captions.shape[1] - 1), H), dtype=torch.float32)
     later = nn.Transformer.generate_square_subsequent_mask(captions.shape[1] - 1)
+
     def scores_of(m, features, words):
-        x = m['embed'](words) * H**.5 + positions
-        return m['score'](m['decode'](x, m['norm'](m['project'](features)), tgt_mask=later, tgt_is_causal=True))
+        x = m['embed'](words) * H**0.5 + positions
+        return m['score'](
+            m['decode'](x, m['norm'](m['project'](features)), tgt_mask=later, tgt_is_causal=True)
+        )
+
     return torch_trained(m, scores_of, features, captions)
 
 # %% ../../nbs/bench/01_benchmarks.ipynb #b19c895e
-KINDS = {'lstm': torch_step, 'gru': torch_step, 'attention': torch_attention_step, 'transformer': torch_transformer_step}
+KINDS = {
+    'lstm': torch_step,
+    'gru': torch_step,
+    'attention': torch_attention_step,
+    'transformer': torch_transformer_step,
+}
+
 
 def time_kinds(
-    size=(128, 512, 256, 3000, 1280),
-    places:int=49,
-    rounds:int=4,
-    missing:list=None,
-)->tuple:
+    size=(128, 512, 256, 3000, 1280), places: int = 49, rounds: int = 4, missing: list = None
+) -> tuple:
     """A training step of each of the other models beside PyTorch's.
 
     Parameters
@@ -343,7 +493,10 @@ def time_kinds(
     grid = np.random.default_rng(1).standard_normal((size[0], places, size[4]), dtype=np.float32)
     for kind, theirs in KINDS.items():
         seen, cell = (features, (kind,)) if theirs is torch_step else (grid, ())
-        steps = {'ours': lambda: our_step(size, seen, captions, kind), 'PyTorch as written': lambda: theirs(size, seen, captions, *cell)}
+        steps = {
+            'ours': lambda: our_step(size, seen, captions, kind),
+            'PyTorch as written': lambda: theirs(size, seen, captions, *cell),
+        }
         out[kind] = interleaved(available(steps, missing=missing), rounds)
     return out, int(np.count_nonzero(captions[:, 1:]))
 
@@ -352,30 +505,49 @@ def shipped_pair(count, seed=0):
     "The model that ships, its parts in PyTorch if that is installed, and features."
     from rnn_captioning.training.checkpoint import load_checkpoint
     from rnn_captioning.files.paths import shipped
+
     model = load_checkpoint(shipped('pretrained/flickr8k_rnn.h5'))
     noise = np.random.default_rng(seed).standard_normal((count, model.input_dim), dtype=np.float32)
     return model, model.feature_mean + noise / model.feature_scale
 
+
 def torch_copy(model):
     "A vanilla captioner's weights in PyTorch's layers."
     import torch
+
     p = {name: torch.tensor(w) for name, w in model.params.items()}
     (V, W), (D, H) = p['W_embed'].shape, p['W_proj'].shape
     m = torch_parts((1, H, W, V, D))
-    m.load_state_dict({'embed.weight': p['W_embed'], 'project.weight': p['W_proj'].T, 'project.bias': p['b_proj'], 'score.weight': p['W_vocab'].T, 'score.bias': p['b_vocab'],
-        'rnn.weight_ih_l0': p['Wx'].T, 'rnn.weight_hh_l0': p['Wh'].T, 'rnn.bias_ih_l0': p['b'], 'rnn.bias_hh_l0': torch.zeros(H)})
+    m.load_state_dict(
+        {
+            'embed.weight': p['W_embed'],
+            'project.weight': p['W_proj'].T,
+            'project.bias': p['b_proj'],
+            'score.weight': p['W_vocab'].T,
+            'score.bias': p['b_vocab'],
+            'rnn.weight_ih_l0': p['Wx'].T,
+            'rnn.weight_hh_l0': p['Wh'].T,
+            'rnn.bias_ih_l0': p['b'],
+            'rnn.bias_hh_l0': torch.zeros(H),
+        }
+    )
     return m.eval()
 
 # %% ../../nbs/bench/01_benchmarks.ipynb #0d04adb2
-BANNED = [0, 1, 3]      # `<NULL>`, `<START>`, `<UNK>` are never said
+BANNED = [0, 1, 3]  # `<NULL>`, `<START>`, `<UNK>` are never said
+
 
 def torch_greedy(model, features, max_length=30):
     "PyTorch, the whole batch at once, until every caption has ended."
     import torch
+
     m, x = torch_copy(model), torch.tensor(model.features(features))
+
     @torch.inference_mode()
     def write():
-        h, words, out = m['project'](x)[None], torch.ones(len(x), dtype=torch.long), torch.zeros(len(x), max_length, dtype=torch.long)
+        h = m['project'](x)[None]
+        words = torch.ones(len(x), dtype=torch.long)
+        out = torch.zeros(len(x), max_length, dtype=torch.long)
         open_ = torch.ones(len(x), dtype=torch.bool)
         for t in range(max_length):
             y, h = m['rnn'](m['embed'](words)[:, None], h)
@@ -384,35 +556,49 @@ def torch_greedy(model, features, max_length=30):
             words = scores.argmax(dim=1)
             out[open_, t] = words[open_]
             open_ &= words != 2
-            if not open_.any(): break
+            if not open_.any():
+                break
         return out.numpy()
+
     return write
 
 # %% ../../nbs/bench/01_benchmarks.ipynb #4c6c6819
 def torch_beam(model, features, K=5, max_length=30):
     "PyTorch, one picture at a time, as tutorials have it."
     import torch
+
     m, rows = torch_copy(model), torch.tensor(model.features(features))
+
     def one(x):
-        h, beams, total, best = m['project'](x[None])[None], torch.ones(1, 1, dtype=torch.long), torch.zeros(1), (-torch.inf, [])
+        h = m['project'](x[None])[None]
+        beams = torch.ones(1, 1, dtype=torch.long)
+        total = torch.zeros(1)
+        best = (-torch.inf, [])
         for t in range(max_length):
             y, h = m['rnn'](m['embed'](beams[:, -1:]), h)
             scores = torch.log_softmax(m['score'](y[:, 0]), dim=1)
             scores[:, BANNED] = -torch.inf
             total, which = (total[:, None] + scores).flatten().topk(K)
-            beams = torch.cat([beams[which // scores.shape[1]], (which % scores.shape[1])[:, None]], dim=1)
+            beams = torch.cat(
+                [beams[which // scores.shape[1]], (which % scores.shape[1])[:, None]], dim=1
+            )
             h, ended = h[:, which // scores.shape[1]], beams[:, -1] == 2
-            for p, b in zip(total[ended].tolist(), beams[ended].tolist()): best = max(best, (p / (t + 1)**.7, b[1:]))
+            for p, b in zip(total[ended].tolist(), beams[ended].tolist()):
+                best = max(best, (p / (t + 1) ** 0.7, b[1:]))
             K_left = ~ended
-            if not K_left.any() or best[0] > total[K_left].max() / max_length**.7: break
+            if not K_left.any() or best[0] > total[K_left].max() / max_length**0.7:
+                break
             h, beams, total = h[:, K_left], beams[K_left], total[K_left]
         return best[1]
+
     @torch.inference_mode()
-    def write(): return [one(x) for x in rows]
+    def write():
+        return [one(x) for x in rows]
+
     return write
 
 # %% ../../nbs/bench/01_benchmarks.ipynb #cd440e7e
-def coco_sized(path, pictures:int=82783, captions:int=400135, width:int=4096):
+def coco_sized(path, pictures: int = 82783, captions: int = 400135, width: int = 4096):
     """Write a file with random features and captions of COCO's size, 1.4 GB, a part at a time.
 
     Parameters
@@ -429,38 +615,62 @@ def coco_sized(path, pictures:int=82783, captions:int=400135, width:int=4096):
     rng = np.random.default_rng(0)
     with new_hdf5(path) as f:
         rows = f.create_dataset('features', (pictures, width), np.float32)
-        for i in range(0, pictures, 2000): rows[i:i+2000] = rng.random((min(2000, pictures - i), width), dtype=np.float32)
+        for i in range(0, pictures, 2000):
+            rows[i : i + 2000] = rng.random((min(2000, pictures - i), width), dtype=np.float32)
         f['captions'] = random_batch((captions, 0, 0, 1004, 1))[1].astype(np.int32)
         f['image_idxs'] = rng.integers(0, pictures, captions, dtype=np.int32)
+
 
 def epoch_step(data, size):
     "A training step on the next minibatch of an epoch."
     train_on, ahead, number = our_trainer(size), ReadAhead(data, 'train', size[0], seed=0), count()
+
     def step():
         captions, features = ahead(next(number))
         return train_on(features, captions)
+
     return step
 
 # %% ../../nbs/bench/01_benchmarks.ipynb #4f7bd4a6
-def time_disk(folder, steps=100, size=(128, 512, 256, 1004, 4096), rounds=4, **counts)->dict:
+def time_disk(folder, steps=100, size=(128, 512, 256, 1004, 4096), rounds=4, **counts) -> dict:
     """Seconds of a step with features on the disk and in memory, in turns, and the most memory that
     the first takes; `steps` None: a whole epoch of each.
     """
-    path = Path(folder)/'coco.h5'
+    path = Path(folder) / 'coco.h5'
     coco_sized(path, width=size[4], **counts)
     with foreign_hdf5(path) as f:
         data = from_disk(f)
         steps = steps or len(data['train_captions']) // size[0]
-        alone = subprocess.run([sys.executable, '-c', _ALONE, str(path), json.dumps(size), str(min(steps, 100))], check=True, capture_output=True, encoding='utf-8')
-        disk, memory = epoch_step(data, size), epoch_step({**data, 'train_features': f['features'][:]}, size)
-        found = interleaved(dict(disk=disk, memory=memory), rounds, each=steps // rounds, average=statistics.fmean)
+        alone = subprocess.run(
+            [sys.executable, '-c', _ALONE, str(path), json.dumps(size), str(min(steps, 100))],
+            check=True,
+            capture_output=True,
+            encoding='utf-8',
+        )
+        disk = epoch_step(data, size)
+        memory = epoch_step({**data, 'train_features': f['features'][:]}, size)
+        found = interleaved(
+            dict(disk=disk, memory=memory), rounds, each=steps // rounds, average=statistics.fmean
+        )
         pictures = len(f['features'])
     path.unlink()
-    return dict(found, steps=steps // rounds * rounds, peak_megabytes=round(float(alone.stdout)), captions=len(data['train_captions']), pictures=pictures)
+    return dict(
+        found,
+        steps=steps // rounds * rounds,
+        peak_megabytes=round(float(alone.stdout)),
+        captions=len(data['train_captions']),
+        pictures=pictures,
+    )
 
-def from_disk(f)->dict:
+
+def from_disk(f) -> dict:
     "Captions in memory, features where they are."
-    return dict(train_captions=f['captions'][:], train_image_idxs=f['image_idxs'][:], train_features=f['features'])
+    return dict(
+        train_captions=f['captions'][:],
+        train_image_idxs=f['image_idxs'][:],
+        train_features=f['features'],
+    )
+
 
 _ALONE = """
 import json, sys
@@ -472,19 +682,33 @@ with foreign_hdf5(sys.argv[1]) as f:
 print(peak_megabytes())
 """
 
-def peak_megabytes()->float:
+
+def peak_megabytes() -> float:
     "The most memory that this process has had; not known on Windows."
-    status = Path('/proc/self/status')      # Linux adds to the other figure what the parent had when it started the process
-    if status.exists(): return int(re.search(r'VmHWM:\s*(\d+)', status.read_text(encoding='utf-8'))[1]) / 1024
-    try: import resource
-    except ImportError: return float('nan')
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if platform.system() != 'Darwin' else 2**20)
+    # Linux adds to the other figure what the parent had when it started the process
+    status = Path('/proc/self/status')
+    if status.exists():
+        return int(re.search(r'VmHWM:\s*(\d+)', status.read_text(encoding='utf-8'))[1]) / 1024
+    try:
+        import resource
+    except ImportError:
+        return float('nan')
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
+        1024 if platform.system() != 'Darwin' else 2**20
+    )
 
 # %% ../../nbs/bench/01_benchmarks.ipynb #8fa37ac1
 MIDDLE = dict(batch=64, hidden=256, vocabulary=2000, length=10, pictures=10000)
-GROWTH = dict(batch=[16, 32, 64, 128, 256], hidden=[128, 256, 512, 1024], vocabulary=[1000, 2000, 4000, 8000, 16000], length=[5, 10, 20, 40], pictures=[10000, 20000, 40000, 80000])
+GROWTH = dict(
+    batch=[16, 32, 64, 128, 256],
+    hidden=[128, 256, 512, 1024],
+    vocabulary=[1000, 2000, 4000, 8000, 16000],
+    length=[5, 10, 20, 40],
+    pictures=[10000, 20000, 40000, 80000],
+)
 
-def growth_step(what:str, value:int, folder):
+
+def growth_step(what: str, value: int, folder):
     """A step of which one quantity differs from the middle size.
 
     Parameters
@@ -503,12 +727,15 @@ def growth_step(what:str, value:int, folder):
     """
     s = {**MIDDLE, what: value}
     size = s['batch'], s['hidden'], 256, s['vocabulary'], 512
-    if what != 'pictures': return our_step(size, *random_batch(size, columns=2 * s['length'] + 2, mean=s['length']))
-    path = Path(folder)/f'{value}.h5'
-    if not path.exists(): coco_sized(path, value, 5 * value, 512)
+    if what != 'pictures':
+        return our_step(size, *random_batch(size, columns=2 * s['length'] + 2, mean=s['length']))
+    path = Path(folder) / f'{value}.h5'
+    if not path.exists():
+        coco_sized(path, value, 5 * value, 512)
     return epoch_step(from_disk(foreign_hdf5(path)), size)
 
-def time_growth(folder, rounds=3, growth=GROWTH)->dict:
+
+def time_growth(folder, rounds=3, growth=GROWTH) -> dict:
     """How the time of a training step and the memory of training grow with each quantity.
 
     Returns
@@ -518,15 +745,32 @@ def time_growth(folder, rounds=3, growth=GROWTH)->dict:
     """
     out = {}
     for what, values in growth.items():
-        seconds = list(interleaved({value: growth_step(what, value, folder) for value in values}, rounds).values())
+        seconds = list(
+            interleaved(
+                {value: growth_step(what, value, folder) for value in values}, rounds
+            ).values()
+        )
         megabytes = [_alone(what, value, folder) for value in values]
-        out[what] = dict(values=values, seconds=seconds, megabytes=megabytes, exponent=exponent(values, seconds), memory_exponent=exponent(values, megabytes))
+        out[what] = dict(
+            values=values,
+            seconds=seconds,
+            megabytes=megabytes,
+            exponent=exponent(values, seconds),
+            memory_exponent=exponent(values, megabytes),
+        )
     return out
+
 
 def _alone(what, value, folder):
     "Megabytes that a process takes for training, beside what its imports take."
-    done = subprocess.run([sys.executable, '-c', _GROWN, what, str(value), str(folder)], check=True, capture_output=True, encoding='utf-8')
+    done = subprocess.run(
+        [sys.executable, '-c', _GROWN, what, str(value), str(folder)],
+        check=True,
+        capture_output=True,
+        encoding='utf-8',
+    )
     return round(float(done.stdout), 1)
+
 
 _GROWN = """
 import sys
@@ -537,26 +781,58 @@ for _ in range(3): step()
 print(peak_megabytes() - before)
 """
 
-def exponent(values, sizes)->float:
+
+def exponent(values, sizes) -> float:
     "The slope of the line through the logarithms."
     return float(np.polyfit(np.log(values), np.log(sizes), 1)[0])
 
 # %% ../../nbs/bench/01_benchmarks.ipynb #98691338
-def versions()->dict:
+def versions() -> dict:
     "What a figure of speed means little without."
+
     def of(name):
-        try: return version(name)
-        except PackageNotFoundError: return None
-    blas = next((i for i in threadpool_info() if i['user_api'] == 'blas' and 'numpy' in i['filepath'] or i['prefix'].startswith('libscipy')), {})
-    return dict(python=platform.python_version(), machine=_processor(), cores=cores(), blas=f'{blas.get("internal_api", "unknown")} {blas.get("version", "")} ({blas.get("architecture", "")})',
-                **{name: of(name) for name in ('numpy', 'torch', 'jax')})
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            return None
+
+    blas = next(
+        (
+            i
+            for i in threadpool_info()
+            if i['user_api'] == 'blas'
+            and 'numpy' in i['filepath']
+            or i['prefix'].startswith('libscipy')
+        ),
+        {},
+    )
+    return dict(
+        python=platform.python_version(),
+        machine=_processor(),
+        cores=cores(),
+        blas=(
+            f'{blas.get("internal_api", "unknown")} {blas.get("version", "")} '
+            f'({blas.get("architecture", "")})'
+        ),
+        **{name: of(name) for name in ('numpy', 'torch', 'jax')},
+    )
+
 
 def _processor():
     info = Path('/proc/cpuinfo')
-    names = [line.split(':')[1].strip() for line in info.read_text(encoding='utf-8').splitlines() if line.startswith('model name')] if info.exists() else []
+    names = (
+        [
+            line.split(':')[1].strip()
+            for line in info.read_text(encoding='utf-8').splitlines()
+            if line.startswith('model name')
+        ]
+        if info.exists()
+        else []
+    )
     return names[0] if names else platform.processor()
 
-def ratios(times:list)->dict:
+
+def ratios(times: list) -> dict:
     """How ours compares.
 
     Parameters
@@ -569,12 +845,17 @@ def ratios(times:list)->dict:
     dict
         ours over each of the others, the geometric mean over the sizes
     """
-    return {name: float(np.exp(np.mean([np.log(t['ours'] / t[name]) for t in times]))) for name in times[0] if name != 'ours'}
+    return {
+        name: float(np.exp(np.mean([np.log(t['ours'] / t[name]) for t in times])))
+        for name in times[0]
+        if name != 'ours'
+    }
 
 # %% ../../nbs/bench/01_benchmarks.ipynb #4fbd6d57
 PARTS = 'steps', 'models', 'captioning', 'disk', 'growth'
 
-def bench(parts=PARTS, progress=lambda text: None, whole_epoch:bool=False)->dict:
+
+def bench(parts=PARTS, progress=lambda text: None, whole_epoch: bool = False) -> dict:
     """Measure speed beside the peers that are installed.
 
     Parameters
@@ -597,30 +878,45 @@ def bench(parts=PARTS, progress=lambda text: None, whole_epoch:bool=False)->dict
         out['sizes'], out['steps'] = SIZES, []
         for size, rounds in zip(SIZES, (12, 10, 8, 4)):
             progress(f'training steps, batch {size[0]}, vocabulary {size[3]}')
-            out['steps'].append(interleaved(available(STEPS, size, *random_batch(size), missing=missing), rounds))
-        out['step_ratios'], out['parts'] = ratios(out['steps']), [time_parts(size) for size in SIZES]
+            out['steps'].append(
+                interleaved(available(STEPS, size, *random_batch(size), missing=missing), rounds)
+            )
+        out['step_ratios'] = ratios(out['steps'])
+        out['parts'] = [time_parts(size) for size in SIZES]
     if 'models' in parts:
         progress('training steps of the other models')
         out['models'], out['models_words'] = time_kinds(missing=missing)
-    if 'captioning' in parts: out.update(_captioning(progress, missing))
+    if 'captioning' in parts:
+        out.update(_captioning(progress, missing))
     if 'disk' in parts:
         progress('steps from the disk and from memory')
-        with tempfile.TemporaryDirectory() as folder: out['disk'] = time_disk(folder, None if whole_epoch else 100)
+        with tempfile.TemporaryDirectory() as folder:
+            out['disk'] = time_disk(folder, None if whole_epoch else 100)
     if 'growth' in parts:
         progress('how time and memory grow')
-        with tempfile.TemporaryDirectory() as folder: out['growth'] = time_growth(folder)
+        with tempfile.TemporaryDirectory() as folder:
+            out['growth'] = time_growth(folder)
     return dict(out, missing=missing)
+
 
 def _captioning(progress, missing):
     progress('captioning')
     model, features = shipped_pair(1000)
-    greedy = {'ours': lambda: decode(model, features), **available({'PyTorch, in a batch': torch_greedy}, model, features, missing=missing)}
-    beam = {'ours': lambda: decode(model, features, beam_size=5), **available({'PyTorch, one picture at a time': torch_beam}, model, features, missing=missing)}
+    greedy = {
+        'ours': lambda: decode(model, features),
+        **available({'PyTorch, in a batch': torch_greedy}, model, features, missing=missing),
+    }
+    beam = {
+        'ours': lambda: decode(model, features, beam_size=5),
+        **available(
+            {'PyTorch, one picture at a time': torch_beam}, model, features, missing=missing
+        ),
+    }
     out = dict(greedy=interleaved(greedy, 5, 2), beam=interleaved(beam, 2, 1))
     return dict(out, greedy_ratios=ratios([out['greedy']]), beam_ratios=ratios([out['beam']]))
 
 # %% ../../nbs/bench/01_benchmarks.ipynb #4432e6ca
-def report(found:dict)->str:
+def report(found: dict) -> str:
     """The figures as text.
 
     Parameters
@@ -634,21 +930,43 @@ def report(found:dict)->str:
         lines of text
     """
     v = found['versions']
-    lines = [f'{v["machine"]}, {v["cores"]} cores; Python {v["python"]}, BLAS {v["blas"]}', ', '.join(f'{n} {v[n]}' for n in ('numpy', 'torch', 'jax') if v[n])]
-    if found['missing']: lines.append(f'left out, for want of their libraries: {", ".join(found["missing"])} (pip install \'rnn_captioning[bench]\')')
-    row = lambda times: '  '.join(f'{name} {1000 * t:.1f}' for name, t in times.items())
-    for size, times in zip(found.get('sizes', []), found.get('steps', [])): lines.append(f'a step in ms, batch {size[0]}, vocabulary {size[3]}: {row(times)}')
-    for kind, times in found.get('models', {}).items(): lines.append(f'a step in ms, {kind}, batch 128, vocabulary 3000: {row(times)}')
+    lines = [
+        f'{v["machine"]}, {v["cores"]} cores; Python {v["python"]}, BLAS {v["blas"]}',
+        ', '.join(f'{n} {v[n]}' for n in ('numpy', 'torch', 'jax') if v[n]),
+    ]
+    if found['missing']:
+        lines.append(
+            f'left out, for want of their libraries: {", ".join(found["missing"])} (pip '
+            'install \'rnn_captioning[bench]\')'
+        )
+
+    def row(times):
+        return '  '.join(f'{name} {1000 * t:.1f}' for name, t in times.items())
+
+    for size, times in zip(found.get('sizes', []), found.get('steps', [])):
+        lines.append(f'a step in ms, batch {size[0]}, vocabulary {size[3]}: {row(times)}')
+    for kind, times in found.get('models', {}).items():
+        lines.append(f'a step in ms, {kind}, batch 128, vocabulary 3000: {row(times)}')
     for key, what in (('greedy', '1,000 pictures greedily'), ('beam', '1,000 pictures, beam of 5')):
-        if key in found: lines.append(f'{what}, in ms: {row(found[key])}')
+        if key in found:
+            lines.append(f'{what}, in ms: {row(found[key])}')
     for key in ('step_ratios', 'greedy_ratios', 'beam_ratios'):
-        for name, r in found.get(key, {}).items(): lines.append(f'{key.split("_")[0]}: ours takes {r:.2f} of {name}')
-    if 'disk' in found: lines.append(f'from the disk {found["disk"]["memory"] / found["disk"]["disk"]:.2f} of the speed from memory, at most {found["disk"]["peak_megabytes"]} MB')
-    for what, g in found.get('growth', {}).items(): lines.append(f'with {what}, time grows to the power of {g["exponent"]:.2f} and memory of {g["memory_exponent"]:.2f}')
+        for name, r in found.get(key, {}).items():
+            lines.append(f'{key.split("_")[0]}: ours takes {r:.2f} of {name}')
+    if 'disk' in found:
+        lines.append(
+            f'from the disk {found["disk"]["memory"] / found["disk"]["disk"]:.2f} of the '
+            f'speed from memory, at most {found["disk"]["peak_megabytes"]} MB'
+        )
+    for what, g in found.get('growth', {}).items():
+        lines.append(
+            f'with {what}, time grows to the power of {g["exponent"]:.2f} and memory of '
+            f'{g["memory_exponent"]:.2f}'
+        )
     return '\n'.join(lines)
 
 # %% ../../nbs/bench/01_benchmarks.ipynb #d30dfada
-def plot_steps(found:dict, ax):
+def plot_steps(found: dict, ax):
     """A bar for each contender at each size, as multiples of the products alone.
 
     Parameters
@@ -661,13 +979,27 @@ def plot_steps(found:dict, ax):
     names = [name for name in STEPS if name in found['steps'][0]]
     for i, name in enumerate(names):
         bars = [times[name] / times['products alone'] for times in found['steps']]
-        ax.barh(np.arange(len(bars)) + .8 * (i / len(names) - .4), bars, .75 / len(names), label=name, color=_COLOURS[name])
-    ax.set(yticks=range(len(found['steps'])), yticklabels=[f'batch {s[0]}\nvocabulary {s[3]:,}' for s in found['sizes']], xlabel='time of a step; 1 = its matrix products alone')
-    ax.invert_yaxis(); ax.axvline(1, color='#666666', lw=.8); ax.legend(frameon=False, fontsize=8)
+        ax.barh(
+            np.arange(len(bars)) + 0.8 * (i / len(names) - 0.4),
+            bars,
+            0.75 / len(names),
+            label=name,
+            color=_COLOURS[name],
+        )
+    ax.set(
+        yticks=range(len(found['steps'])),
+        yticklabels=[f'batch {s[0]}\nvocabulary {s[3]:,}' for s in found['sizes']],
+        xlabel='time of a step; 1 = its matrix products alone',
+    )
+    ax.invert_yaxis()
+    ax.axvline(1, color='#666666', lw=0.8)
+    ax.legend(frameon=False, fontsize=8)
+
 
 _COLOURS = dict(zip(STEPS, ('#0072b2', '#e69f00', '#d55e00', '#cc79a7', '#999999')))
 
-def plot_growth(found:dict, ax, of:str='seconds'):
+
+def plot_growth(found: dict, ax, of: str = 'seconds'):
     """Time of a step, or memory of training, against each quantity, both relative to the smallest.
 
     Parameters
@@ -680,13 +1012,23 @@ def plot_growth(found:dict, ax, of:str='seconds'):
         or 'megabytes'
     """
     slope = dict(seconds='exponent', megabytes='memory_exponent')[of]
-    for (what, g), colour in zip(found['growth'].items(), ('#0072b2', '#e69f00', '#009e73', '#d55e00', '#cc79a7')):
-        ax.loglog(np.array(g['values']) / g['values'][0], np.array(g[of]) / g[of][0], 'o-', color=colour, label=f'{what}: slope {g[slope]:.2f}')
+    for (what, g), colour in zip(
+        found['growth'].items(), ('#0072b2', '#e69f00', '#009e73', '#d55e00', '#cc79a7')
+    ):
+        ax.loglog(
+            np.array(g['values']) / g['values'][0],
+            np.array(g[of]) / g[of][0],
+            'o-',
+            color=colour,
+            label=f'{what}: slope {g[slope]:.2f}',
+        )
     ends = np.array([1, 16])
     ax.loglog(ends, ends, '--', color='#999999', label='proportional: slope 1')
-    ax.set(xlabel='times the smallest value', ylabel=f'times its {of}'); ax.legend(frameon=False, fontsize=8)
+    ax.set(xlabel='times the smallest value', ylabel=f'times its {of}')
+    ax.legend(frameon=False, fontsize=8)
 
-def plot_bench(found:dict, path):
+
+def plot_bench(found: dict, path):
     """The picture that `rnn-captioning bench` leaves.
 
     Parameters
@@ -697,9 +1039,17 @@ def plot_bench(found:dict, path):
         of the picture
     """
     from rnn_captioning.drawing import new_figure, save_figure
+
     fig = new_figure(figsize=(15, 4))
-    memory = lambda found, ax: plot_growth(found, ax, 'megabytes')
-    for ax, key, draw in zip(fig.subplots(1, 3), ('steps', 'growth', 'growth'), (plot_steps, plot_growth, memory)):
-        if key in found: draw(found, ax)
-        else: ax.set_axis_off()
+
+    def memory(found, ax):
+        return plot_growth(found, ax, 'megabytes')
+
+    for ax, key, draw in zip(
+        fig.subplots(1, 3), ('steps', 'growth', 'growth'), (plot_steps, plot_growth, memory)
+    ):
+        if key in found:
+            draw(found, ax)
+        else:
+            ax.set_axis_off()
     save_figure(fig, path, dpi=120, format='png')

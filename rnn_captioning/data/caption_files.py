@@ -16,7 +16,15 @@ from collections import Counter
 from pathlib import Path
 import numpy as np
 from .dataset import SPECIAL, check_vocabulary, open_data
-from ..files.paths import InputError, existing_file, expect, open_hdf5, read, reading, to_texts
+from rnn_captioning.files.paths import (
+    InputError,
+    existing_file,
+    expect,
+    open_hdf5,
+    read,
+    reading,
+    to_texts,
+)
 
 # %% auto #0
 __all__ = ['TOKENIZER', 'UNSPACED', 'LONGEST_WORD', 'FORMATS', 'USUAL', 'tokenize', 'unspaced', 'build_vocabulary',
@@ -26,7 +34,9 @@ __all__ = ['TOKENIZER', 'UNSPACED', 'LONGEST_WORD', 'FORMATS', 'USUAL', 'tokeniz
 # %% ../../nbs/data/03_caption_files.ipynb #090d12db
 TOKENIZER = 'lowercase alphanumeric'
 
-_SELECTORS = re.compile('[\ufe00-\ufe0f\u20e3\U000e0100-\U000e01ef]')      # they choose a drawing, not a letter
+# they choose a drawing, not a letter
+_SELECTORS = re.compile('[\ufe00-\ufe0f\u20e3\U000e0100-\U000e01ef]')
+
 
 @functools.cache
 def _word():
@@ -34,11 +44,16 @@ def _word():
 
     Made when it is first needed: to find the marks takes some milliseconds.
     """
-    marks = [chr(code) for code in range(0x300, 0x20000) if unicodedata.category(chr(code)).startswith('M')]
+    marks = [
+        chr(code)
+        for code in range(0x300, 0x20000)
+        if unicodedata.category(chr(code)).startswith('M')
+    ]
     mark = f'[{"".join(marks)}]'
     return re.compile(rf'[^\W_](?:[^\W_]+|{mark}+|[\u200c\u200d]+(?=[^\W_]|{mark}))*')
 
-def tokenize(text:str)->list:
+
+def tokenize(text: str) -> list:
     """The runs of letters and digits in a text, with their marks, in lower case and in the form
     NFC.
 
@@ -59,15 +74,28 @@ def tokenize(text:str)->list:
     return _word().findall(unicodedata.normalize('NFC', lower))
 
 # %% ../../nbs/data/03_caption_files.ipynb #c0a11f02
-UNSPACED = [ # scripts without spaces, their letters, and more letters than words have on average
-    ('Chinese or Japanese', re.compile('[\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff]'), 3),
+UNSPACED = [  # scripts without spaces, their letters, and more letters than words have on average
+    (
+        'Chinese or Japanese',
+        re.compile(
+            '[\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff]'
+        ),
+        3,
+    ),
     ('Thai', re.compile('[\u0e01-\u0e30\u0e32\u0e33\u0e40-\u0e46]'), 6),
     ('Lao', re.compile('[\u0e81-\u0eb0\u0eb2\u0eb3\u0ebd-\u0ec6\u0edc-\u0edf]'), 6),
     ('Khmer', re.compile('[\u1780-\u17b3]'), 6),
-    ('Burmese', re.compile('[\u1000-\u102a\u103f\u1050-\u1055\ua9e0-\ua9e4\ua9e7-\ua9ef\ua9fa-\ua9fe\uaa60-\uaa76]'), 6),
+    (
+        'Burmese',
+        re.compile(
+            '[\u1000-\u102a\u103f\u1050-\u1055\ua9e0-\ua9e4\ua9e7-\ua9ef\ua9fa-\ua9fe\uaa60-\uaa76]'
+        ),
+        6,
+    ),
 ]
 
-def unspaced(texts)->dict:
+
+def unspaced(texts) -> dict:
     """The scripts of some captions in which words do not stand apart, though they should.
 
     Parameters
@@ -91,9 +119,10 @@ def unspaced(texts)->dict:
     return found
 
 # %% ../../nbs/data/03_caption_files.ipynb #a0a7642d
-LONGEST_WORD = 100      # letters
+LONGEST_WORD = 100  # letters
 
-def build_vocabulary(texts, min_count:int=5)->list:
+
+def build_vocabulary(texts, min_count: int = 5) -> list:
     """The vocabulary of some captions: the special words, then the frequent ones, most frequent
     first.
 
@@ -111,11 +140,13 @@ def build_vocabulary(texts, min_count:int=5)->list:
     """
     expect(min_count >= 1, f'min_count is {min_count}: expected at least 1')
     counts = Counter(word for text in texts for word in tokenize(text))
-    frequent = [word for word, count in counts.items() if count >= min_count and len(word) <= LONGEST_WORD]
+    frequent = [
+        word for word, count in counts.items() if count >= min_count and len(word) <= LONGEST_WORD
+    ]
     return SPECIAL + sorted(frequent, key=lambda word: (-counts[word], word))
 
 # %% ../../nbs/data/03_caption_files.ipynb #c0a11f05
-def read_vocabulary(path)->list:
+def read_vocabulary(path) -> list:
     """The words that a captioner or a data set has; `InputError` where there are none.
 
     Parameters
@@ -136,7 +167,8 @@ def read_vocabulary(path)->list:
     check_vocabulary(path, words)
     return words
 
-def unknown_words(texts, vocabulary:list)->Counter:
+
+def unknown_words(texts, vocabulary: list) -> Counter:
     """The words of some captions that a vocabulary does not have.
 
     Parameters
@@ -155,7 +187,7 @@ def unknown_words(texts, vocabulary:list)->Counter:
     return Counter(word for text in texts for word in tokenize(text) if word not in known)
 
 # %% ../../nbs/data/03_caption_files.ipynb #a52556da
-def encode_captions(texts:list, vocabulary:list, max_words:int=20)->tuple:
+def encode_captions(texts: list, vocabulary: list, max_words: int = 20) -> tuple:
     """Captions as rows `<START> words <END> <NULL>...`, rare words as `<UNK>`.
 
     Parameters
@@ -178,11 +210,13 @@ def encode_captions(texts:list, vocabulary:list, max_words:int=20)->tuple:
     ids = np.zeros((len(rows), min(max(map(len, rows), default=0), max_words) + 2), np.int32)
     for row, words in zip(ids, rows):
         words = [1, *words[:max_words], 2]
-        row[:len(words)] = words
+        row[: len(words)] = words
     return ids, sum(len(words) > max_words for words in rows)
 
 # %% ../../nbs/data/03_caption_files.ipynb #41a6d55c
-_NO_PICTURE = '2258277193_586949ec62.jpg.1'      # five rows of Flickr8k's captions are about it; its photographs lack it
+# five rows of Flickr8k's captions are about it; its photographs lack it
+_NO_PICTURE = '2258277193_586949ec62.jpg.1'
+
 
 def _from_tokens(text, path):
     lost = 0
@@ -190,25 +224,39 @@ def _from_tokens(text, path):
         if not line.strip():
             continue
         name, tab, caption = line.partition('\t')
-        expect(tab, f'{path}: line {number} has no tab: expected NAME#K<TAB>caption, found {line[:40]!r}')
+        expect(
+            tab,
+            f'{path}: line {number} has no tab: expected NAME#K<TAB>caption, found {line[:40]!r}',
+        )
         image = re.sub(r'#\d+\s*$', '', name).strip()
         if image == _NO_PICTURE:
             lost += 1
         else:
             yield image, caption, name, None
     if lost:
-        warnings.warn(f'{path}: {lost} rows are about {_NO_PICTURE}, a picture that Flickr8k does not have, and are left out')
+        warnings.warn(
+            f'{path}: {lost} rows are about {_NO_PICTURE}, a picture that Flickr8k does not '
+            'have, and are left out',
+            stacklevel=2,
+        )
 
 # %% ../../nbs/data/03_caption_files.ipynb #c0a11f08
-_COLUMNS = {'image': ('image', 'image_name', 'filename', 'file_name'), 'caption': ('caption', 'comment'),
-            'number': ('comment_number',), 'split': ('split',)}
+_COLUMNS = {
+    'image': ('image', 'image_name', 'filename', 'file_name'),
+    'caption': ('caption', 'comment'),
+    'number': ('comment_number',),
+    'split': ('split',),
+}
 _SEPARATORS = {',': 'commas', ';': 'semicolons', '\t': 'tabs', '|': 'bars'}
+
 
 def _column(names):
     "A pattern: somewhere in the line is a cell with one of the names."
     return rf'(?=(?:.*[,;\t|])?[ "]*(?i:{"|".join(names)})[ "]*(?:[,;\t|]|$))'
 
+
 _HEAD = _column(_COLUMNS['image']) + _column(_COLUMNS['caption'])
+
 
 def _head(line, path):
     "The separator of a table, what its columns are called, and the place of each that is known."
@@ -217,12 +265,19 @@ def _head(line, path):
         places = {}
         for meaning, wanted in _COLUMNS.items():
             found = [i for i, name in enumerate(names) if name in wanted]
-            expect(len(found) < 2, f'{path}: line 1 has the column {meaning} {len(found)} times: expected it once')
+            expect(
+                len(found) < 2,
+                f'{path}: line 1 has the column {meaning} {len(found)} times: expected it once',
+            )
             if found:
                 places[meaning] = found[0]
         if {'image', 'caption'} <= set(places):
             return separator, names, places
-    raise InputError(f'{path}: line 1 is {line[:60]!r}: expected image,caption, with one separator between all columns')
+    raise InputError(
+        f'{path}: line 1 is {line[:60]!r}: expected image,caption, with one separator between '
+        'all columns'
+    )
+
 
 def _without_a_bar(cells, names):
     "The cells of a row of Flickr30k in which a bar is missing; None: the row is something else."
@@ -231,13 +286,22 @@ def _without_a_bar(cells, names):
     found = re.fullmatch(r'\s*(\S+\.\w+)[\s|]+(\d+)[\s|]+(\S.*)', '|'.join(cells))
     return found and list(found.groups())
 
+
 def _from_table(text, path):
     line, _, body = text.partition('\n')
     separator, names, places = _head(line, path)
-    quoting = dict(quoting=csv.QUOTE_NONE) if separator == '|' else dict(skipinitialspace=True, strict=True)
+    quoting = (
+        dict(quoting=csv.QUOTE_NONE)
+        if separator == '|'
+        else dict(skipinitialspace=True, strict=True)
+    )
     rows, mended = csv.reader(io.StringIO(body, newline=''), delimiter=separator, **quoting), 0
     count = {2: 'two', 3: 'three', 4: 'four'}.get(len(names), len(names))
-    quotes = '' if separator == '|' else f' with quotes around a caption that has {_SEPARATORS[separator]}'
+    quotes = (
+        ''
+        if separator == '|'
+        else f' with quotes around a caption that has {_SEPARATORS[separator]}'
+    )
     try:
         for cells in rows:
             if not any(map(str.strip, cells)):
@@ -247,19 +311,39 @@ def _from_table(text, path):
             if len(cells) != len(names) and (whole := _without_a_bar(cells, names)):
                 cells, mended = whole, mended + 1
             right = len(cells) == len(names) and cells[places['image']].strip()
-            expect(right, f'{path}: line {rows.line_num + 1} has not {count} fields: expected {separator.join(names)}{quotes}')
-            image, caption, number, split = (cells[places[key]] if key in places else None for key in _COLUMNS)
-            yield image.strip(), caption, caption if number is None else number.strip(), split and split.strip()
+            expect(
+                right,
+                f'{path}: line {rows.line_num + 1} has not {count} fields: expected '
+                f'{separator.join(names)}{quotes}',
+            )
+            image, caption, number, split = (
+                cells[places[key]] if key in places else None for key in _COLUMNS
+            )
+            yield (
+                image.strip(),
+                caption,
+                caption if number is None else number.strip(),
+                split and split.strip(),
+            )
     except csv.Error as e:
-        raise InputError(f'{path}: line {rows.line_num + 1} cannot be read as CSV ({e}): '
-                         'expected a quote at the end of every quoted caption') from e
+        raise InputError(
+            f'{path}: line {rows.line_num + 1} cannot be read as CSV ({e}): '
+            'expected a quote at the end of every quoted caption'
+        ) from e
     if mended:
-        warnings.warn(f'{path}: {mended} rows lack a bar, and are read as if it was there')
+        warnings.warn(
+            f'{path}: {mended} rows lack a bar, and are read as if it was there', stacklevel=2
+        )
 
 # %% ../../nbs/data/03_caption_files.ipynb #10e78b1f
 def _json(text, path):
-    try: return json.loads(text)
-    except (ValueError, RecursionError) as e: raise InputError(f'{path}: is not whole JSON ({e}): expected COCO captions or a Karpathy dataset') from e
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as e:
+        raise InputError(
+            f'{path}: is not whole JSON ({e}): expected COCO captions or a Karpathy dataset'
+        ) from e
+
 
 def _number(value, path, what):
     "The number of an image, or a text in its place; 5 and '5' are the same."
@@ -267,10 +351,16 @@ def _number(value, path, what):
     expect(right, f'{path}: {what} is {value!r}: expected a number or a text')
     return str(value)
 
+
 def _add_image(names, number, name, path, what):
     "Remember which file a number stands for; `InputError` where it stands for another."
     other = names.setdefault(number, name)
-    expect(other == name, f'{path}: {what} {number} stands for {other!r} and {name!r}: expected a number of its own for each image')
+    expect(
+        other == name,
+        f'{path}: {what} {number} stands for {other!r} and {name!r}: expected a number of its '
+        'own for each image',
+    )
+
 
 def _from_coco(text, path):
     found, names, splits, lost, kept = _json(text, path), {}, {}, Counter(), 0
@@ -280,18 +370,28 @@ def _from_coco(text, path):
             _add_image(names, number, image['file_name'], path, 'image id')
             splits[number] = image.get('split')
         for annotation in found['annotations']:
-            number = _number(annotation['image_id'], path, f'the image_id of annotation {annotation.get("id")!r}')
+            number = _number(
+                annotation['image_id'], path, f'the image_id of annotation {annotation.get("id")!r}'
+            )
             if number in names:
                 kept += 1
                 yield names[number], annotation['caption'], annotation.get('id'), splits[number]
             else:
                 lost[number] += 1
     except (KeyError, TypeError, AttributeError) as e:
-        raise InputError(f'{path}: an image lacks id or file_name, or an annotation image_id or caption ({e!r}): expected COCO captions') from e
-    said = f'{sum(lost.values())} annotations name an image that the file does not list ({few(lost)})'
-    expect(kept or not lost, f'{path}: {said}, and none names another: expected the ids of its images')
+        raise InputError(
+            f'{path}: an image lacks id or file_name, or an annotation image_id or caption '
+            f'({e!r}): expected COCO captions'
+        ) from e
+    said = (
+        f'{sum(lost.values())} annotations name an image that the file does not list ({few(lost)})'
+    )
+    expect(
+        kept or not lost, f'{path}: {said}, and none names another: expected the ids of its images'
+    )
     if lost:
-        warnings.warn(f'{path}: {said}, and are left out')
+        warnings.warn(f'{path}: {said}, and are left out', stacklevel=2)
+
 
 def _file_names(images):
     """What to call each image of a Karpathy dataset: its file's name, with its folder in front
@@ -305,23 +405,40 @@ def _file_names(images):
         folder = image.get('filepath')
         yield f'{folder}/{name}' if folder and len(folders[name]) > 1 else name
 
+
 def _from_karpathy(text, path):
     found, names = _json(text, path), {}
     try:
         for image, name in zip(found['images'], list(_file_names(found['images']))):
-            split = {'restval': 'train'}.get(image['split'], image['split'])      # as the papers use it
-            expect(isinstance(split, str) and split, f'{path}: image {name!r} is in split {split!r}: expected train, val or test')
+            split = {'restval': 'train'}.get(image['split'], image['split'])  # as the papers use it
+            expect(
+                isinstance(split, str) and split,
+                f'{path}: image {name!r} is in split {split!r}: expected train, val or test',
+            )
             if 'imgid' in image:
-                _add_image(names, _number(image['imgid'], path, f'the imgid of image {name!r}'), name, path, 'imgid')
+                _add_image(
+                    names,
+                    _number(image['imgid'], path, f'the imgid of image {name!r}'),
+                    name,
+                    path,
+                    'imgid',
+                )
             for i, sentence in enumerate(image['sentences']):
                 theirs = sentence.get('imgid', image.get('imgid'))
-                expect(str(theirs) == str(image.get('imgid', theirs)), f'{path}: a sentence of image {name!r}, whose imgid is '
-                       f'{image.get("imgid")!r}, has the imgid {theirs!r}: expected the same')
+                expect(
+                    str(theirs) == str(image.get('imgid', theirs)),
+                    f'{path}: a sentence of image {name!r}, whose imgid is '
+                    f'{image.get("imgid")!r}, has the imgid {theirs!r}: expected the same',
+                )
                 yield name, sentence['raw'], sentence.get('sentid', i), split
     except (KeyError, TypeError, AttributeError) as e:
-        raise InputError(f'{path}: an image lacks filename, split or sentences with raw ({e!r}): expected a Karpathy dataset') from e
+        raise InputError(
+            f'{path}: an image lacks filename, split or sentences with raw ({e!r}): expected '
+            'a Karpathy dataset'
+        ) from e
 
-FORMATS = [ # name, what its content looks like, its reader; a further format is a further row
+
+FORMATS = [  # name, what its content looks like, its reader; a further format is a further row
     ('Flickr token.txt', r'.+#\d+[ ]*\t', _from_tokens),
     ('CSV image,caption', _HEAD, _from_table),
     ('COCO captions JSON', r'\s*\{(?s:.*)"annotations"\s*:', _from_coco),
@@ -329,9 +446,14 @@ FORMATS = [ # name, what its content looks like, its reader; a further format is
 ]
 
 # %% ../../nbs/data/03_caption_files.ipynb #c0a11f12
-USUAL = {'train': ('train', 'training'), 'val': ('val', 'dev', 'development', 'valid', 'validation'), 'test': ('test', 'testing')}
+USUAL = {
+    'train': ('train', 'training'),
+    'val': ('val', 'dev', 'development', 'valid', 'validation'),
+    'test': ('test', 'testing'),
+}
 
-def usual_names(names, where='splits')->dict:
+
+def usual_names(names, where='splits') -> dict:
     """The usual names of splits: train, val and test, whatever they are called; other names stay.
 
     Parameters
@@ -348,17 +470,26 @@ def usual_names(names, where='splits')->dict:
     """
     for name in names:
         right = isinstance(name, str) and re.fullmatch(r'\w[\w.-]*', name) and name != 'vocabulary'
-        expect(right, f'{where}: split {name!r}: expected a name of letters, digits and _.- other than vocabulary')
+        expect(
+            right,
+            f'{where}: split {name!r}: expected a name of letters, digits and _.- other than '
+            'vocabulary',
+        )
     usual = {name: name for name in names}
     for wanted, others in USUAL.items():
         found = [name for name in usual if name.lower() in others]
         if wanted in found:
             continue
-        expect(len(found) < 2, f'{where}: the splits {" and ".join(found)} would both be {wanted}: expected one of them')
+        expect(
+            len(found) < 2,
+            f'{where}: the splits {" and ".join(found)} would both be {wanted}: expected one '
+            'of them',
+        )
         usual |= dict.fromkeys(found, wanted)
     return usual
 
-def few(names)->str:
+
+def few(names) -> str:
     """Some names, for a message.
 
     Parameters
@@ -374,7 +505,7 @@ def few(names)->str:
     return ', '.join(list(names)[:5]) + (f' and {len(names) - 5} more' if len(names) > 5 else '')
 
 # %% ../../nbs/data/03_caption_files.ipynb #b8d20539
-def read_text(path, expected:str='text')->str:
+def read_text(path, expected: str = 'text') -> str:
     """The text of a file; `InputError` where it is in another encoding, with the first byte that is
     wrong.
 
@@ -402,19 +533,26 @@ def read_text(path, expected:str='text')->str:
         raise InputError(_not_decoded(path, raw, e, expected)) from e
     return text.replace('\r\n', '\n').replace('\r', '\n')
 
+
 def _not_decoded(path, raw, error, expected):
     "Which byte is wrong, and what to do."
-    name = {'utf-16': 'UTF-16', 'utf-16-le': 'UTF-16', 'utf-16-be': 'UTF-16'}.get(error.encoding, 'UTF-8')
-    start = error.start + (3 if raw.startswith(codecs.BOM_UTF8) else 0)      # the mark is not counted by the decoder
+    name = {'utf-16': 'UTF-16', 'utf-16-le': 'UTF-16', 'utf-16-be': 'UTF-16'}.get(
+        error.encoding, 'UTF-8'
+    )
+    # the mark is not counted by the decoder
+    start = error.start + (3 if raw.startswith(codecs.BOM_UTF8) else 0)
     line = raw[:start].count(b'\n') + 1
-    said = f'{path}: byte {start} (0x{raw[start:start + 1].hex()}, line {line}) is not {name}'
-    around = raw[max(start - 12, 0):start], raw[start + 1:start + 12]
-    if name == 'UTF-8' and all(part.isascii() for part in around):      # a lone letter with an accent, as in western Europe
-        latin = ' '.join(raw[max(start - 12, 0):start + 12].decode('cp1252', 'replace').split())
+    said = f'{path}: byte {start} (0x{raw[start : start + 1].hex()}, line {line}) is not {name}'
+    around = raw[max(start - 12, 0) : start], raw[start + 1 : start + 12]
+    if name == 'UTF-8' and all(
+        part.isascii() for part in around
+    ):  # a lone letter with an accent, as in western Europe
+        latin = ' '.join(raw[max(start - 12, 0) : start + 12].decode('cp1252', 'replace').split())
         said += f', and would be {latin!r} in Windows-1252'
     return f'{said}: expected {expected} in UTF-8; a spreadsheet saves it as "CSV UTF-8"'
 
-def read_captions(path)->tuple:
+
+def read_captions(path) -> tuple:
     """The captions of each image, in a format recognised by content; what is left out is counted in
     a warning.
 
@@ -432,10 +570,17 @@ def read_captions(path)->tuple:
     text = read_text(path, 'a file of captions').lstrip()
     reader = next((r for _, pattern, r in FORMATS if re.match(pattern, text, re.M)), None)
     hint = ' (UTF-16 without its byte order mark?)' if '\0' in text[:60] else ''
-    expect(reader, f'{path}: starts with {text.split(chr(10))[0][:60]!r}{hint}: expected {" or ".join(name for name, *_ in FORMATS)}')
+    expect(
+        reader,
+        f'{path}: starts with {text.split(chr(10))[0][:60]!r}{hint}: expected '
+        f'{" or ".join(name for name, *_ in FORMATS)}',
+    )
     captions, splits, seen, counts = {}, {}, set(), Counter()
     for image, caption, key, split in reader(text, path):
-        expect(isinstance(image, str) and isinstance(caption, str), f'{path}: image {image!r} has the caption {caption!r}: expected text')
+        expect(
+            isinstance(image, str) and isinstance(caption, str),
+            f'{path}: image {image!r} has the caption {caption!r}: expected text',
+        )
         _check_row(path, image, split, splits)
         whole = re.sub('[\ud800-\udfff]', '\ufffd', caption)
         counts['half'] += whole != caption
@@ -454,37 +599,55 @@ def read_captions(path)->tuple:
     names = usual_names(dict.fromkeys(splits.values()), path)
     return captions, {image: names[split] for image, split in splits.items()}
 
+
 def _check_row(path, image, split, splits):
     "A name that a file can have, and one split for each image."
     expect(image.strip(), f'{path}: an image has the name {image!r}: expected that of a file')
-    expect(not re.search('[\0\ud800-\udfff]', image), f'{path}: image {image!r}: no file has such a name, with half a character or a zero byte')
+    expect(
+        not re.search('[\0\ud800-\udfff]', image),
+        f'{path}: image {image!r}: no file has such a name, with half a character or a zero byte',
+    )
     if split is None or split == '':
         return
-    expect(isinstance(split, str), f'{path}: image {image!r} is in split {split!r}: expected a text')
+    expect(
+        isinstance(split, str), f'{path}: image {image!r} is in split {split!r}: expected a text'
+    )
     other = splits.setdefault(image, split)
-    expect(other == split, f'{path}: image {image!r} is in the splits {other!r} and {split!r}: expected one')
+    expect(
+        other == split,
+        f'{path}: image {image!r} is in the splits {other!r} and {split!r}: expected one',
+    )
+
 
 def _warn_of_captions(path, counts, captions):
     "Say what was left out, replaced or is to be seen to."
-    for kind, said in (('empty', 'captions have no words and are left out'), ('twice', 'rows are there twice and count once'),
-                       ('number', 'captions have the number of another one of the same image, and are kept'),
-                       ('half', 'captions hold half a character, in the place of which � is put')):
+    for kind, said in (
+        ('empty', 'captions have no words and are left out'),
+        ('twice', 'rows are there twice and count once'),
+        ('number', 'captions have the number of another one of the same image, and are kept'),
+        ('half', 'captions hold half a character, in the place of which � is put'),
+    ):
         if counts[kind]:
-            warnings.warn(f'{path}: {counts[kind]} {said}')
+            warnings.warn(f'{path}: {counts[kind]} {said}', stacklevel=2)
     everything = [text for texts in captions.values() for text in texts]
     for script, (count, first) in unspaced(everything).items():
-        warnings.warn(f'{path}: {count} captions in {script} have no spaces between words, such as {first[:40]!r}, so that each would be '
-                      'one long word: separate the words by spaces with a segmenter, and prepare what it makes of the file')
+        warnings.warn(
+            f'{path}: {count} captions in {script} have no spaces between words, such as '
+            f'{first[:40]!r}, so that each would be '
+            'one long word: separate the words by spaces with a segmenter, and prepare what '
+            'it makes of the file',
+            stacklevel=2,
+        )
 
 # %% ../../nbs/data/03_caption_files.ipynb #16af7de3
 def split_images(
-    images:list,
-    lists:dict=None,
-    known:dict=None,
-    fractions:dict=None,
-    seed:int=0,
-    strict:bool=False,
-)->dict:
+    images: list,
+    lists: dict = None,
+    known: dict = None,
+    fractions: dict = None,
+    seed: int = 0,
+    strict: bool = False,
+) -> dict:
     """Which images go to which split; `InputError` where a split comes out empty or two of them
     share an image.
 
@@ -511,16 +674,24 @@ def split_images(
     if lists:
         splits = _by_lists(images, lists, strict)
     elif known:
-        splits = {name: [image for image in images if known.get(image) == name] for name in dict.fromkeys(known.values())}
+        splits = {
+            name: [image for image in images if known.get(image) == name]
+            for name in dict.fromkeys(known.values())
+        }
         without = [image for image in images if image not in known]
         if without:
-            warnings.warn(f'{len(without)} images are in no split, where others are in one, and are left out: {few(without)}')
+            warnings.warn(
+                f'{len(without)} images are in no split, where others are in one, and are '
+                f'left out: {few(without)}',
+                stacklevel=2,
+            )
     else:
-        splits = _at_random(images, fractions or {'train': .8, 'val': .1, 'test': .1}, seed)
+        splits = _at_random(images, fractions or {'train': 0.8, 'val': 0.1, 'test': 0.1}, seed)
     names = usual_names(splits)
     for name, group in splits.items():
         expect(group, f'split {name!r} is empty: none of its images has a caption and features')
     return {names[name]: group for name, group in splits.items()}
+
 
 def _by_lists(images, lists, strict):
     "The images of each list that there are; the others are counted."
@@ -532,18 +703,25 @@ def _by_lists(images, lists, strict):
     unknown = [image for image in counts if image not in there]
     said = f'{len(unknown)} images of the lists have no captions or no features: {few(unknown)}'
     splits = {name: [image for image in group if image in there] for name, group in wanted.items()}
-    if unknown and all(splits.values()):      # an empty split is worse, and said elsewhere
+    if unknown and all(splits.values()):  # an empty split is worse, and said elsewhere
         expect(not strict, said)
     if unknown:
-        warnings.warn(said)
+        warnings.warn(said, stacklevel=2)
     return splits
+
 
 def _at_random(images, fractions, seed):
     "Images dealt out by share, each split with one at least."
     shares = np.array(list(fractions.values()), float)
     right = shares.size and (shares > 0).all() and shares.sum() < 1 + 1e-9
-    expect(right, f'fractions are {fractions}: expected shares above 0 that are 1 together, or less')
-    expect(len(images) >= len(shares), f'{len(images)} images for the splits {", ".join(fractions)}: expected at least {len(shares)}, one for each')
+    expect(
+        right, f'fractions are {fractions}: expected shares above 0 that are 1 together, or less'
+    )
+    expect(
+        len(images) >= len(shares),
+        f'{len(images)} images for the splits {", ".join(fractions)}: expected at least '
+        f'{len(shares)}, one for each',
+    )
     order = [images[i] for i in np.random.default_rng(seed).permutation(len(images))]
     counts = np.diff(np.round(np.cumsum(shares) * len(images)).astype(int), prepend=0)
     while (counts == 0).any():
@@ -551,9 +729,10 @@ def _at_random(images, fractions, seed):
             counts[counts.argmax()] -= 1
         counts[counts.argmin()] += 1
     ends = np.cumsum(counts)
-    return {name: order[end - count:end] for name, count, end in zip(fractions, counts, ends)}
+    return {name: order[end - count : end] for name, count, end in zip(fractions, counts, ends)}
 
-def read_list(path)->list:
+
+def read_list(path) -> list:
     """The image names of a split list; `InputError` where there is no such file, or it is not text.
 
     Parameters

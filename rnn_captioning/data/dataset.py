@@ -4,16 +4,39 @@
 
 # %% ../../nbs/data/01_dataset.ipynb #01d0f27d
 from __future__ import annotations
-import json, re
+import json
+import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
-import numpy as np, h5py
-from ..files.paths import (DATA, RATIO, VERSION, InputError, atomic_path, attribute, check_captions, check_contents,
-                                  check_features, distinct_output, expect, foreign_hdf5, local_path, new_hdf5, open_hdf5, pack_texts,
-                                  read, reading, to_bytes, to_texts, utf8, write_attributes)
+import numpy as np
+import h5py
+from rnn_captioning.files.paths import (
+    DATA,
+    RATIO,
+    VERSION,
+    InputError,
+    atomic_path,
+    attribute,
+    check_captions,
+    check_contents,
+    check_features,
+    distinct_output,
+    expect,
+    foreign_hdf5,
+    local_path,
+    new_hdf5,
+    open_hdf5,
+    pack_texts,
+    read,
+    reading,
+    to_bytes,
+    to_texts,
+    utf8,
+    write_attributes,
+)
 
 # %% auto #0
 __all__ = ['SPECIAL', 'PER_CAPTION', 'GRIDS', 'REQUIRED', 'WIDE', 'LARGE', 'decode_captions', 'caption_texts', 'check_splits',
@@ -24,15 +47,21 @@ __all__ = ['SPECIAL', 'PER_CAPTION', 'GRIDS', 'REQUIRED', 'WIDE', 'LARGE', 'deco
 # %% ../../nbs/data/01_dataset.ipynb #3d9a3ca5
 SPECIAL = ['<NULL>', '<START>', '<END>', '<UNK>']
 
+
 def _decode_row(row, idx_to_word):
     words = []
     for i in row:
         word = idx_to_word[int(i)]
-        if word != '<NULL>': words.append(word)
-        if word == '<END>': break
+        if word != '<NULL>':
+            words.append(word)
+        if word == '<END>':
+            break
     return ' '.join(words)
 
-def decode_captions(captions:np.ndarray, idx_to_word:list[str]|dict[int, str])->str|list[str]:
+
+def decode_captions(
+    captions: np.ndarray, idx_to_word: list[str] | dict[int, str]
+) -> str | list[str]:
     """Word ids as text: `<NULL>` left out, each row ended at its `<END>`.
 
     Parameters
@@ -48,11 +77,12 @@ def decode_captions(captions:np.ndarray, idx_to_word:list[str]|dict[int, str])->
         a string for (T,), a list of N strings for (N, T)
     """
     captions = np.asarray(captions)
-    if captions.ndim == 1: return _decode_row(captions, idx_to_word)
+    if captions.ndim == 1:
+        return _decode_row(captions, idx_to_word)
     return [_decode_row(row, idx_to_word) for row in captions]
 
 # %% ../../nbs/data/01_dataset.ipynb #348ef10e
-def caption_texts(captions:np.ndarray, idx_to_word)->list:
+def caption_texts(captions: np.ndarray, idx_to_word) -> list:
     """Captions as plain sentences, without `<START>`, `<END>` and `<NULL>`.
 
     Parameters
@@ -67,40 +97,77 @@ def caption_texts(captions:np.ndarray, idx_to_word)->list:
     list
         N strings
     """
-    plain = lambda text: ' '.join(w for w in text.split() if w not in ('<START>', '<END>'))
+
+    def plain(text):
+        return ' '.join(w for w in text.split() if w not in ('<START>', '<END>'))
+
     return [plain(text) for text in decode_captions(np.atleast_2d(captions), idx_to_word)]
 
 # %% ../../nbs/data/01_dataset.ipynb #0a644079
-PER_CAPTION = 'captions', 'image_idxs', 'texts'      # all else in a split has one row a picture
-GRIDS = 'grid', 'mirrored_grid'                      # features of places, in bytes; beside each its scale
+PER_CAPTION = 'captions', 'image_idxs', 'texts'  # all else in a split has one row a picture
+GRIDS = 'grid', 'mirrored_grid'  # features of places, in bytes; beside each its scale
+
 
 def _check_counts(where, arrays):
-    for key, value in arrays.items(): expect(isinstance(value, list) or len(np.shape(value)) > 0, f'{where}: {key} is a single value: expected a table')
+    for key, value in arrays.items():
+        expect(
+            isinstance(value, list) or len(np.shape(value)) > 0,
+            f'{where}: {key} is a single value: expected a table',
+        )
     captions, pictures = len(arrays['captions']), len(arrays['features'])
     expect(captions > 0, f'{where} has no captions: expected at least one')
     for key, value in arrays.items():
         right, other = (captions, 'captions') if key in PER_CAPTION else (pictures, 'features')
-        expect(len(value) == right, f'{where}: {len(value)} {key} and {right} {other}: expected as many of each')
+        expect(
+            len(value) == right,
+            f'{where}: {len(value)} {key} and {right} {other}: expected as many of each',
+        )
     index = np.asarray(arrays['image_idxs'])
-    expect(index.ndim == 1 and index.dtype.kind in 'iu', f'{where}: image_idxs have shape {index.shape} and dtype {index.dtype}: expected whole numbers, (captions,)')
-    expect(index.min() >= 0 and index.max() < pictures,
-           f'{where}: image_idxs run from {index.min()} to {index.max()}: expected whole numbers, 0 to {pictures - 1}')
+    expect(
+        index.ndim == 1 and index.dtype.kind in 'iu',
+        f'{where}: image_idxs have shape {index.shape} and dtype {index.dtype}: expected '
+        'whole numbers, (captions,)',
+    )
+    expect(
+        index.min() >= 0 and index.max() < pictures,
+        f'{where}: image_idxs run from {index.min()} to {index.max()}: expected whole '
+        f'numbers, 0 to {pictures - 1}',
+    )
 
 # %% ../../nbs/data/01_dataset.ipynb #580f2f2b
 def _check_grid(where, arrays, key):
     table, scale = arrays[key], arrays.get(f'{key}_scale')
-    expect(np.ndim(table) == 3 and table.dtype == np.uint8, f'{where}: {key} has shape {np.shape(table)} and dtype {getattr(table, "dtype", "?")}: expected bytes, (pictures, places, width)')
-    expect(all(np.shape(table)[1:]), f'{where}: {key} has shape {np.shape(table)[1:]} a picture: expected at least one place and one number')
-    expect(scale is not None and np.ndim(scale) == 1 and np.asarray(scale).dtype.kind == 'f', f'{where}: {key}_scale is not there, or not one number a picture: expected floating-point numbers, (pictures,)')
-    expect(np.isfinite(scale).all() and np.min(scale, initial=1) > 0, f'{where}: {key}_scale goes down to {np.min(scale, initial=1)}: expected finite numbers above 0')
+    expect(
+        np.ndim(table) == 3 and table.dtype == np.uint8,
+        f'{where}: {key} has shape {np.shape(table)} and dtype '
+        f'{getattr(table, "dtype", "?")}: expected bytes, (pictures, places, width)',
+    )
+    expect(
+        all(np.shape(table)[1:]),
+        f'{where}: {key} has shape {np.shape(table)[1:]} a picture: expected at least one '
+        'place and one number',
+    )
+    expect(
+        scale is not None and np.ndim(scale) == 1 and np.asarray(scale).dtype.kind == 'f',
+        f'{where}: {key}_scale is not there, or not one number a picture: expected '
+        'floating-point numbers, (pictures,)',
+    )
+    expect(
+        np.isfinite(scale).all() and np.min(scale, initial=1) > 0,
+        f'{where}: {key}_scale goes down to {np.min(scale, initial=1)}: expected finite '
+        'numbers above 0',
+    )
+
 
 def _check_json(texts, name):
     for i, text in enumerate(np.asarray(texts)):
-        try: json.loads(text)
-        except (ValueError, TypeError) as e: raise InputError(f'{name}: row {i} is not JSON ({e})') from e
+        try:
+            json.loads(text)
+        except (ValueError, TypeError) as e:
+            raise InputError(f'{name}: row {i} is not JSON ({e})') from e
 
 # %% ../../nbs/data/01_dataset.ipynb #b4b9aff1
-def check_splits(where, splits:dict, vocabulary_size:int, empty_ok:bool=False):
+def check_splits(where, splits: dict, vocabulary_size: int, empty_ok: bool = False):
     """Raise an `InputError` unless the parts of every split agree with each other and with the
     vocabulary.
 
@@ -116,26 +183,55 @@ def check_splits(where, splits:dict, vocabulary_size:int, empty_ok:bool=False):
         captions without words are accepted
     """
     expect(splits, f'{where}: has no splits: expected one called train')
-    for name in splits: expect(re.fullmatch(r'\w[\w.-]*', name) and name != 'vocabulary', f'{where}: split {name!r}: expected a name of letters, digits and _.- other than vocabulary')
+    for name in splits:
+        expect(
+            re.fullmatch(r'\w[\w.-]*', name) and name != 'vocabulary',
+            f'{where}: split {name!r}: expected a name of letters, digits and _.- other than '
+            'vocabulary',
+        )
     widths = {name: tuple(np.shape(arrays['features'])[1:]) for name, arrays in splits.items()}
-    expect(len(set(widths.values())) == 1, f'{where}: features differ in width between splits: {widths}')
-    expect(all(next(iter(widths.values()))), f'{where}: features have shape {next(iter(widths.values()))} a picture: expected at least one number')
+    expect(
+        len(set(widths.values())) == 1,
+        f'{where}: features differ in width between splits: {widths}',
+    )
+    expect(
+        all(next(iter(widths.values()))),
+        f'{where}: features have shape {next(iter(widths.values()))} a picture: expected at '
+        'least one number',
+    )
     for key in GRIDS:
-        grids = {name: tuple(np.shape(arrays[key])[1:]) for name, arrays in splits.items() if key in arrays}
-        expect(len(set(grids.values())) < 2, f'{where}: {key} differs in shape between splits: {grids}')
+        grids = {
+            name: tuple(np.shape(arrays[key])[1:])
+            for name, arrays in splits.items()
+            if key in arrays
+        }
+        expect(
+            len(set(grids.values())) < 2, f'{where}: {key} differs in shape between splits: {grids}'
+        )
     for name, arrays in splits.items():
         label = f'{where}: split {name!r}'
         _check_counts(label, arrays)
         for key in GRIDS:
-            if key in arrays: _check_grid(label, arrays, key)
+            if key in arrays:
+                _check_grid(label, arrays, key)
         captions = check_captions(arrays['captions'], vocabulary_size, f'{label}: captions')
         check_features(arrays['features'], f'{label}: features')
-        if 'pictures' in arrays: expect(np.asarray(arrays['pictures']).dtype == np.uint8 and np.ndim(arrays['pictures']) == 4, f'{label}: pictures are not RGB: expected uint8, (pictures, rows, columns, 3)')
-        if 'facts' in arrays: _check_json(arrays['facts'], f'{label}: facts')
+        if 'pictures' in arrays:
+            expect(
+                np.asarray(arrays['pictures']).dtype == np.uint8
+                and np.ndim(arrays['pictures']) == 4,
+                f'{label}: pictures are not RGB: expected uint8, (pictures, rows, columns, 3)',
+            )
+        if 'facts' in arrays:
+            _check_json(arrays['facts'], f'{label}: facts')
         said = captions[:, 1] > SPECIAL.index('<END>')
-        expect(empty_ok or said.all(), f'{label}: caption {(~said).argmax()} has no words: expected at least one')
+        expect(
+            empty_ok or said.all(),
+            f'{label}: caption {(~said).argmax()} has no words: expected at least one',
+        )
 
-def check_vocabulary(where, vocabulary:list):
+
+def check_vocabulary(where, vocabulary: list):
     """Raise an `InputError` unless a vocabulary begins with `SPECIAL` and has no word twice.
 
     Parameters
@@ -145,35 +241,53 @@ def check_vocabulary(where, vocabulary:list):
     vocabulary
         words in the order of their ids
     """
-    expect(list(vocabulary[:4]) == SPECIAL, f'{where}: vocabulary begins with {list(vocabulary[:4])}: expected {SPECIAL}')
-    expect(len(set(vocabulary)) == len(vocabulary), f'{where}: vocabulary has words twice: {len(vocabulary)} words, {len(set(vocabulary))} different ones')
+    expect(
+        list(vocabulary[:4]) == SPECIAL,
+        f'{where}: vocabulary begins with {list(vocabulary[:4])}: expected {SPECIAL}',
+    )
+    expect(
+        len(set(vocabulary)) == len(vocabulary),
+        f'{where}: vocabulary has words twice: {len(vocabulary)} words, '
+        f'{len(set(vocabulary))} different ones',
+    )
 
 # %% ../../nbs/data/01_dataset.ipynb #7fe29aaf
 def _coco_file(folder, name, *keys, more=False, in_memory=True):
-    path = Path(folder)/name
-    expect(path.is_file(), f'{path}: no such file: expected the folder of the course\'s coco_captioning.zip')
+    path = Path(folder) / name
+    expect(
+        path.is_file(),
+        f'{path}: no such file: expected the folder of the course\'s coco_captioning.zip',
+    )
     with reading(path), ExitStack() as closing:
         f = closing.enter_context(foreign_hdf5(path))
         check_contents(f)
         found = {k: read(f, k) for k in (*keys, *(set(f) - set(keys) if more else ()))}
-        if in_memory: return {k: np.asarray(v) for k, v in found.items()}
+        if in_memory:
+            return {k: np.asarray(v) for k, v in found.items()}
         closing.pop_all()
         return found
 
+
 def _coco_vocabulary(path):
     # UTF-8 whatever the locale, also with the mark that Windows puts before it
-    try: vocabulary = json.loads(path.read_text(encoding='utf-8-sig'))
-    except (OSError, ValueError) as e: raise InputError(f'{path}: cannot be read as JSON ({e})') from e
-    for key, kind in (('idx_to_word', list), ('word_to_idx', dict)): expect(isinstance(vocabulary, dict) and isinstance(vocabulary.get(key), kind), f'{path}: has no {kind.__name__} {key!r}')
+    try:
+        vocabulary = json.loads(path.read_text(encoding='utf-8-sig'))
+    except (OSError, ValueError) as e:
+        raise InputError(f'{path}: cannot be read as JSON ({e})') from e
+    for key, kind in (('idx_to_word', list), ('word_to_idx', dict)):
+        expect(
+            isinstance(vocabulary, dict) and isinstance(vocabulary.get(key), kind),
+            f'{path}: has no {kind.__name__} {key!r}',
+        )
     return vocabulary
 
 # %% ../../nbs/data/01_dataset.ipynb #a7bb2467
 def load_coco_data(
-    base_dir:str|Path='cs231n/datasets/coco_captioning',
-    max_train:int|None=None,
-    pca_features:bool=True,
-    in_memory:bool=True,
-)->dict[str, Any]:
+    base_dir: str | Path = 'cs231n/datasets/coco_captioning',
+    max_train: int | None = None,
+    pca_features: bool = True,
+    in_memory: bool = True,
+) -> dict[str, Any]:
     """The course's COCO folder as a dict: captions, image indices, features, URLs and vocabulary.
 
     Source: CS231n.
@@ -195,25 +309,45 @@ def load_coco_data(
         arrays and lists by the course's names
     """
     base_dir = local_path(base_dir)
-    base, data = Path(base_dir), _coco_file(base_dir, 'coco2014_captions.h5', 'train_captions', 'train_image_idxs', 'val_captions', 'val_image_idxs', more=True)
+    base = Path(base_dir)
+    data = _coco_file(
+        base_dir,
+        'coco2014_captions.h5',
+        'train_captions',
+        'train_image_idxs',
+        'val_captions',
+        'val_image_idxs',
+        more=True,
+    )
     for split in ('train', 'val'):
         name = f'{split}2014_vgg16_fc7{"_pca" if pca_features else ""}.h5'
-        data[f'{split}_features'] = _coco_file(base_dir, name, 'features', in_memory=in_memory)['features']
-    data.update(_coco_vocabulary(base/'coco2014_vocab.json'))
+        data[f'{split}_features'] = _coco_file(base_dir, name, 'features', in_memory=in_memory)[
+            'features'
+        ]
+    data.update(_coco_vocabulary(base / 'coco2014_vocab.json'))
     for split in ('train', 'val'):
-        path = base/f'{split}2014_urls.txt'
+        path = base / f'{split}2014_urls.txt'
         expect(path.is_file(), f'{path}: no such file')
         with reading(path):
             lines = path.read_text(encoding='utf-8-sig').splitlines()
         data[f'{split}_urls'] = np.asarray([line.strip() for line in lines])
-    check_splits(base, {s: {k: data[f'{s}_{k}'] for k in ('captions', 'image_idxs', 'features', 'urls')} for s in ('train', 'val')}, len(data['idx_to_word']), empty_ok=True)
+    check_splits(
+        base,
+        {
+            s: {k: data[f'{s}_{k}'] for k in ('captions', 'image_idxs', 'features', 'urls')}
+            for s in ('train', 'val')
+        },
+        len(data['idx_to_word']),
+        empty_ok=True,
+    )
     if max_train is not None:
         rows = np.random.randint(len(data['train_captions']), size=max_train)
-        data['train_captions'], data['train_image_idxs'] = data['train_captions'][rows], data['train_image_idxs'][rows]
+        data['train_captions'] = data['train_captions'][rows]
+        data['train_image_idxs'] = data['train_image_idxs'][rows]
     return data
 
 # %% ../../nbs/data/01_dataset.ipynb #c0291787
-def gather(rows_of, index:np.ndarray)->np.ndarray:
+def gather(rows_of, index: np.ndarray) -> np.ndarray:
     """The rows `index` of an array, or of a data set on the disk, of which nothing else is read.
 
     Parameters
@@ -228,11 +362,13 @@ def gather(rows_of, index:np.ndarray)->np.ndarray:
     np.ndarray
         (N, ...)
     """
-    if not isinstance(rows_of, h5py.Dataset): return rows_of[index]
+    if not isinstance(rows_of, h5py.Dataset):
+        return rows_of[index]
     rows, places = np.unique(index, return_inverse=True)
     return rows_of[rows][places]
 
-def minibatch(data, split:str, rows:np.ndarray, rng=None)->tuple:
+
+def minibatch(data, split: str, rows: np.ndarray, rng=None) -> tuple:
     """The captions `rows` of a split and the features of the picture of each.
 
     Parameters
@@ -255,16 +391,14 @@ def minibatch(data, split:str, rows:np.ndarray, rng=None)->tuple:
     pictures, turned = gather(data[f'{split}_image_idxs'], rows), f'{split}_mirrored'
     features = gather(data[f'{split}_features'], pictures)
     if rng is not None and turned in data:
-        flip = rng.random(len(rows)) < .5
+        flip = rng.random(len(rows)) < 0.5
         features[flip] = gather(data[turned], pictures[flip])
     return gather(data[f'{split}_captions'], rows), features
 
 # %% ../../nbs/data/01_dataset.ipynb #d544fd01
 def sample_coco_minibatch(
-    data:Mapping[str, Any],
-    batch_size:int=100,
-    split:str='train',
-)->tuple[np.ndarray, np.ndarray, np.ndarray]:
+    data: Mapping[str, Any], batch_size: int = 100, split: str = 'train'
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A minibatch of captions drawn at random with replacement. Source: CS231n.
 
     Parameters
@@ -284,31 +418,45 @@ def sample_coco_minibatch(
     rows = np.random.choice(len(data[f'{split}_captions']), batch_size)
     captions, features = minibatch(data, split, rows)
     urls = data[f'{split}_urls']
-    return captions, features, np.asarray([urls[i] for i in gather(data[f'{split}_image_idxs'], rows)])
+    return (
+        captions,
+        features,
+        np.asarray([urls[i] for i in gather(data[f'{split}_image_idxs'], rows)]),
+    )
 
 # %% ../../nbs/data/01_dataset.ipynb #5e2aecd4
-REQUIRED = 'captions', 'image_idxs', 'features', 'names', 'texts'      # of a split in our own format
-WIDE = 'features', 'mirrored', *GRIDS      # not compressed, and read in parts where they are large
+REQUIRED = 'captions', 'image_idxs', 'features', 'names', 'texts'  # of a split in our own format
+WIDE = 'features', 'mirrored', *GRIDS  # not compressed, and read in parts where they are large
 
 # %% ../../nbs/data/01_dataset.ipynb #66daaea5
 def _as_table(where, key, value):
     "One part of a split as it can be written: a list of texts, or an array of numbers or of texts."
-    expect(isinstance(key, str) and re.fullmatch(r'\w[\w.-]*', key), f'{where}: {key!r}: expected a name of letters, digits and _.-')
+    expect(
+        isinstance(key, str) and re.fullmatch(r'\w[\w.-]*', key),
+        f'{where}: {key!r}: expected a name of letters, digits and _.-',
+    )
     if key in ('names', 'texts'):
         return list(value)
-    if hasattr(value, 'pieces'):      # rows that are not in memory
+    if hasattr(value, 'pieces'):  # rows that are not in memory
         return value
     try:
         table = np.asarray(value)
     except ValueError as e:
-        raise InputError(f'{where}: {key} have rows of different lengths ({e}): expected a table') from e
+        raise InputError(
+            f'{where}: {key} have rows of different lengths ({e}): expected a table'
+        ) from e
     if table.dtype.kind == 'U':
         table = to_bytes(table.ravel().tolist(), f'{where}: {key}').reshape(table.shape)
-    expect(table.dtype.kind in 'biufS', f'{where}: {key} are of dtype {table.dtype}: expected numbers or texts')
+    expect(
+        table.dtype.kind in 'biufS',
+        f'{where}: {key} are of dtype {table.dtype}: expected numbers or texts',
+    )
     return table
+
 
 def _as_tables(where, arrays):
     return {key: _as_table(where, key, value) for key, value in arrays.items()}
+
 
 def _check_names(path, splits):
     "No two parts of a data set have the same name among the course's, `train_captions` and so on."
@@ -316,21 +464,35 @@ def _check_names(path, splits):
     for split, arrays in splits.items():
         names += [f'{split}_{"urls" if key == "names" else key}' for key in arrays]
     twice = sorted({name for name in names if names.count(name) > 1})
-    expect(not twice, f'{path}: {", ".join(twice)} would be there twice: expected other names of splits or of their parts')
-    wrong = {name for name in names if name.endswith('_captions')} - {f'{split}_captions' for split in splits}
-    expect(not wrong, f'{path}: {", ".join(sorted(wrong))}: expected a name that does not end like the captions of a split')
+    expect(
+        not twice,
+        f'{path}: {", ".join(twice)} would be there twice: expected other names of splits or '
+        'of their parts',
+    )
+    wrong = {name for name in names if name.endswith('_captions')} - {
+        f'{split}_captions' for split in splits
+    }
+    expect(
+        not wrong,
+        f'{path}: {", ".join(sorted(wrong))}: expected a name that does not end like the '
+        'captions of a split',
+    )
+
 
 def _put(file, name, table, compressed):
     """Write a table; not compressed where that would make it smaller than a reader believes
     (`RATIO`).
     """
-    item = file.create_dataset(name, data=table, compression='gzip' if compressed and table.size else None)
+    item = file.create_dataset(
+        name, data=table, compression='gzip' if compressed and table.size else None
+    )
     if item.chunks is None or table.nbytes <= 2**20:
         return
     file.flush()
     if table.nbytes > RATIO // 2 * item.id.get_storage_size():
         del file[name]
         file.create_dataset(name, data=table)
+
 
 def _put_pieces(file, name, rows):
     "Write rows that are not in memory, piece by piece."
@@ -339,13 +501,14 @@ def _put_pieces(file, name, rows):
         for place, row in zip(places, some):
             table[place] = row
 
+
 def write_data(
-    path:str|Path,
-    vocabulary:list[str],
-    splits:dict[str, dict[str, Any]],
-    encoder:str='',
-    images:str='',
-)->None:
+    path: str | Path,
+    vocabulary: list[str],
+    splits: dict[str, dict[str, Any]],
+    encoder: str = '',
+    images: str = '',
+) -> None:
     """Write a data set, all of it or nothing; `InputError` where its parts disagree.
 
     Parameters
@@ -370,7 +533,9 @@ def write_data(
     for name, arrays in splits.items():
         for key in REQUIRED:
             expect(key in arrays, f'{path}: split {name!r} has no {key!r}')
-    splits = {name: _as_tables(f'{path}: split {name!r}', arrays) for name, arrays in splits.items()}
+    splits = {
+        name: _as_tables(f'{path}: split {name!r}', arrays) for name, arrays in splits.items()
+    }
     check_splits(path, splits, len(vocabulary))
     _check_names(path, splits)
     with atomic_path(path) as beside:
@@ -384,23 +549,29 @@ def write_data(
                         _put_pieces(f, place, value)
                     elif key in ('names', 'texts'):
                         _put(f, place, pack_texts(value, f'{path}: {place}'), compressed=True)
-                    else:      # pictures and padded captions shrink tenfold; features do not, and are read in parts
+                    else:
+                        # pictures and padded captions shrink tenfold;
+                        # features do not, and are read in parts
                         _put(f, place, value, compressed=key not in WIDE)
         _check_readable(beside, path)
+
 
 def _check_readable(beside, path):
     "What a reader would refuse does not take the place of anything."
     try:
         open_hdf5(beside, DATA).close()
     except InputError as e:
-        raise InputError(f'{path}: could not be read again: {str(e).replace(str(beside), str(path))}') from e
+        raise InputError(
+            f'{path}: could not be read again: {str(e).replace(str(beside), str(path))}'
+        ) from e
 
 # %% ../../nbs/data/01_dataset.ipynb #1f4c5143
 class CaptionData(Mapping):
     """A data set by the course's names (`train_captions`, `val_features`, ...), with its splits,
     vocabulary and texts.
     """
-    def __init__(self, arrays:dict, path='', encoder:str='', file=None, images:str=''):
+
+    def __init__(self, arrays: dict, path='', encoder: str = '', file=None, images: str = ''):
         """
         Parameters
         ----------
@@ -415,35 +586,68 @@ class CaptionData(Mapping):
         images
             the folder of the photographs, where there is one
         """
-        self.arrays, self.path, self.encoder, self.file, self.images = arrays, str(path), encoder, file, images
-        self.splits = [k[:-len('_captions')] for k in arrays if k.endswith('_captions')]
+        self.arrays = arrays
+        self.path = str(path)
+        self.encoder = encoder
+        self.file = file
+        self.images = images
+        self.splits = [k[: -len('_captions')] for k in arrays if k.endswith('_captions')]
         self.idx_to_word, self.word_to_idx = arrays['idx_to_word'], arrays['word_to_idx']
+
     def __repr__(self):
-        def count(key): return f'{len(self.arrays.get(key, ())):,}'
-        counts = [f'{split}: {count(f"{split}_features")} pictures with {count(f"{split}_captions")} captions' for split in self.splits]
-        return f'CaptionData({self.path or "in memory"}: {", ".join(counts)}; {len(self.idx_to_word):,} words)'
+        def count(key):
+            return f'{len(self.arrays.get(key, ())):,}'
+
+        counts = [
+            (
+                f'{split}: {count(f"{split}_features")} pictures with '
+                f'{count(f"{split}_captions")} captions'
+            )
+            for split in self.splits
+        ]
+        return (
+            f'CaptionData({self.path or "in memory"}: {", ".join(counts)}; '
+            f'{len(self.idx_to_word):,} words)'
+        )
+
     def __getitem__(self, key):
-        if key not in self.arrays: raise KeyError(f'{self.path or "data"}: has no {key!r}: found {", ".join(self.arrays)}')
+        if key not in self.arrays:
+            raise KeyError(f'{self.path or "data"}: has no {key!r}: found {", ".join(self.arrays)}')
         return self.arrays[key]
-    def __iter__(self): return iter(self.arrays)
-    def __len__(self): return len(self.arrays)
-    def __contains__(self, key): return key in self.arrays
+
+    def __iter__(self):
+        return iter(self.arrays)
+
+    def __len__(self):
+        return len(self.arrays)
+
+    def __contains__(self, key):
+        return key in self.arrays
+
     def close(self):
         "Close the file, where the features are not in memory."
-        if self.file: self.file.close()
+        if self.file:
+            self.file.close()
 
 # %% ../../nbs/data/01_dataset.ipynb #63a26791
 def _read_split(group, in_memory):
     arrays = {key: read(group, key) for key in group}
-    for key in REQUIRED: read(group, key)
-    out = {key: item if key in WIDE and not in_memory else np.asarray(item) for key, item in arrays.items()}
+    for key in REQUIRED:
+        read(group, key)
+    out = {
+        key: item if key in WIDE and not in_memory else np.asarray(item)
+        for key, item in arrays.items()
+    }
     out['names'], out['texts'] = to_texts(arrays['names']), to_texts(arrays['texts'])
     return out
 
 # %% ../../nbs/data/01_dataset.ipynb #0a45d0d3
-LARGE = 2**28      # bytes of features that are rather left on the disk
+LARGE = 2**28  # bytes of features that are rather left on the disk
 
-def open_data(path:str|Path, in_memory:bool|None=None, pca_features:bool=True)->CaptionData:
+
+def open_data(
+    path: str | Path, in_memory: bool | None = None, pca_features: bool = True
+) -> CaptionData:
     """Open a data set; `InputError` where it is not one, or where its parts disagree.
 
     Parameters
@@ -462,26 +666,49 @@ def open_data(path:str|Path, in_memory:bool|None=None, pca_features:bool=True)->
     """
     path = local_path(path)
     if Path(path).is_dir():
-        data = load_coco_data(path, pca_features=pca_features, in_memory=pca_features if in_memory is None else in_memory)
-        return CaptionData(data, path, f'VGG-16 fc7{"" if pca_features else ", all columns,"} of the CS231n coco_captioning folder')
+        data = load_coco_data(
+            path,
+            pca_features=pca_features,
+            in_memory=pca_features if in_memory is None else in_memory,
+        )
+        return CaptionData(
+            data,
+            path,
+            f'VGG-16 fc7{"" if pca_features else ", all columns,"} of the CS231n '
+            'coco_captioning folder',
+        )
     with reading(path), ExitStack() as closing:
         f = closing.enter_context(open_hdf5(path, DATA))
         vocabulary = to_texts(read(f, 'vocabulary'))
         check_vocabulary(path, vocabulary)
         names = [split for split in f if f.get(split, getclass=True) is h5py.Group]
-        if in_memory is None: in_memory = sum(read(f[split], key).nbytes for split in names for key in ('captions', 'features', *GRIDS) if key in f[split] or key not in GRIDS) < LARGE
+        if in_memory is None:
+            in_memory = (
+                sum(
+                    read(f[split], key).nbytes
+                    for split in names
+                    for key in ('captions', 'features', *GRIDS)
+                    if key in f[split] or key not in GRIDS
+                )
+                < LARGE
+            )
         splits = {split: _read_split(f[split], in_memory) for split in names}
         check_splits(path, splits, len(vocabulary))
         encoder, images = (str(attribute(f, key)) for key in ('encoder', 'images'))
-        if not in_memory: closing.pop_all()
+        if not in_memory:
+            closing.pop_all()
     arrays = dict(idx_to_word=vocabulary, word_to_idx={w: i for i, w in enumerate(vocabulary)})
-    for split, parts in splits.items(): arrays |= {f'{split}_{"urls" if key == "names" else key}': value for key, value in parts.items()}
+    for split, parts in splits.items():
+        arrays |= {
+            f'{split}_{"urls" if key == "names" else key}': value for key, value in parts.items()
+        }
     return CaptionData(arrays, path, encoder, None if in_memory else f, images)
 
 # %% ../../nbs/data/01_dataset.ipynb #ae17b294
 class Grid:
     "Features of places, kept in bytes: rows become numbers as they are read."
-    def __init__(self, table, scale:np.ndarray):
+
+    def __init__(self, table, scale: np.ndarray):
         """
         Parameters
         ----------
@@ -490,17 +717,31 @@ class Grid:
         scale
             what a byte counts for in each picture, (pictures,)
         """
-        self.table, self.scale, self.shape, self.ndim, self.dtype = table, np.asarray(scale, np.float32), tuple(table.shape), 3, np.dtype(np.float32)
-    def __len__(self): return len(self.table)
+        self.table = table
+        self.scale = np.asarray(scale, np.float32)
+        self.shape = tuple(table.shape)
+        self.ndim = 3
+        self.dtype = np.dtype(np.float32)
+
+    def __len__(self):
+        return len(self.table)
+
     def __getitem__(self, rows):
-        table = self.table[rows] if isinstance(rows, (slice, int, np.integer)) else gather(self.table, np.asarray(rows))
+        table = (
+            self.table[rows]
+            if isinstance(rows, (slice, int, np.integer))
+            else gather(self.table, np.asarray(rows))
+        )
         return table * self.scale[rows][..., None, None]
-    def __array__(self, dtype=None, copy=None): return np.asarray(self[:], dtype)
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self[:], dtype)
 
 # %% ../../nbs/data/01_dataset.ipynb #1196ea94
 class Repeated:
     "Features of which rows repeat: each row once, and which of them stands at each place."
-    def __init__(self, rows:np.ndarray, index:np.ndarray):
+
+    def __init__(self, rows: np.ndarray, index: np.ndarray):
         """
         Parameters
         ----------
@@ -509,14 +750,24 @@ class Repeated:
         index
             which row stands at each place, (N,)
         """
-        self.rows, self.index, self.shape, self.ndim, self.dtype = rows, np.asarray(index), (len(index), *rows.shape[1:]), rows.ndim, rows.dtype
-    def __len__(self): return len(self.index)
+        self.rows = rows
+        self.index = np.asarray(index)
+        self.shape = (len(index), *rows.shape[1:])
+        self.ndim = rows.ndim
+        self.dtype = rows.dtype
+
+    def __len__(self):
+        return len(self.index)
+
     def __getitem__(self, places):
         used, index = np.unique(self.index[places], return_inverse=True)
         return Repeated(self.rows if len(used) == len(self.rows) else self.rows[used], index)
-    def __array__(self, dtype=None, copy=None): return np.asarray(self.rows[self.index], dtype)
 
-def distinct(features)->tuple:
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self.rows[self.index], dtype)
+
+
+def distinct(features) -> tuple:
     """Features without their repeats.
 
     Parameters
@@ -531,7 +782,8 @@ def distinct(features)->tuple:
     """
     return (features.rows, features.index) if isinstance(features, Repeated) else (features, None)
 
-def add_repeats(d:np.ndarray, which:np.ndarray, M:int)->np.ndarray:
+
+def add_repeats(d: np.ndarray, which: np.ndarray, M: int) -> np.ndarray:
     """The gradient of rows that were used several times: the sum over the uses.
 
     Parameters
@@ -549,7 +801,8 @@ def add_repeats(d:np.ndarray, which:np.ndarray, M:int)->np.ndarray:
         (M, ...)
     """
     total = np.zeros_like(d, shape=(M, *d.shape[1:]))
-    for i, use in zip(which, d): total[i] += use
+    for i, use in zip(which, d):
+        total[i] += use
     return total
 
 # %% ../../nbs/data/01_dataset.ipynb #2becaec3
@@ -570,18 +823,30 @@ def as_read(data, model):
         the same data set, the grids in the place of the features where the captioner looks at
         places
     """
-    splits = [key[:-len('_captions')] for key in data if key.endswith('_captions')]
-    if getattr(model, 'reads', 'features') != 'grid' or isinstance(data[f'{splits[0]}_features'], Grid): return data
+    splits = [key[: -len('_captions')] for key in data if key.endswith('_captions')]
+    if getattr(model, 'reads', 'features') != 'grid' or isinstance(
+        data[f'{splits[0]}_features'], Grid
+    ):
+        return data
     arrays = {key: value for key, value in data.items() if not key.endswith('_mirrored')}
     for split in splits:
-        expect(f'{split}_grid' in data, f'{getattr(data, "path", "the data")}: split {split!r} has no grid, and this captioner looks at places: expected a data set made with a grid (prepare --grid, or features of places)')
+        expect(
+            f'{split}_grid' in data,
+            f'{getattr(data, "path", "the data")}: split {split!r} has no grid, and this '
+            'captioner looks at places: expected a data set made with a grid (prepare '
+            '--grid, or features of places)',
+        )
         for name, key in (('features', 'grid'), ('mirrored', 'mirrored_grid')):
-            if f'{split}_{key}' in data: arrays[f'{split}_{name}'] = Grid(data[f'{split}_{key}'], data[f'{split}_{key}_scale'])
-    if not isinstance(data, CaptionData): return arrays
+            if f'{split}_{key}' in data:
+                arrays[f'{split}_{name}'] = Grid(
+                    data[f'{split}_{key}'], data[f'{split}_{key}_scale']
+                )
+    if not isinstance(data, CaptionData):
+        return arrays
     return CaptionData(arrays, data.path, data.encoder, data.file, data.images)
 
 # %% ../../nbs/data/01_dataset.ipynb #ddf7434b
-def check_match(model, data, vocabulary:bool=True):
+def check_match(model, data, vocabulary: bool = True):
     """Raise an `InputError` unless a data set has the words and the features that a captioner was
     made for.
 
@@ -599,18 +864,33 @@ def check_match(model, data, vocabulary:bool=True):
     object
         the data set as the captioner reads it, of `as_read`
     """
-    words, theirs = [model.idx_to_word[i] for i in sorted(model.idx_to_word)], list(data['idx_to_word'])
-    where, encoder, made_by = getattr(data, 'path', 'the data'), getattr(model, 'encoder', ''), getattr(data, 'encoder', '')
-    i = next((i for i, (a, b) in enumerate(zip(theirs, words)) if a != b), min(len(theirs), len(words)))
-    expect(not vocabulary or theirs == words, f'{where}: its vocabulary of {len(theirs)} words is not the model\'s of {len(words)}: they differ from id {i} on')
+    words = [model.idx_to_word[i] for i in sorted(model.idx_to_word)]
+    theirs = list(data['idx_to_word'])
+    where = getattr(data, 'path', 'the data')
+    encoder = getattr(model, 'encoder', '')
+    made_by = getattr(data, 'encoder', '')
+    i = next(
+        (i for i, (a, b) in enumerate(zip(theirs, words)) if a != b), min(len(theirs), len(words))
+    )
+    expect(
+        not vocabulary or theirs == words,
+        f'{where}: its vocabulary of {len(theirs)} words is not the model\'s of {len(words)}: '
+        f'they differ from id {i} on',
+    )
     data = as_read(data, model)
     width = max(value.shape[-1] for key, value in data.items() if key.endswith('_features'))
-    expect(width == model.input_dim, f'{where}: its features are {width} wide: the model expects {model.input_dim}')
-    expect(not encoder or not made_by or encoder == made_by, f'{where}: its features were made by {made_by!r}: the model expects those of {encoder!r}')
+    expect(
+        width == model.input_dim,
+        f'{where}: its features are {width} wide: the model expects {model.input_dim}',
+    )
+    expect(
+        not encoder or not made_by or encoder == made_by,
+        f'{where}: its features were made by {made_by!r}: the model expects those of {encoder!r}',
+    )
     return data
 
 # %% ../../nbs/data/01_dataset.ipynb #6a38d831
-def epoch_order(num_captions:int, seed:int, epoch:int)->np.ndarray:
+def epoch_order(num_captions: int, seed: int, epoch: int) -> np.ndarray:
     """The order in which an epoch visits the captions: the same for the same seed and epoch.
 
     Parameters
@@ -632,7 +912,8 @@ def epoch_order(num_captions:int, seed:int, epoch:int)->np.ndarray:
 # %% ../../nbs/data/01_dataset.ipynb #84c54c24
 class ReadAhead:
     "Minibatches in the order of each epoch; from the disk, a thread reads the next one ahead."
-    def __init__(self, data, split:str, batch_size:int, seed:int):
+
+    def __init__(self, data, split: str, batch_size: int, seed: int):
         """
         Parameters
         ----------
@@ -645,15 +926,28 @@ class ReadAhead:
         seed
             of the order
         """
-        self.data, self.split, self.seed, self.count = data, split, seed, len(data[f'{split}_captions'])
-        self.steps, self.epoch, self.order, self.coming = max(self.count // batch_size, 1), None, None, {}
-        self.pool = None if isinstance(data[f'{split}_features'], np.ndarray) else ThreadPoolExecutor(1, 'read_ahead')
-    def rows(self, step)->np.ndarray:
+        self.data = data
+        self.split = split
+        self.seed = seed
+        self.count = len(data[f'{split}_captions'])
+        self.steps = max(self.count // batch_size, 1)
+        self.epoch = None
+        self.order = None
+        self.coming = {}
+        self.pool = (
+            None
+            if isinstance(data[f'{split}_features'], np.ndarray)
+            else ThreadPoolExecutor(1, 'read_ahead')
+        )
+
+    def rows(self, step) -> np.ndarray:
         "Which captions a step sees."
         epoch, place = divmod(step, self.steps)
-        if self.epoch != epoch: self.epoch, self.order = epoch, epoch_order(self.count, self.seed, epoch)
-        return self.order[place * self.count // self.steps:(place + 1) * self.count // self.steps]
-    def __call__(self, step:int)->tuple:
+        if self.epoch != epoch:
+            self.epoch, self.order = epoch, epoch_order(self.count, self.seed, epoch)
+        return self.order[place * self.count // self.steps : (place + 1) * self.count // self.steps]
+
+    def __call__(self, step: int) -> tuple:
         """The minibatch of a step.
 
         Parameters
@@ -666,8 +960,11 @@ class ReadAhead:
         tuple
             captions (N, T+1), features (N, D)
         """
-        if self.pool is None: return self._read(step, self.rows(step))
+        if self.pool is None:
+            return self._read(step, self.rows(step))
         now = self.coming.get(step) or self.pool.submit(self._read, step, self.rows(step))
         self.coming = {step + 1: self.pool.submit(self._read, step + 1, self.rows(step + 1))}
         return now.result()
-    def _read(self, step, rows): return minibatch(self.data, self.split, rows, np.random.default_rng([self.seed, 3, step]))
+
+    def _read(self, step, rows):
+        return minibatch(self.data, self.split, rows, np.random.default_rng([self.seed, 3, step]))

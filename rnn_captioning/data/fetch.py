@@ -4,14 +4,34 @@
 
 # %% ../../nbs/data/05_fetch.ipynb #1cd72abb
 from __future__ import annotations
-import hashlib, http.client, json, lzma, os, re, shutil, ssl, stat, time, urllib.error, zipfile, zlib
+import hashlib
+import http.client
+import json
+import lzma
+import os
+import re
+import shutil
+import ssl
+import stat
+import time
+import urllib.error
+import zipfile
+import zlib
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 from typing import Any, Callable, NamedTuple
 from urllib.request import Request, urlopen
 from .dataset import open_data
-from ..files.paths import InputError, expect, flush_to_disk, local_path, output_folder, replace_file, sole_user
+from rnn_captioning.files.paths import (
+    InputError,
+    expect,
+    flush_to_disk,
+    local_path,
+    output_folder,
+    replace_file,
+    sole_user,
+)
 from ..progress import quoted, show_progress
 
 # %% auto #0
@@ -26,8 +46,10 @@ def _validator(headers):
     etag = headers.get('ETag', '')
     return etag if etag.startswith('"') else headers.get('Last-Modified', '')
 
+
 class _Part:
     "The beginning of a file, open for appending, and what the server said of the whole."
+
     def __init__(self, path):
         self.path, self.note = Path(f'{path}.part'), Path(f'{path}.part.json')
         self.held = ExitStack()
@@ -35,27 +57,38 @@ class _Part:
         self.held.enter_context(sole_user(self.path.parent, f'.{self.path.name}.lock', busy))
         try:
             said = json.loads(self.note.read_text(encoding='utf-8'))
-            self.validator, self.total = str(said['validator']), None if said['total'] is None else int(said['total'])
-        except (OSError, ValueError, KeyError, TypeError): self.validator, self.total = '', None
+            self.validator = str(said['validator'])
+            self.total = None if said['total'] is None else int(said['total'])
+        except (OSError, ValueError, KeyError, TypeError):
+            self.validator, self.total = '', None
         try:
             self.file = open(self.path, 'ab')
         except OSError:
             self.held.close()
             raise
-        if not self.validator or self.length > (self.total or self.length): self.restart()
+        if not self.validator or self.length > (self.total or self.length):
+            self.restart()
+
     @property
-    def length(self): return os.fstat(self.file.fileno()).st_size
+    def length(self):
+        return os.fstat(self.file.fileno()).st_size
+
     @property
-    def whole(self): return self.total is not None and self.length == self.total
+    def whole(self):
+        return self.total is not None and self.length == self.total
+
     def restart(self, validator='', total=None):
-        self.file.truncate(0)         # first: a note that is older than its part would vouch for another file
+        # first: a note that is older than its part would vouch for another file
+        self.file.truncate(0)
         self.validator, self.total = validator, total
         self.note.write_text(json.dumps(dict(validator=validator, total=total)), encoding='utf-8')
+
     def move(self, path):
         flush_to_disk(self.file.fileno())
         self.file.close()
         replace_file(self.path, path)
         self.note.unlink(missing_ok=True)
+
     def close(self):
         empty = not self.file.closed and not self.length
         self.file.close()
@@ -65,70 +98,113 @@ class _Part:
         self.held.close()
 
 # %% ../../nbs/data/05_fetch.ipynb #844bd5cd
-class _Dropped(Exception): "A failure that may pass."
-class _Refused(Exception): "This address does not have the file."
+class _Dropped(Exception):
+    "A failure that may pass."
+
+
+class _Refused(Exception):
+    "This address does not have the file."
+
 
 def _ask(url, part, timeout):
     "The server's answer to a request for what is missing."
     headers = {'User-Agent': 'rnn-captioning'}
-    if part.length and part.validator: headers |= {'Range': f'bytes={part.length}-', 'If-Range': part.validator}
-    try: return urlopen(Request(url, headers=headers), timeout=timeout)
+    if part.length and part.validator:
+        headers |= {'Range': f'bytes={part.length}-', 'If-Range': part.validator}
+    try:
+        return urlopen(Request(url, headers=headers), timeout=timeout)
     except urllib.error.HTTPError as e:
-        if e.code == 416: return e
-        with e: raise (_Dropped if e.code in (408, 425, 429) or e.code >= 500 else _Refused)(f'{url} answers {e.code} {" ".join(str(e.reason).split())}') from e
+        if e.code == 416:
+            return e
+        with e:
+            raise (_Dropped if e.code in (408, 425, 429) or e.code >= 500 else _Refused)(
+                f'{url} answers {e.code} {" ".join(str(e.reason).split())}'
+            ) from e
     except (OSError, http.client.HTTPException) as e:
         reason = getattr(e, 'reason', e)
-        raise (_Refused if isinstance(reason, ssl.SSLCertVerificationError) else _Dropped)(f'{url} cannot be reached ({reason})') from e
+        raise (_Refused if isinstance(reason, ssl.SSLCertVerificationError) else _Dropped)(
+            f'{url} cannot be reached ({reason})'
+        ) from e
 
 # %% ../../nbs/data/05_fetch.ipynb #5a4feb08
 def _goes_on(url, answer, part):
     "Check that an answer of 206 or 416 belongs to the part; one that does not empties it."
-    span = re.fullmatch(r'bytes\s+(?:(\d+)-(\d+)|\*)/(\d+|\*)', answer.headers.get('Content-Range', '').strip())
+    span = re.fullmatch(
+        r'bytes\s+(?:(\d+)-(\d+)|\*)/(\d+|\*)', answer.headers.get('Content-Range', '').strip()
+    )
     begin, end, total = span.groups() if span else (None, None, '')
-    if answer.status == 416: fits = total == str(part.length)
-    else: fits = begin == str(part.length) and (total == '*' or part.total in (None, int(total))) and _validator(answer.headers) in ('', part.validator)
+    if answer.status == 416:
+        fits = total == str(part.length)
+    else:
+        fits = (
+            begin == str(part.length)
+            and (total == '*' or part.total in (None, int(total)))
+            and _validator(answer.headers) in ('', part.validator)
+        )
     if not fits:
         part.restart()
         raise _Dropped(f'{url} answers with another part than was asked for')
-    if part.total is None: part.total = int(end) + 1 if total == '*' else int(total)
+    if part.total is None:
+        part.total = int(end) + 1 if total == '*' else int(total)
+
 
 def _start_over(url, answer, part, name, size):
     "Check that an answer of 200 can be the file, empty the part, and return the first bytes."
     total = answer.headers.get('Content-Length', '')
     total = int(total) if total.isdecimal() else None
-    if answer.headers.get_content_type() == 'text/html': raise _Refused(f'{url} answers with a web page in place of {name}')
-    if None not in (size, total) and size != total: raise _Refused(f'{url} has {total:,} bytes: expected {size:,}')
-    try: head = answer.read(4)
-    except (OSError, http.client.HTTPException) as e: raise _Dropped(f'{url} broke off ({e})') from e
-    if len(head) < min(4, 4 if total is None else total): raise _Dropped(f'{url} ended before it began')
-    if name.endswith('.zip') and head[:2] != b'PK': raise _Refused(f'{url} is not a zip archive: it begins with {head!r}')
+    if answer.headers.get_content_type() == 'text/html':
+        raise _Refused(f'{url} answers with a web page in place of {name}')
+    if None not in (size, total) and size != total:
+        raise _Refused(f'{url} has {total:,} bytes: expected {size:,}')
+    try:
+        head = answer.read(4)
+    except (OSError, http.client.HTTPException) as e:
+        raise _Dropped(f'{url} broke off ({e})') from e
+    if len(head) < min(4, 4 if total is None else total):
+        raise _Dropped(f'{url} ended before it began')
+    if name.endswith('.zip') and head[:2] != b'PK':
+        raise _Refused(f'{url} is not a zip archive: it begins with {head!r}')
     part.restart(_validator(answer.headers), total)
     return head
 
 # %% ../../nbs/data/05_fetch.ipynb #14287cf2
 CHUNK = 1 << 18
 
+
 def _receive(url, part, name, size, bar, timeout):
     "One request, and all that comes of it, onto the end of the part."
     with _ask(url, part, timeout) as answer:
         chunk = b''
-        if answer.status in (206, 416): _goes_on(url, answer, part)
-        else: chunk = _start_over(url, answer, part, name, size)
+        if answer.status in (206, 416):
+            _goes_on(url, answer, part)
+        else:
+            chunk = _start_over(url, answer, part, name, size)
         free, missing = shutil.disk_usage(part.path.parent).free, (part.total or 0) - part.length
-        expect(missing <= free, f'{part.path.parent}: has {free:,} bytes free: expected {missing:,} for the rest of {name}')
+        expect(
+            missing <= free,
+            f'{part.path.parent}: has {free:,} bytes free: expected {missing:,} for the rest '
+            f'of {name}',
+        )
         bar.restart(part.length, part.total)
         while not part.whole:
             part.file.write(chunk)
-            part.file.flush()          # what has come is in the file, whatever happens next
+            part.file.flush()  # what has come is in the file, whatever happens next
             bar.update(len(chunk))
-            try: chunk = answer.read1(CHUNK)
-            except (OSError, http.client.HTTPException) as e: raise _Dropped(f'{url} broke off after {part.length:,} bytes ({e})') from e
-            if not chunk: break
-    if part.total is None: part.total = part.length
-    if part.whole: return
+            try:
+                chunk = answer.read1(CHUNK)
+            except (OSError, http.client.HTTPException) as e:
+                raise _Dropped(f'{url} broke off after {part.length:,} bytes ({e})') from e
+            if not chunk:
+                break
+    if part.total is None:
+        part.total = part.length
+    if part.whole:
+        return
     dropped = _Dropped(f'{url} ended after {part.length:,} of {part.total:,} bytes')
-    if part.length > part.total: part.restart()
+    if part.length > part.total:
+        part.restart()
     raise dropped
+
 
 def _persist(url, part, name, size, bar, timeout, retries, wait):
     """Ask again and again until the part is whole; `_Refused` after `retries` failures without
@@ -136,16 +212,18 @@ def _persist(url, part, name, size, bar, timeout, retries, wait):
     """
     failures, furthest = 0, part.length
     while not part.whole:
-        try: return _receive(url, part, name, size, bar, timeout)
+        try:
+            return _receive(url, part, name, size, bar, timeout)
         except _Dropped as e:
             failures = 1 if part.length > furthest else failures + 1
             furthest = max(furthest, part.length)
-            if failures > retries: raise _Refused(f'{e}, {failures} times' if failures > 1 else str(e)) from e
+            if failures > retries:
+                raise _Refused(f'{e}, {failures} times' if failures > 1 else str(e)) from e
             bar.describe(note=f'retry {failures} of {retries}', milestone=True)
-            time.sleep(min(wait * 2**(failures - 1), 60))
+            time.sleep(min(wait * 2 ** (failures - 1), 60))
 
 # %% ../../nbs/data/05_fetch.ipynb #efeb63c8
-def check_file(path, size:int=None, digest:str=None, name=None, advice:str='')->Path:
+def check_file(path, size: int = None, digest: str = None, name=None, advice: str = '') -> Path:
     """An `InputError` with what was found and expected unless a file has this size and hash, and is
     a whole archive if it is a zip.
 
@@ -173,14 +251,23 @@ def check_file(path, size:int=None, digest:str=None, name=None, advice:str='')->
         kind, _, wanted = digest.lower().partition(':')
         total = hashlib.new(kind, usedforsecurity=False)
         with open(path, 'rb') as f:
-            while chunk := f.read(CHUNK): total.update(chunk)
-        expect(total.hexdigest() == wanted, f'{name}: has {kind} {total.hexdigest()}: expected {wanted}{advice}')
-    expect(not name.endswith('.zip') or zipfile.is_zipfile(path), f'{name}: is not a whole zip archive{advice}')
+            while chunk := f.read(CHUNK):
+                total.update(chunk)
+        expect(
+            total.hexdigest() == wanted,
+            f'{name}: has {kind} {total.hexdigest()}: expected {wanted}{advice}',
+        )
+    expect(
+        not name.endswith('.zip') or zipfile.is_zipfile(path),
+        f'{name}: is not a whole zip archive{advice}',
+    )
     return Path(path)
+
 
 def _finish(url, part, path, size, digest):
     "Give a whole part its name, or remove it and say why."
-    try: check_file(part.path, size, digest, path.name)
+    try:
+        check_file(part.path, size, digest, path.name)
     except InputError as e:
         part.restart()
         raise _Refused(f'{url}: {e}') from e
@@ -191,14 +278,14 @@ def _finish(url, part, path, size, digest):
 def download(
     urls,
     path,
-    size:int=None,
-    digest:str=None,
-    progress:bool=False,
-    retries:int=5,
-    wait:float=1.,
-    timeout:float=30.,
-    advice:str='',
-)->Path:
+    size: int = None,
+    digest: str = None,
+    progress: bool = False,
+    retries: int = 5,
+    wait: float = 1.0,
+    timeout: float = 30.0,
+    advice: str = '',
+) -> Path:
     """Download a file, going on where an earlier call was interrupted; `InputError` where no
     address has it or it cannot be written.
 
@@ -229,11 +316,13 @@ def download(
         the same path, the file in place and checked
     """
     path, urls, said = Path(path), [urls] if isinstance(urls, str) else list(urls), []
-    for url in urls: expect(re.match('https?://', url), f'{url}: expected an address with http:// or https://')
+    for url in urls:
+        expect(re.match('https?://', url), f'{url}: expected an address with http:// or https://')
     expect(not path.is_dir(), f'{path}: is a folder: expected a file')
     part = None
     try:
-        if path.exists(): return check_file(path, size, digest, advice='; remove it to download it again')
+        if path.exists():
+            return check_file(path, size, digest, advice='; remove it to download it again')
         output_folder(path.parent)
         part = _Part(path)
         with show_progress(None, path.name, progress, unit='B', scale=True) as bar:
@@ -241,14 +330,19 @@ def download(
                 try:
                     _persist(url, part, path.name, size, bar, timeout, retries, wait)
                     return _finish(url, part, path, size, digest)
-                except _Refused as e: said.append(str(e))
-    except OSError as e: raise InputError(f'{path}: cannot be written ({e.strerror or e}); what has come is kept') from e
+                except _Refused as e:
+                    said.append(str(e))
+    except OSError as e:
+        raise InputError(
+            f'{path}: cannot be written ({e.strerror or e}); what has come is kept'
+        ) from e
     finally:
-        if part: part.close()
+        if part:
+            part.close()
     raise InputError(f'{path}: cannot be downloaded: {"; ".join(said)}{advice}')
 
 # %% ../../nbs/data/05_fetch.ipynb #6d72f199
-def member_path(member:zipfile.ZipInfo, strip:str='')->PurePosixPath:
+def member_path(member: zipfile.ZipInfo, strip: str = '') -> PurePosixPath:
     """Where a member of an archive belongs; `InputError` unless that is within the folder, and a
     file or a folder.
 
@@ -265,9 +359,15 @@ def member_path(member:zipfile.ZipInfo, strip:str='')->PurePosixPath:
         where it belongs, relative to the folder
     """
     name, kind = member.orig_filename, stat.S_IFMT(member.external_attr >> 16)
-    expect(kind in (0, stat.S_IFREG, stat.S_IFDIR), f'member {name!r} is a link or a device: expected files and folders')
+    expect(
+        kind in (0, stat.S_IFREG, stat.S_IFDIR),
+        f'member {name!r} is a link or a device: expected files and folders',
+    )
     parts = name.rstrip('/').split('/')
-    expect(not set(parts) & {'', '.', '..'} and not set(name) & set('\\:\0'), f'member {name!r} may lie outside the folder: expected plain names')
+    expect(
+        not set(parts) & {'', '.', '..'} and not set(name) & set('\\:\0'),
+        f'member {name!r} may lie outside the folder: expected plain names',
+    )
     return PurePosixPath(name.removeprefix(strip))
 
 # %% ../../nbs/data/05_fetch.ipynb #3f5db811
@@ -276,24 +376,38 @@ def _members(opened, path, strip, max_members, max_ratio):
     where one of them, or all together, are too much.
     """
     members, found = {}, opened.infolist()
-    expect(len(found) <= max_members, f'{path}: has {len(found):,} members: expected at most {max_members:,}')
+    expect(
+        len(found) <= max_members,
+        f'{path}: has {len(found):,} members: expected at most {max_members:,}',
+    )
     for member in found:
-        try: place = member_path(member, strip)
-        except InputError as e: raise InputError(f'{path}: {e}') from e
-        if member.is_dir() or '__MACOSX' in place.parts or place.name == '.DS_Store': continue
+        try:
+            place = member_path(member, strip)
+        except InputError as e:
+            raise InputError(f'{path}: {e}') from e
+        if member.is_dir() or '__MACOSX' in place.parts or place.name == '.DS_Store':
+            continue
         expect(place not in members, f'{path}: has {str(place)!r} twice')
         members[place] = member
     total, packed = sum(m.file_size for m in members.values()), os.path.getsize(path)
-    expect(total <= max_ratio * packed, f'{path}: would unpack to {total:,} bytes, {total // packed:,} times its size: expected at most {max_ratio} times')
+    expect(
+        total <= max_ratio * packed,
+        f'{path}: would unpack to {total:,} bytes, {total // packed:,} times its size: '
+        f'expected at most {max_ratio} times',
+    )
     return members
+
 
 def _same(path, member):
     "Whether a file is what the archive has: by its length, and only then by its checksum."
-    if not path.is_file() or path.stat().st_size != member.file_size: return False
+    if not path.is_file() or path.stat().st_size != member.file_size:
+        return False
     crc = 0
     with open(path, 'rb') as f:
-        while chunk := f.read(CHUNK): crc = zlib.crc32(chunk, crc)
+        while chunk := f.read(CHUNK):
+            crc = zlib.crc32(chunk, crc)
     return crc == member.CRC
+
 
 def _write(opened, member, path, bar):
     "Write one member, no more of it than declared; a wrong checksum is found at its end."
@@ -303,22 +417,34 @@ def _write(opened, member, path, bar):
         with opened.open(member) as source, open(path, 'wb') as out:
             while chunk := source.read(CHUNK):
                 left -= len(chunk)
-                if left < 0: break
+                if left < 0:
+                    break
                 out.write(chunk)
                 bar.update(len(chunk))
-        if left: raise zipfile.BadZipFile('another length than declared')
-    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError) as e:
-        raise InputError(f'{opened.filename}: member {member.filename!r} is broken ({str(e) or "it ends too early"}); remove the archive to download it again') from e
+        if left:
+            raise zipfile.BadZipFile('another length than declared')
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        lzma.LZMAError,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+    ) as e:
+        raise InputError(
+            f'{opened.filename}: member {member.filename!r} is broken '
+            f'({str(e) or "it ends too early"}); remove the archive to download it again'
+        ) from e
 
 # %% ../../nbs/data/05_fetch.ipynb #371bd97d
 def unpack(
     archive,
     folder,
-    strip:str='',
-    progress:bool=False,
-    max_members:int=100_000,
-    max_ratio:float=100,
-)->list:
+    strip: str = '',
+    progress: bool = False,
+    max_members: int = 100_000,
+    max_ratio: float = 100,
+) -> list:
     """Unpack an archive within a folder, all of it or nothing; `InputError` where it is broken, too
     large, or would write elsewhere.
 
@@ -343,33 +469,54 @@ def unpack(
         paths of the files, those included that were there
     """
     archive, folder = Path(archive), Path(folder)
-    aside = folder/f'.{archive.name}.unpacking'
+    aside = folder / f'.{archive.name}.unpacking'
     try:
         with zipfile.ZipFile(archive) as opened:
             members = _members(opened, archive, strip, max_members, max_ratio)
             output_folder(folder)
-            for place in members: expect((folder/place).resolve().is_relative_to(folder.resolve()), f'{folder/place}: a link leads out of {folder}: remove it')
-            missing = {place: m for place, m in members.items() if not _same(folder/place, m)}
-            _write_all(opened, {aside/place: m for place, m in missing.items() if not _same(aside/place, m)}, folder, progress)
+            for place in members:
+                expect(
+                    (folder / place).resolve().is_relative_to(folder.resolve()),
+                    f'{folder / place}: a link leads out of {folder}: remove it',
+                )
+            missing = {place: m for place, m in members.items() if not _same(folder / place, m)}
+            _write_all(
+                opened,
+                {aside / place: m for place, m in missing.items() if not _same(aside / place, m)},
+                folder,
+                progress,
+            )
             for place in missing:
-                (folder/place).parent.mkdir(parents=True, exist_ok=True)
-                replace_file(aside/place, folder/place)
-    except InputError: raise
-    except (zipfile.BadZipFile, NotImplementedError, ValueError) as e: raise InputError(f'{archive}: is not a whole zip archive ({e}); remove it to download it again') from e
-    except OSError as e: raise InputError(f'{archive}: cannot be unpacked into {folder} ({e.strerror or e})') from e
-    if aside.is_dir(): shutil.rmtree(aside)
-    return [folder/place for place in members]
+                (folder / place).parent.mkdir(parents=True, exist_ok=True)
+                replace_file(aside / place, folder / place)
+    except InputError:
+        raise
+    except (zipfile.BadZipFile, NotImplementedError, ValueError) as e:
+        raise InputError(
+            f'{archive}: is not a whole zip archive ({e}); remove it to download it again'
+        ) from e
+    except OSError as e:
+        raise InputError(f'{archive}: cannot be unpacked into {folder} ({e.strerror or e})') from e
+    if aside.is_dir():
+        shutil.rmtree(aside)
+    return [folder / place for place in members]
+
 
 def _write_all(opened, files, folder, progress):
     total, free = sum(m.file_size for m in files.values()), shutil.disk_usage(folder).free
-    expect(total <= free, f'{folder}: has {free:,} bytes free: expected {total:,} to unpack {opened.filename}')
+    expect(
+        total <= free,
+        f'{folder}: has {free:,} bytes free: expected {total:,} to unpack {opened.filename}',
+    )
     with show_progress(total, 'unpacking', progress, unit='B', scale=True) as bar:
-        for path, member in files.items(): _write(opened, member, path, bar)
+        for path, member in files.items():
+            _write(opened, member, path, bar)
 
 # %% ../../nbs/data/05_fetch.ipynb #b3d6c29e
 COCO = dict(train=(400_135, 82_783), val=(195_954, 40_504))
 
-def check_coco(folder, counts:dict=COCO):
+
+def check_coco(folder, counts: dict = COCO):
     """Raise an `InputError` unless a folder holds the course's COCO captions and features.
 
     Parameters
@@ -382,22 +529,37 @@ def check_coco(folder, counts:dict=COCO):
     data = open_data(folder)
     for split, expected in counts.items():
         found = len(data[f'{split}_captions']), len(data[f'{split}_features'])
-        expect(found == expected, f'{folder}: {split} has {found[0]:,} captions and {found[1]:,} pictures: expected {expected[0]:,} and {expected[1]:,}')
+        expect(
+            found == expected,
+            f'{folder}: {split} has {found[0]:,} captions and {found[1]:,} pictures: expected '
+            f'{expected[0]:,} and {expected[1]:,}',
+        )
 
-FLICKR8K = {'Flickr_8k.trainImages.txt': 6000, 'Flickr_8k.devImages.txt': 1000, 'Flickr_8k.testImages.txt': 1000}
+
+FLICKR8K = {
+    'Flickr_8k.trainImages.txt': 6000,
+    'Flickr_8k.devImages.txt': 1000,
+    'Flickr_8k.testImages.txt': 1000,
+}
+
 
 def _lines(path):
     expect(path.is_file(), f'{path}: no such file')
     return path.read_text(encoding='utf-8', errors='replace').split('\n')
 
+
 def _listed(folder, counts):
     "The pictures of each list, as many as expected."
     for name, count in counts.items():
-        found = {line.strip() for line in _lines(Path(folder)/name)} - {''}
-        expect(len(found) == count, f'{Path(folder)/name}: lists {len(found):,} pictures: expected {count:,}')
+        found = {line.strip() for line in _lines(Path(folder) / name)} - {''}
+        expect(
+            len(found) == count,
+            f'{Path(folder) / name}: lists {len(found):,} pictures: expected {count:,}',
+        )
         yield from sorted(found)
 
-def check_flickr8k_captions(folder, counts:dict=FLICKR8K):
+
+def check_flickr8k_captions(folder, counts: dict = FLICKR8K):
     """Raise an `InputError` unless a folder holds five captions for each picture of the lists.
 
     Parameters
@@ -407,11 +569,13 @@ def check_flickr8k_captions(folder, counts:dict=FLICKR8K):
     counts
         {list file: pictures}
     """
-    path = Path(folder)/'Flickr8k.token.txt'
+    path = Path(folder) / 'Flickr8k.token.txt'
     found = Counter(line.partition('#')[0] for line in _lines(path) if '\t' in line)
-    for name in _listed(folder, counts): expect(found[name] == 5, f'{path}: has {found[name]} captions of {name}: expected 5')
+    for name in _listed(folder, counts):
+        expect(found[name] == 5, f'{path}: has {found[name]} captions of {name}: expected 5')
 
-def check_flickr8k_pictures(folder, counts:dict=FLICKR8K):
+
+def check_flickr8k_pictures(folder, counts: dict = FLICKR8K):
     """Raise an `InputError` unless a folder holds each picture of the lists as a JPEG.
 
     Parameters
@@ -422,9 +586,13 @@ def check_flickr8k_pictures(folder, counts:dict=FLICKR8K):
         {list file: pictures}
     """
     for name in _listed(folder, counts):
-        path = Path(folder)/'Flicker8k_Dataset'/name          # the archive's own spelling
-        expect(path.is_file(), f'{path}: no such file: expected the {sum(counts.values()):,} pictures of the lists')
-        with open(path, 'rb') as f: expect(f.read(3) == b'\xff\xd8\xff', f'{path}: is not a JPEG picture')
+        path = Path(folder) / 'Flicker8k_Dataset' / name  # the archive's own spelling
+        expect(
+            path.is_file(),
+            f'{path}: no such file: expected the {sum(counts.values()):,} pictures of the lists',
+        )
+        with open(path, 'rb') as f:
+            expect(f.read(3) == b'\xff\xd8\xff', f'{path}: is not a JPEG picture')
 
 # %% ../../nbs/data/05_fetch.ipynb #e8b84a7f
 class Archive(NamedTuple):
@@ -445,12 +613,14 @@ class Archive(NamedTuple):
     digest
         hash, where known
     """
-    file:str
-    urls:tuple
-    check:Callable
-    strip:str = ''
-    size:int = None
-    digest:str = None
+
+    file: str
+    urls: tuple
+    check: Callable
+    strip: str = ''
+    size: int = None
+    digest: str = None
+
 
 class Dataset(NamedTuple):
     """A public data set.
@@ -464,25 +634,56 @@ class Dataset(NamedTuple):
     then
         the command that comes next; {0} is the folder
     """
-    folder:str
-    archives:tuple
-    then:str
+
+    folder: str
+    archives: tuple
+    then: str
+
 
 _flickr8k = 'https://github.com/jbrownlee/Datasets/releases/download/Flickr8k/'
 DATASETS = {
-    'coco': Dataset('coco_captioning', (
-        Archive('coco_captioning.zip', ('https://cs231n.stanford.edu/coco_captioning.zip', 'http://cs231n.stanford.edu/coco_captioning.zip'),
-                check_coco, strip='coco_captioning/'),),
-        'rnn-captioning train {0}'),
-    'flickr8k': Dataset('flickr8k', (
-        Archive('Flickr8k_text.zip', (_flickr8k + 'Flickr8k_text.zip',), check_flickr8k_captions, digest='md5:bf6c1abcb8e4a833b7f922104de18627'),
-        Archive('Flickr8k_Dataset.zip', (_flickr8k + 'Flickr8k_Dataset.zip',), check_flickr8k_pictures, digest='md5:f18a1e2920de5bd84dae7cf08ec78978')),
-        'rnn-captioning prepare --captions {0}/Flickr8k.token.txt --images {0}/Flicker8k_Dataset --split train={0}/Flickr_8k.trainImages.txt'
-        ' --split val={0}/Flickr_8k.devImages.txt --split test={0}/Flickr_8k.testImages.txt --out flickr8k.h5'),
+    'coco': Dataset(
+        'coco_captioning',
+        (
+            Archive(
+                'coco_captioning.zip',
+                (
+                    'https://cs231n.stanford.edu/coco_captioning.zip',
+                    'http://cs231n.stanford.edu/coco_captioning.zip',
+                ),
+                check_coco,
+                strip='coco_captioning/',
+            ),
+        ),
+        'rnn-captioning train {0}',
+    ),
+    'flickr8k': Dataset(
+        'flickr8k',
+        (
+            Archive(
+                'Flickr8k_text.zip',
+                (_flickr8k + 'Flickr8k_text.zip',),
+                check_flickr8k_captions,
+                digest='md5:bf6c1abcb8e4a833b7f922104de18627',
+            ),
+            Archive(
+                'Flickr8k_Dataset.zip',
+                (_flickr8k + 'Flickr8k_Dataset.zip',),
+                check_flickr8k_pictures,
+                digest='md5:f18a1e2920de5bd84dae7cf08ec78978',
+            ),
+        ),
+        'rnn-captioning prepare --captions {0}/Flickr8k.token.txt --images '
+        '{0}/Flicker8k_Dataset --split train={0}/Flickr_8k.trainImages.txt'
+        ' --split val={0}/Flickr_8k.devImages.txt --split test={0}/Flickr_8k.testImages.txt '
+        '--out flickr8k.h5',
+    ),
 }
 
 # %% ../../nbs/data/05_fetch.ipynb #7e36ad71
-def fetch_data(name:str, to:str|Path|None=None, progress:bool=False, **options:Any)->Path:
+def fetch_data(
+    name: str, to: str | Path | None = None, progress: bool = False, **options: Any
+) -> Path:
     """Download, unpack and check a public data set; what is there already is not fetched again.
 
     Parameters
@@ -501,27 +702,39 @@ def fetch_data(name:str, to:str|Path|None=None, progress:bool=False, **options:A
     Path
         the folder, with everything in it
     """
-    expect(name in DATASETS, f'{name!r} is not a data set that can be fetched: expected {" or ".join(DATASETS)}')
+    expect(
+        name in DATASETS,
+        f'{name!r} is not a data set that can be fetched: expected {" or ".join(DATASETS)}',
+    )
     folder = Path(local_path(to) or DATASETS[name].folder)
     for archive in DATASETS[name].archives:
-        if _there(archive, folder): continue
-        path = folder/archive.file
+        if _there(archive, folder):
+            continue
+        path = folder / archive.file
         ours = not path.exists()
         advice = f'; if you have {archive.file} from elsewhere, put it into {folder} and try again'
-        download(archive.urls, path, archive.size, archive.digest, progress, advice=advice, **options)
+        download(
+            archive.urls, path, archive.size, archive.digest, progress, advice=advice, **options
+        )
         unpack(path, folder, archive.strip, progress)
         archive.check(folder)
-        if ours: path.unlink()        # what somebody else put there is theirs
+        if ours:
+            path.unlink()  # what somebody else put there is theirs
     return folder
 
-fetch = fetch_data      # its name within this module; at the front door, fetch is the module
+
+fetch = fetch_data  # its name within this module; at the front door, fetch is the module
+
 
 def _there(archive, folder):
-    try: archive.check(folder)
-    except InputError: return False
+    try:
+        archive.check(folder)
+    except InputError:
+        return False
     return True
 
-def next_step(name:str, folder)->str:
+
+def next_step(name: str, folder) -> str:
     """The command to type when a data set has been fetched.
 
     Parameters

@@ -4,15 +4,32 @@
 
 # %% ../../nbs/data/04_prepare.ipynb #3eb774cc
 from __future__ import annotations
-import csv, hashlib, io, json, os, re, shutil, warnings, zipfile
+import hashlib
+import json
+import os
+import shutil
+import warnings
+import zipfile
 from collections import Counter
 from copy import copy
 from pathlib import Path
 from typing import Any
-import numpy as np, h5py
+import numpy as np
 from .dataset import SPECIAL, check_vocabulary, write_data
-from ..files.paths import (InputError, atomic_path, attribute, check_features, distinct_output, existing_file, expect,
-                                  foreign_hdf5, local_path, output_folder, read, reading, to_texts)
+from rnn_captioning.files.paths import (
+    atomic_path,
+    attribute,
+    check_features,
+    distinct_output,
+    existing_file,
+    expect,
+    foreign_hdf5,
+    local_path,
+    output_folder,
+    read,
+    reading,
+    to_texts,
+)
 from ..progress import show_progress
 
 # %% auto #0
@@ -20,12 +37,22 @@ __all__ = ['prepare', 'read_features', 'to_bytes_grid', 'InParts', 'encode_image
 
 # %% ../../nbs/data/04_prepare.ipynb #c0a11e10
 # names that lived here once, and are still found here, among them
-from .caption_files import (FORMATS, TOKENIZER, build_vocabulary, encode_captions, few as _few,
-                                          read_captions, read_list as _read_list, read_vocabulary, split_images, tokenize,
-                                          unknown_words)
+from rnn_captioning.data.caption_files import (  # noqa: F401
+    FORMATS,
+    TOKENIZER,
+    build_vocabulary,
+    encode_captions,
+    few as _few,
+    read_captions,
+    read_list as _read_list,
+    read_vocabulary,
+    split_images,
+    tokenize,
+    unknown_words,
+)
 
 # %% ../../nbs/data/04_prepare.ipynb #c9f95644
-def read_features(path)->tuple:
+def read_features(path) -> tuple:
     """The features of a file, the name of each row's image, and the attribute `encoder`.
 
     Parameters
@@ -42,10 +69,20 @@ def read_features(path)->tuple:
     with foreign_hdf5(path) as f, reading(path):
         table, names = read(f, 'features'), to_texts(read(f, 'image_names', 'SO'))
         features = check_features(np.asarray(table), f'{path}: features')
-        encoder = str(attribute(f, 'encoder', None, 'SO') or attribute(table, 'encoder', f'unknown ({Path(path).name})', 'SO'))
-    expect(len(features) == len(names), f'{path}: {len(features)} features and {len(names)} image_names: expected as many of each')
+        encoder = str(
+            attribute(f, 'encoder', None, 'SO')
+            or attribute(table, 'encoder', f'unknown ({Path(path).name})', 'SO')
+        )
+    expect(
+        len(features) == len(names),
+        f'{path}: {len(features)} features and {len(names)} image_names: expected as many of each',
+    )
     twice = [name for name, n in Counter(names).items() if n > 1]
-    expect(not twice, f'{path}: {len(twice)} image_names are there twice, such as {twice[0] if twice else ""!r}: expected each once')
+    expect(
+        not twice,
+        f'{path}: {len(twice)} image_names are there twice, such as '
+        f'{twice[0] if twice else ""!r}: expected each once',
+    )
     return names, features, encoder
 
 # %% ../../nbs/data/04_prepare.ipynb #da386c9e
@@ -54,13 +91,15 @@ from ..photos.images import list_files, locate, nearest_first, passed_over
 # %% ../../nbs/data/04_prepare.ipynb #ad16d404
 # the form of the parts, and of what is done to a photograph: parts of another form are made again
 _PARTS = 2
-_ROWS = 'features', 'grid', 'grid_scale'      # arrays with one row a photograph that could be read
+_ROWS = 'features', 'grid', 'grid_scale'  # arrays with one row a photograph that could be read
+
 
 def _one_part(paths, encoder, grid, strict):
     """The features of some photographs as arrays, which of them they are, and {place: why another
     is left out}.
     """
     from rnn_captioning.photos.encoder import encode_batches
+
     errors, pooled, grids = [], [], []
     for some, rows, places in encode_batches(list(paths), encoder, grid=grid, strict=strict):
         errors += some
@@ -74,6 +113,7 @@ def _one_part(paths, encoder, grid, strict):
         part['grid'], part['grid_scale'] = to_bytes_grid(np.concatenate(grids))
     return part, {place: error for place, error in enumerate(errors) if error}
 
+
 def _stamp(path):
     """By which it is seen that a file is still the same: its size and the time of its last change;
     -1 where it cannot be asked.
@@ -84,9 +124,11 @@ def _stamp(path):
         return -1, -1
     return status.st_size, status.st_mtime_ns
 
+
 def _part_key(paths, encoder, grid):
     wanted = [_PARTS, encoder.name, grid, [os.path.abspath(path) for path in paths]]
     return hashlib.sha256(json.dumps(wanted).encode()).hexdigest()
+
 
 def _joined(old, new, fresh):
     "A part of the rows of `old` where they are `fresh`, and of `new` for the other photographs."
@@ -105,6 +147,7 @@ def _joined(old, new, fresh):
             part[key] = np.concatenate(both)[rows[good]]
     return part
 
+
 def _finished_part(place, paths, encoder, grid, strict):
     """A part, of which as much as can be is taken from its file, and {place: why a photograph is
     left out}.
@@ -112,7 +155,9 @@ def _finished_part(place, paths, encoder, grid, strict):
     # before they are read: what changes meanwhile is read again
     stamps = np.array([_stamp(path) for path in paths], np.int64)
     old = _load_part(place, len(paths))
-    fresh = old['good'] & (old['stamps'] == stamps).all(axis=1) if old else np.zeros(len(paths), bool)
+    fresh = (
+        old['good'] & (old['stamps'] == stamps).all(axis=1) if old else np.zeros(len(paths), bool)
+    )
     if fresh.all():
         return old, {}
     again = np.flatnonzero(~fresh)
@@ -123,7 +168,7 @@ def _finished_part(place, paths, encoder, grid, strict):
     return part, {int(again[i]): error for i, error in lost.items()}
 
 # %% ../../nbs/data/04_prepare.ipynb #6eb3ecb6
-def to_bytes_grid(grid:np.ndarray)->tuple:
+def to_bytes_grid(grid: np.ndarray) -> tuple:
     """A grid in a quarter of the memory: grid = bytes * scale, within half a step.
 
     Needs features that are not negative.
@@ -139,14 +184,18 @@ def to_bytes_grid(grid:np.ndarray)->tuple:
         the same in 255ths of each picture's largest, uint8 (N, places, D), and that 255th, float32
         (N,)
     """
-    expect(not grid.size or grid.min() >= 0, f'grid features go down to {grid.min() if grid.size else 0}: expected none below 0')
+    expect(
+        not grid.size or grid.min() >= 0,
+        f'grid features go down to {grid.min() if grid.size else 0}: expected none below 0',
+    )
     scale = np.maximum(grid.max(axis=(1, 2), initial=0), 1e-6).astype(np.float32) / 255
     return np.rint(grid / scale[:, None, None]).astype(np.uint8), scale
 
 # %% ../../nbs/data/04_prepare.ipynb #c3b4059f
 class InParts:
     "Rows that lie in the files of finished parts, read part by part."
-    def __init__(self, files:list, counts:list, key:str):
+
+    def __init__(self, files: list, counts: list, key: str):
         """
         Parameters
         ----------
@@ -158,37 +207,51 @@ class InParts:
             the array's name in each
         """
         self.files, self.key = files, key
-        self.rows = np.array([(part, row) for part, count in enumerate(counts) for row in range(count)], int).reshape(-1, 2)      # which part, which row of it
-        with np.load(files[0], allow_pickle=False) as first: self.width, self.dtype = first[key].shape[1:], first[key].dtype
+        self.rows = np.array(
+            [(part, row) for part, count in enumerate(counts) for row in range(count)], int
+        ).reshape(-1, 2)  # which part, which row of it
+        with np.load(files[0], allow_pickle=False) as first:
+            self.width, self.dtype = first[key].shape[1:], first[key].dtype
+
     @property
-    def shape(self): return len(self.rows), *self.width
+    def shape(self):
+        return len(self.rows), *self.width
+
     @property
-    def ndim(self): return 1 + len(self.width)
-    def __len__(self): return len(self.rows)
+    def ndim(self):
+        return 1 + len(self.width)
+
+    def __len__(self):
+        return len(self.rows)
+
     def __getitem__(self, rows):
         some = copy(self)
         some.rows = self.rows[rows]
         return some
+
     def pieces(self):
         "The rows of one part after the other: their places, and what they hold."
         for part in np.unique(self.rows[:, 0]):
             places = np.flatnonzero(self.rows[:, 0] == part)
-            with np.load(self.files[part], allow_pickle=False) as arrays: yield places, arrays[self.key][self.rows[places, 1]]
+            with np.load(self.files[part], allow_pickle=False) as arrays:
+                yield places, arrays[self.key][self.rows[places, 1]]
+
     def __array__(self, dtype=None, copy=None):
         out = np.empty(self.shape, dtype or self.dtype)
-        for places, rows in self.pieces(): out[places] = rows
+        for places, rows in self.pieces():
+            out[places] = rows
         return out
 
 # %% ../../nbs/data/04_prepare.ipynb #7f1af8f1
 def encode_images(
-    paths:dict,
+    paths: dict,
     encoder,
     parts,
-    grid:bool=False,
-    strict:bool=False,
-    progress:bool=False,
-    part_size:int=256,
-)->tuple:
+    grid: bool = False,
+    strict: bool = False,
+    progress: bool = False,
+    part_size: int = 256,
+) -> tuple:
     """The features of photographs, part by part; what an interrupted run has finished is used
     again.
 
@@ -219,13 +282,13 @@ def encode_images(
     parts = output_folder(parts)
     with show_progress(len(names), 'photographs', progress, unit='photo') as bar:
         for start in range(0, len(names), part_size):
-            some = names[start:start+part_size]
+            some = names[start : start + part_size]
             files = [paths[name] for name in some]
-            place = parts/f'{_part_key(files, encoder, grid)[:32]}.npz'
+            place = parts / f'{_part_key(files, encoder, grid)[:32]}.npz'
             part, errors = _finished_part(place, files, encoder, grid, strict)
             lost |= {some[i]: error for i, error in errors.items()}
             if part['good'].any():
-                part.pop('grid', None)      # it stays in the file
+                part.pop('grid', None)  # it stays in the file
                 made.append(part | dict(place=place))
             bar.update(len(some))
     if not made:
@@ -238,6 +301,7 @@ def encode_images(
         counts = [len(part['features']) for part in made]
         arrays['grid'] = InParts([part['place'] for part in made], counts, 'grid')
     return [name for name in names if name not in lost], arrays, lost
+
 
 def _load_part(place, count):
     """What the file of a part of `count` photographs holds; None where it is not there, or not
@@ -257,18 +321,36 @@ def _load_part(place, count):
 def _split_arrays(images, captions, row_of, arrays, vocabulary, max_words):
     texts = [text for image in images for text in captions[image]]
     ids, cut = encode_captions(texts, vocabulary, max_words)
-    index = np.repeat(np.arange(len(images)), [len(captions[image]) for image in images]).astype(np.int32)
+    index = np.repeat(np.arange(len(images)), [len(captions[image]) for image in images]).astype(
+        np.int32
+    )
     rows = [row_of[image] for image in images]
-    return dict(captions=ids, image_idxs=index, names=images, texts=texts, **{key: value[rows] for key, value in arrays.items()}), cut
+    return dict(
+        captions=ids,
+        image_idxs=index,
+        names=images,
+        texts=texts,
+        **{key: value[rows] for key, value in arrays.items()},
+    ), cut
 
 # %% ../../nbs/data/04_prepare.ipynb #d11c509f
 def _check_request(captions, features, images, out, splits, encoder, grid, **least):
     "What is wrong with a request is said before hours of work."
-    expect((features is None) != (images is None), 'prepare needs a file of features or a folder of images: expected one of the two')
-    expect(images is not None or not (grid or encoder), 'grid, mirror and encoder are for a folder of images: expected none of them with a file of features')
-    for name, (value, smallest) in least.items(): expect(value >= smallest, f'{name} is {value}: expected at least {smallest}')
+    expect(
+        (features is None) != (images is None),
+        'prepare needs a file of features or a folder of images: expected one of the two',
+    )
+    expect(
+        images is not None or not (grid or encoder),
+        'grid, mirror and encoder are for a folder of images: expected none of them with a '
+        'file of features',
+    )
+    for name, (value, smallest) in least.items():
+        expect(value >= smallest, f'{name} is {value}: expected at least {smallest}')
     distinct_output(out, captions, *([features] if features else []), *(splits or {}).values())
-    if splits: split_images([name for path in splits.values() for name in _read_list(path)], splits)
+    if splits:
+        split_images([name for path in splits.values() for name in _read_list(path)], splits)
+
 
 def mirrored(encoder):
     """The encoder that sees every photograph as in a mirror.
@@ -284,34 +366,60 @@ def mirrored(encoder):
         an encoder
     """
     from rnn_captioning.photos.encoder import Encoder
-    return Encoder(f'{encoder.name}, mirrored', lambda images, grid: encoder.run(np.ascontiguousarray(images[..., ::-1]), grid))
+
+    return Encoder(
+        f'{encoder.name}, mirrored',
+        lambda images, grid: encoder.run(np.ascontiguousarray(images[..., ::-1]), grid),
+    )
+
 
 def _encoded(images, names, parts, encoder, grid, mirror, strict, progress):
     """Names, arrays by name, the encoder's name, and {name: why it is left out}, of the photographs
     in a folder.
     """
     from rnn_captioning.photos.encoder import load_encoder
+
     chosen, paths = load_encoder(encoder), locate(images, names)
-    if not paths: return _what_is_there(images, names), {}, chosen.name, {}
+    if not paths:
+        return _what_is_there(images, names), {}, chosen.name, {}
     names, arrays, left_out = encode_images(paths, chosen, parts, grid, strict, progress)
     if mirror and names:
-        both, turned, gone = encode_images({name: paths[name] for name in names}, mirrored(chosen), parts, grid, strict, progress)
-        still = [i for i, name in enumerate(names) if name not in gone]      # but for those that have vanished meanwhile
-        names, arrays, left_out = both, {key: value[still] for key, value in arrays.items()}, left_out | gone
-        arrays |= {{'features': 'mirrored'}.get(key, f'mirrored_{key}'): value for key, value in turned.items()}
-    expect(names, f'{images}: none of the {len(left_out)} photographs can be read, such as {next(iter(left_out.values()), "")}')
+        both, turned, gone = encode_images(
+            {name: paths[name] for name in names}, mirrored(chosen), parts, grid, strict, progress
+        )
+        # but for those that have vanished meanwhile
+        still = [i for i, name in enumerate(names) if name not in gone]
+        names = both
+        arrays = {key: value[still] for key, value in arrays.items()}
+        left_out = left_out | gone
+        arrays |= {
+            {'features': 'mirrored'}.get(key, f'mirrored_{key}'): value
+            for key, value in turned.items()
+        }
+    expect(
+        names,
+        f'{images}: none of the {len(left_out)} photographs can be read, such as '
+        f'{next(iter(left_out.values()), "")}',
+    )
     return names, arrays, chosen.name, left_out
+
 
 def _what_is_there(images, names):
     "The photographs of a folder in which none of the names is found, the most likely one first."
     there, others = nearest_first(names[0], images), passed_over(list_files(images))
-    expect(there, f'{images}: holds no photographs: expected {names[0]!r} and others of the captions file' + f'; passed over: {others}' * bool(others))
+    expect(
+        there,
+        f'{images}: holds no photographs: expected {names[0]!r} and others of the captions file'
+        + f'; passed over: {others}' * bool(others),
+    )
     return there
+
 
 def _warn_of_missing(missing, captions, where, strict):
     said = f'{len(missing)} images of {captions} are not in {where}'
     expect(not (strict and missing), f'{said}: {_few(missing)}')
-    if missing: warnings.warn(f'{said} and are left out: {_few(missing)}')
+    if missing:
+        warnings.warn(f'{said} and are left out: {_few(missing)}', stacklevel=2)
 
 # %% ../../nbs/data/04_prepare.ipynb #c0a11f21
 def _given_words(vocabulary, out):
@@ -322,8 +430,12 @@ def _given_words(vocabulary, out):
     else:
         words = list(vocabulary)
         check_vocabulary('vocabulary', words)
-    expect(len(words) > len(SPECIAL), f'{vocabulary}: has no words but {", ".join(SPECIAL)}: expected some')
+    expect(
+        len(words) > len(SPECIAL),
+        f'{vocabulary}: has no words but {", ".join(SPECIAL)}: expected some',
+    )
     return words
+
 
 def _count_unknown(texts, groups, words, vocabulary):
     "How many words of the captions a given vocabulary does not have."
@@ -331,11 +443,20 @@ def _count_unknown(texts, groups, words, vocabulary):
     captions = [text for group in groups.values() for image in group for text in texts[image]]
     unknown, total = unknown_words(captions, words), sum(len(tokenize(text)) for text in captions)
     count = sum(unknown.values())
-    expect(count < total, f'{where}: has none of the words of the captions, such as {_few(unknown)}: expected a vocabulary in their language')
+    expect(
+        count < total,
+        f'{where}: has none of the words of the captions, such as {_few(unknown)}: expected a '
+        'vocabulary in their language',
+    )
     if count:
         common = _few([word for word, _ in unknown.most_common()])
-        warnings.warn(f'{count:,} of {total:,} words of the captions are not in {where} and become <UNK>: {common}')
+        warnings.warn(
+            f'{count:,} of {total:,} words of the captions are not in {where} and become '
+            f'<UNK>: {common}',
+            stacklevel=2,
+        )
     return dict(unknown=count)
+
 
 def _folder_name(images):
     "Where the photographs are, as it is kept in the data set; nothing where its name is no text."
@@ -348,21 +469,21 @@ def _folder_name(images):
 
 # %% ../../nbs/data/04_prepare.ipynb #9dea7802
 def prepare_data(
-    captions:str|Path,
-    features:str|Path|None,
-    out:str|Path,
-    splits:dict[str, str|Path]|None=None,
-    min_count:int=5,
-    max_words:int=20,
-    seed:int=0,
-    images:str|Path|None=None,
-    encoder:Any=None,
-    grid:bool=False,
-    mirror:bool=False,
-    strict:bool=False,
-    progress:bool=False,
-    vocabulary:Any=None,
-)->dict[str, Any]:
+    captions: str | Path,
+    features: str | Path | None,
+    out: str | Path,
+    splits: dict[str, str | Path] | None = None,
+    min_count: int = 5,
+    max_words: int = 20,
+    seed: int = 0,
+    images: str | Path | None = None,
+    encoder: Any = None,
+    grid: bool = False,
+    mirror: bool = False,
+    strict: bool = False,
+    progress: bool = False,
+    vocabulary: Any = None,
+) -> dict[str, Any]:
     """Make a data set from a captions file and a features file, or from captions and photographs.
 
     Parameters
@@ -403,35 +524,99 @@ def prepare_data(
     dict[str, Any]
         what was written: counts by name, and under 'left_out' {image: why}
     """
-    captions, features, out, images, encoder = map(local_path, (captions, features, out, images, encoder))
+    captions, features, out, images, encoder = map(
+        local_path, (captions, features, out, images, encoder)
+    )
     splits = {name: local_path(path) for name, path in splits.items()} if splits else splits
-    _check_request(captions, features, images, out, splits, encoder, grid or mirror, min_count=(min_count, 1), max_words=(max_words, 1), seed=(seed, 0))
+    _check_request(
+        captions,
+        features,
+        images,
+        out,
+        splits,
+        encoder,
+        grid or mirror,
+        min_count=(min_count, 1),
+        max_words=(max_words, 1),
+        seed=(seed, 0),
+    )
     given = None if vocabulary is None else _given_words(vocabulary, out)
     texts, known = read_captions(captions)
-    if splits or known or images is not None:      # before the photographs, which take time
+    if splits or known or images is not None:  # before the photographs, which take time
         plan = split_images(list(texts), splits, known, seed=seed, strict=strict)
         expect('train' in plan or given, f'splits are {", ".join(plan)}: expected one called train')
-    if splits or known:      # an image that no split asks for is not encoded, and not missed
+    if splits or known:  # an image that no split asks for is not encoded, and not missed
         known = {image: name for name, group in plan.items() for image in group}
         texts = {image: texts[image] for image in known}
-    parts, where, left_out = Path(out).with_name(f'.{Path(out).name}.parts'), images if features is None else features, {}
-    if features is None: names, arrays, made_by, left_out = _encoded(images, list(texts), parts, encoder, grid, mirror, strict, progress)
+    parts = Path(out).with_name(f'.{Path(out).name}.parts')
+    where = images if features is None else features
+    left_out = {}
+    if features is None:
+        names, arrays, made_by, left_out = _encoded(
+            images, list(texts), parts, encoder, grid, mirror, strict, progress
+        )
     else:
         names, rows, made_by = read_features(features)
-        with reading(features): arrays = dict(features=rows) if rows.ndim == 2 else dict(zip(('features', 'grid', 'grid_scale'), (rows.mean(axis=1), *to_bytes_grid(rows))))
+        with reading(features):
+            arrays = (
+                dict(features=rows)
+                if rows.ndim == 2
+                else dict(
+                    zip(
+                        ('features', 'grid', 'grid_scale'),
+                        (rows.mean(axis=1), *to_bytes_grid(rows)),
+                    )
+                )
+            )
     row_of = {name: i for i, name in enumerate(names)}
     there = [image for image in texts if image in row_of]
-    expect(there, f'{captions}: none of its {len(texts)} images is in {where}: compare {next(iter(texts))!r} with {next(iter(names), "")!r}')
-    _warn_of_missing([image for image in texts if image not in row_of and image not in left_out], captions, where, strict)
+    expect(
+        there,
+        f'{captions}: none of its {len(texts)} images is in {where}: compare '
+        f'{next(iter(texts))!r} with {next(iter(names), "")!r}',
+    )
+    _warn_of_missing(
+        [image for image in texts if image not in row_of and image not in left_out],
+        captions,
+        where,
+        strict,
+    )
     groups = split_images(there, known=known, seed=seed)
-    words = given or build_vocabulary([t for image in groups['train'] for t in texts[image]], min_count)
-    expect(len(words) > len(SPECIAL), f'min_count is {min_count}: no word occurs so often in the training captions')
+    words = given or build_vocabulary(
+        [t for image in groups['train'] for t in texts[image]], min_count
+    )
+    expect(
+        len(words) > len(SPECIAL),
+        f'min_count is {min_count}: no word occurs so often in the training captions',
+    )
     unknown = _count_unknown(texts, groups, words, vocabulary) if given else {}
-    made = {name: _split_arrays(group, texts, row_of, arrays, words, max_words) for name, group in groups.items()}
+    made = {
+        name: _split_arrays(group, texts, row_of, arrays, words, max_words)
+        for name, group in groups.items()
+    }
     cut = sum(n for _, n in made.values())
-    if cut: warnings.warn(f'{cut} captions of more than {max_words} words are cut to that length')
-    write_data(out, words, {name: split for name, (split, _) in made.items()}, made_by, images='' if images is None else _folder_name(images))
+    if cut:
+        warnings.warn(
+            f'{cut} captions of more than {max_words} words are cut to that length', stacklevel=2
+        )
+    write_data(
+        out,
+        words,
+        {name: split for name, (split, _) in made.items()},
+        made_by,
+        images='' if images is None else _folder_name(images),
+    )
     shutil.rmtree(parts, ignore_errors=True)
-    return dict(vocabulary=len(words), cut=cut, left_out=left_out, **unknown, **{name: dict(images=len(a['names']), captions=len(a['texts'])) for name, (a, _) in made.items()})
+    return dict(
+        vocabulary=len(words),
+        cut=cut,
+        left_out=left_out,
+        **unknown,
+        **{
+            name: dict(images=len(a['names']), captions=len(a['texts']))
+            for name, (a, _) in made.items()
+        },
+    )
 
-prepare = prepare_data      # its name within this module; at the front door, prepare is the module
+
+prepare = prepare_data  # its name within this module; at the front door, prepare is the module

@@ -4,7 +4,8 @@
 
 # %% ../../nbs/data/02_scenes.ipynb #6c2545c2
 from __future__ import annotations
-import json, re
+import json
+import re
 from pathlib import Path
 from typing import Any
 import numpy as np
@@ -18,15 +19,38 @@ __all__ = ['SIDE', 'BACKGROUND', 'COLOURS', 'SIZES', 'CENTRES', 'STAR', 'SHAPES'
 
 # %% ../../nbs/data/02_scenes.ipynb #8c5287ba
 SIDE, BACKGROUND = 64, 245
-COLOURS = dict(red=(214, 39, 40), green=(44, 160, 44), blue=(31, 119, 180), yellow=(240, 200, 0), purple=(128, 60, 170), orange=(255, 127, 14))
-SIZES = dict(small=5, large=8)             # radius in pixels
-CENTRES = 11, 32, 53                       # of the rows and columns
+COLOURS = dict(
+    red=(214, 39, 40),
+    green=(44, 160, 44),
+    blue=(31, 119, 180),
+    yellow=(240, 200, 0),
+    purple=(128, 60, 170),
+    orange=(255, 127, 14),
+)
+SIZES = dict(small=5, large=8)  # radius in pixels
+CENTRES = 11, 32, 53  # of the rows and columns
 # corners in thousandths of the radius, x to the right and y down; the circle has none
-STAR = [(0, -1200), (318, -436), (1141, -370), (513, 166), (705, 970), (0, 540), (-705, 970), (-513, 166), (-1141, -370), (-318, -436)]
-SHAPES = dict(circle=None, square=[(-900, -900), (900, -900), (900, 900), (-900, 900)], triangle=[(0, -1000), (1000, 900), (-1000, 900)], star=STAR)
+STAR = [
+    (0, -1200),
+    (318, -436),
+    (1141, -370),
+    (513, 166),
+    (705, 970),
+    (0, 540),
+    (-705, 970),
+    (-513, 166),
+    (-1141, -370),
+    (-318, -436),
+]
+SHAPES = dict(
+    circle=None,
+    square=[(-900, -900), (900, -900), (900, 900), (-900, 900)],
+    triangle=[(0, -1000), (1000, 900), (-1000, 900)],
+    star=STAR,
+)
 
 # %% ../../nbs/data/02_scenes.ipynb #fe17bcff
-def stencil(shape:str, radius:int, cx:int, cy:int)->np.ndarray:
+def stencil(shape: str, radius: int, cx: int, cy: int) -> np.ndarray:
     """The pixels that a shape covers.
 
     Parameters
@@ -47,16 +71,18 @@ def stencil(shape:str, radius:int, cx:int, cy:int)->np.ndarray:
     """
     y, x = 1000 * (np.mgrid[:SIDE, :SIDE] - np.array([cy, cx])[:, None, None])
     corners = SHAPES[shape]
-    if corners is None: return x*x + y*y <= 10**6 * radius * (radius + 1)
+    if corners is None:
+        return x * x + y * y <= 10**6 * radius * (radius + 1)
     inside = np.zeros((SIDE, SIDE), bool)
     for (x1, y1), (x2, y2) in zip(corners, corners[1:] + corners[:1]):
-        if y1 > y2: x1, y1, x2, y2 = x2, y2, x1, y1
+        if y1 > y2:
+            x1, y1, x2, y2 = x2, y2, x1, y1
         crosses = (radius * y1 <= y) & (y < radius * y2)
-        inside ^= crosses & ((x - radius*x1) * (y2 - y1) > (y - radius*y1) * (x2 - x1))
+        inside ^= crosses & ((x - radius * x1) * (y2 - y1) > (y - radius * y1) * (x2 - x1))
     return inside
 
 # %% ../../nbs/data/02_scenes.ipynb #76e74145
-def render(facts:list)->np.ndarray:
+def render(facts: list) -> np.ndarray:
     """Draw a scene.
 
     Parameters
@@ -70,27 +96,46 @@ def render(facts:list)->np.ndarray:
         RGB, (64, 64, 3) uint8
     """
     picture = np.full((SIDE, SIDE, 3), BACKGROUND, np.uint8)
-    for o in facts: picture[stencil(o['shape'], SIZES[o['size']], o['x'], o['y'])] = COLOURS[o['colour']]
+    for o in facts:
+        picture[stencil(o['shape'], SIZES[o['size']], o['x'], o['y'])] = COLOURS[o['colour']]
     return picture
 
 # %% ../../nbs/data/02_scenes.ipynb #03cd9fc0
-HELD_OUT = {('small', 'red', 'star'), ('large', 'green', 'circle'), ('small', 'blue', 'triangle'),
-            ('large', 'yellow', 'square'), ('small', 'purple', 'circle'), ('large', 'orange', 'triangle')}
+HELD_OUT = {
+    ('small', 'red', 'star'),
+    ('large', 'green', 'circle'),
+    ('small', 'blue', 'triangle'),
+    ('large', 'yellow', 'square'),
+    ('small', 'purple', 'circle'),
+    ('large', 'orange', 'triangle'),
+}
+
 
 def is_held_out(o):
     "Whether an object has a combination that no training scene has."
     return (o['size'], o['colour'], o['shape']) in HELD_OUT
 
+
 def random_object(rs, cell, like=None):
     "An object in one of the nine cells; `like` another in shape and colour, if given."
-    pick = lambda names: list(names)[rs.randint(len(names))]
+
+    def pick(names):
+        return list(names)[rs.randint(len(names))]
+
     colour, shape = (like['colour'], like['shape']) if like else (pick(COLOURS), pick(SHAPES))
     row, column = divmod(cell, 3)
-    return dict(shape=shape, colour=colour, size=pick(SIZES), row=row, column=column,
-                x=int(CENTRES[column] + rs.randint(-1, 2)), y=int(CENTRES[row] + rs.randint(-1, 2)))
+    return dict(
+        shape=shape,
+        colour=colour,
+        size=pick(SIZES),
+        row=row,
+        column=column,
+        x=int(CENTRES[column] + rs.randint(-1, 2)),
+        y=int(CENTRES[row] + rs.randint(-1, 2)),
+    )
 
 # %% ../../nbs/data/02_scenes.ipynb #ee6bf0fc
-def random_scene(rs, held_out:bool=False)->list:
+def random_scene(rs, held_out: bool = False) -> list:
     """Draw one to three objects at random, now and then two or three alike.
 
     Parameters
@@ -106,24 +151,46 @@ def random_scene(rs, held_out:bool=False)->list:
         the objects, large ones first, then in reading order
     """
     while True:
-        cells, objects = rs.permutation(9)[:rs.randint(1, 4)], []
-        for cell in cells: objects.append(random_object(rs, int(cell), objects[0] if objects and rs.randint(4) == 0 else None))
+        cells, objects = rs.permutation(9)[: rs.randint(1, 4)], []
+        for cell in cells:
+            objects.append(
+                random_object(rs, int(cell), objects[0] if objects and rs.randint(4) == 0 else None)
+            )
         if any(map(is_held_out, objects)) == held_out:
             return sorted(objects, key=lambda o: (-SIZES[o['size']], o['row'], o['column']))
 
 # %% ../../nbs/data/02_scenes.ipynb #61b887cb
 NUMBERS = dict(a=1, an=1, one=1, two=2, three=3)
-RELATIONS = {'above': ('row', -1), 'below': ('row', 1), 'to the left of': ('column', -1), 'to the right of': ('column', 1)}
-PLACES = {'at the top': (0, None), 'at the bottom': (2, None), 'on the left': (None, 0), 'on the right': (None, 2), 'in the center': (1, 1),
-          'in the top left corner': (0, 0), 'in the top right corner': (0, 2), 'in the bottom left corner': (2, 0), 'in the bottom right corner': (2, 2)}
+RELATIONS = {
+    'above': ('row', -1),
+    'below': ('row', 1),
+    'to the left of': ('column', -1),
+    'to the right of': ('column', 1),
+}
+PLACES = {
+    'at the top': (0, None),
+    'at the bottom': (2, None),
+    'on the left': (None, 0),
+    'on the right': (None, 2),
+    'in the center': (1, 1),
+    'in the top left corner': (0, 0),
+    'in the top right corner': (0, 2),
+    'in the bottom left corner': (2, 0),
+    'in the bottom right corner': (2, 2),
+}
+
 
 def fits(o, thing):
     "Whether an object is what a caption calls it."
     return all(thing.get(key) in (None, o[key]) for key in ('size', 'colour', 'shape'))
 
+
 def stands(o, place):
     "Whether an object is in a place of `PLACES`."
-    return all(wanted in (None, found) for wanted, found in zip(PLACES[place], (o['row'], o['column'])))
+    return all(
+        wanted in (None, found) for wanted, found in zip(PLACES[place], (o['row'], o['column']))
+    )
+
 
 def relates(a, relation, b):
     "Whether one object lies to another as a relation of `RELATIONS` says."
@@ -136,14 +203,17 @@ def _phrase(rs, facts, o):
     thing = dict(colour=o['colour'], shape=o['shape'], size=o['size'] if rs.randint(2) else None)
     group = [p for p in facts if fits(p, thing)]
     words = ' '.join(filter(None, (thing['size'], thing['colour'], thing['shape'])))
-    if len(group) > 1: return f'{["two", "three"][len(group) - 2]} {words}s', group
+    if len(group) > 1:
+        return f'{["two", "three"][len(group) - 2]} {words}s', group
     return f'{"an" if words[0] in "aeiou" else "a"} {words}', group
+
 
 def _listed(rs, facts):
     parts, left = [], facts
     while left:
         words, group = _phrase(rs, facts, left[0])
-        if any(o not in left for o in group): return None      # counted twice
+        if any(o not in left for o in group):
+            return None  # counted twice
         parts, left = parts + [words], [o for o in left if o not in group]
     return ', '.join(parts[:-1]) + ' and ' + parts[-1] if len(parts) > 1 else None
 
@@ -151,10 +221,12 @@ def _listed(rs, facts):
 def _related(rs, facts):
     one, first = _phrase(rs, facts, facts[0])
     others = [o for o in facts if o not in first]
-    if not others: return None
+    if not others:
+        return None
     two, second = _phrase(rs, facts, others[0])
     true = [r for r in RELATIONS if all(relates(a, r, b) for a in first for b in second)]
     return f'{one} {true[rs.randint(len(true))]} {two}' if true else None
+
 
 def _placed(rs, facts):
     one, group = _phrase(rs, facts, facts[0])
@@ -162,7 +234,7 @@ def _placed(rs, facts):
     return f'{one} {places[rs.randint(len(places))]}' if places and rs.randint(3) else one
 
 # %% ../../nbs/data/02_scenes.ipynb #29a9840d
-def random_sentence(rs, facts:list)->str:
+def random_sentence(rs, facts: list) -> str:
     """Say something true about a scene.
 
     Parameters
@@ -178,17 +250,34 @@ def random_sentence(rs, facts:list)->str:
         a true sentence
     """
     body = None
-    while body is None: body = [_related, _related, _listed, _placed][rs.randint(4)](rs, facts)
+    while body is None:
+        body = [_related, _related, _listed, _placed][rs.randint(4)](rs, facts)
     many = body.split()[0] in ('two', 'three')
-    return ['', '', 'there are ' if many else 'there is ', 'the picture shows '][rs.randint(4)] + body
+    return ['', '', 'there are ' if many else 'there is ', 'the picture shows '][
+        rs.randint(4)
+    ] + body
 
 # %% ../../nbs/data/02_scenes.ipynb #16b1894f
-_any = lambda names: '|'.join(names)
-_thing = lambda i: rf'(?P<number{i}>{_any(NUMBERS)})(?: (?P<size{i}>{_any(SIZES)}))?(?: (?P<colour{i}>{_any(COLOURS)}))? (?P<shape{i}>{_any(SHAPES)})s?(?: (?P<place{i}>{_any(PLACES)}))?'
-_GRAMMAR = re.compile(rf'(?:there is |there are |the picture shows )?{_thing(0)}(?: (?P<relation>{_any(RELATIONS)}) {_thing(1)})?(?:(?: and)? {_thing(2)})?(?: and {_thing(3)})?')
+def _any(names):
+    return '|'.join(names)
+
+
+def _thing(i):
+    return (
+        rf'(?P<number{i}>{_any(NUMBERS)})(?: (?P<size{i}>{_any(SIZES)}))?(?: '
+        rf'(?P<colour{i}>{_any(COLOURS)}))? (?P<shape{i}>{_any(SHAPES)})s?(?: '
+        rf'(?P<place{i}>{_any(PLACES)}))?'
+    )
+
+
+_GRAMMAR = re.compile(
+    rf'(?:there is |there are |the picture shows )?{_thing(0)}(?: '
+    rf'(?P<relation>{_any(RELATIONS)}) {_thing(1)})?(?:(?: and)? {_thing(2)})?(?: and '
+    rf'{_thing(3)})?'
+)
 
 # %% ../../nbs/data/02_scenes.ipynb #b20b36f9
-def parse(sentence:str)->dict:
+def parse(sentence: str) -> dict:
     """What a sentence claims, or None if it is not in the language of the scenes.
 
     Parameters
@@ -202,13 +291,20 @@ def parse(sentence:str)->dict:
         {'things': [...], 'relation': ...}, or None
     """
     match = _GRAMMAR.fullmatch(' '.join(tokenize(sentence)))
-    if not match: return None
+    if not match:
+        return None
     g = match.groupdict()
-    things = [{key: g[f'{key}{i}'] for key in ('number', 'size', 'colour', 'shape', 'place')} for i in range(4) if g[f'number{i}']]
-    return dict(things=[{**t, 'number': NUMBERS[t['number']]} for t in things], relation=g['relation'])
+    things = [
+        {key: g[f'{key}{i}'] for key in ('number', 'size', 'colour', 'shape', 'place')}
+        for i in range(4)
+        if g[f'number{i}']
+    ]
+    return dict(
+        things=[{**t, 'number': NUMBERS[t['number']]} for t in things], relation=g['relation']
+    )
 
 # %% ../../nbs/data/02_scenes.ipynb #4dad1670
-def is_true(sentence:str, facts:list[Any])->bool:
+def is_true(sentence: str, facts: list[Any]) -> bool:
     """Whether everything that a sentence claims holds in a scene.
 
     Parameters
@@ -224,17 +320,28 @@ def is_true(sentence:str, facts:list[Any])->bool:
         false too if the sentence cannot be understood
     """
     claim = parse(sentence)
-    if claim is None: return False
+    if claim is None:
+        return False
     groups = []
     for thing in claim['things']:
-        found = [o for o in facts if fits(o, thing) and (thing['place'] is None or stands(o, thing['place']))]
-        if not found or thing['number'] not in (1, len(found)): return False
+        found = [
+            o
+            for o in facts
+            if fits(o, thing) and (thing['place'] is None or stands(o, thing['place']))
+        ]
+        if not found or thing['number'] not in (1, len(found)):
+            return False
         groups.append([[o] for o in found] if thing['number'] == 1 else [found])
-    if not claim['relation']: return True
-    return any(all(relates(a, claim['relation'], b) for a in first for b in second) for first in groups[0] for second in groups[1])
+    if not claim['relation']:
+        return True
+    return any(
+        all(relates(a, claim['relation'], b) for a in first for b in second)
+        for first in groups[0]
+        for second in groups[1]
+    )
 
 # %% ../../nbs/data/02_scenes.ipynb #ecece569
-def regions(picture:np.ndarray)->list:
+def regions(picture: np.ndarray) -> list:
     """The connected regions that are not background, from the top left.
 
     Parameters
@@ -250,29 +357,37 @@ def regions(picture:np.ndarray)->list:
     shape = (picture != BACKGROUND).any(axis=2)
     none = SIDE * SIDE
     labels = np.where(shape, np.arange(none).reshape(SIDE, SIDE), none)
-    while True:      # every pixel takes the smallest label around it, until nothing changes
+    while True:  # every pixel takes the smallest label around it, until nothing changes
         p = np.pad(labels, 1, constant_values=none)
-        spread = np.where(shape, np.minimum.reduce([labels, p[:-2, 1:-1], p[2:, 1:-1], p[1:-1, :-2], p[1:-1, 2:]]), none)
-        if (spread == labels).all(): return [labels == k for k in np.unique(labels[shape])]
+        spread = np.where(
+            shape,
+            np.minimum.reduce([labels, p[:-2, 1:-1], p[2:, 1:-1], p[1:-1, :-2], p[1:-1, 2:]]),
+            none,
+        )
+        if (spread == labels).all():
+            return [labels == k for k in np.unique(labels[shape])]
         labels = spread
 
 # %% ../../nbs/data/02_scenes.ipynb #63583197
 def _crop(mask):
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return mask[rows[0]:rows[-1]+1, columns[0]:columns[-1]+1], rows, columns
+    return mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], rows, columns
+
 
 _STENCILS = {name: [_crop(stencil(name, r, 32, 32))[0] for r in SIZES.values()] for name in SHAPES}
+
 
 def _overlap(a, b):
     "Shared pixels over all pixels, in 255ths, of two masks laid on each other at the top left."
     both = np.zeros((2, *np.maximum(a.shape, b.shape)), bool)
-    both[0, :a.shape[0], :a.shape[1]], both[1, :b.shape[0], :b.shape[1]] = a, b
+    both[0, : a.shape[0], : a.shape[1]], both[1, : b.shape[0], : b.shape[1]] = a, b
     return 255 * int(both.all(axis=0).sum()) // int(both.any(axis=0).sum())
 
 # %% ../../nbs/data/02_scenes.ipynb #8a836989
-WIDTH, LARGE = 11, 12      # numbers a region; from this width on it counts as large
+WIDTH, LARGE = 11, 12  # numbers a region; from this width on it counts as large
 
-def scene_features(picture:np.ndarray)->np.ndarray:
+
+def scene_features(picture: np.ndarray) -> np.ndarray:
     """Measure each region: presence, middle x and y, width, red, green, blue, and the fit of each
     stencil.
 
@@ -292,9 +407,15 @@ def scene_features(picture:np.ndarray)->np.ndarray:
         middle, width = (columns[0] + columns[-1], rows[0] + rows[-1]), len(columns)
         fit = [max(_overlap(crop, s) for s in stencils) for stencils in _STENCILS.values()]
         colour = picture[mask].astype(np.int64).sum(axis=0) // mask.sum()
-        found.append(((width < LARGE, middle[1] // 42, middle[0] // 42), [255, 2*middle[0], 2*middle[1], 10*width, *colour, *fit]))
+        found.append(
+            (
+                (width < LARGE, middle[1] // 42, middle[0] // 42),
+                [255, 2 * middle[0], 2 * middle[1], 10 * width, *colour, *fit],
+            )
+        )
     table = np.zeros((3, WIDTH), np.int64)
-    for row, (_, numbers) in zip(table, sorted(found)): row[:] = numbers
+    for row, (_, numbers) in zip(table, sorted(found)):
+        row[:] = numbers
     return np.minimum(table, 255).astype(np.uint8)
 
 # %% ../../nbs/data/02_scenes.ipynb #7d5a74d3
@@ -305,16 +426,26 @@ def _scene_split(rs, name, count, unseen):
         five = []
         while len(five) < 5:
             sentence = random_sentence(rs, facts)
-            if sentence not in five or rs.randint(8) == 0: five.append(sentence)      # a single star offers few ways to put it
+            if sentence not in five or rs.randint(8) == 0:
+                five.append(sentence)  # a single star offers few ways to put it
         texts += five
     pictures = np.stack([render(facts) for facts in scenes])
     grid = np.stack([scene_features(p) for p in pictures])
-    return dict(texts=texts, pictures=pictures, features=grid.reshape(count, -1), grid=grid, grid_scale=np.ones(count, np.float32),
-                names=[f'{name}-{i:04d}' for i in range(count)], image_idxs=np.repeat(np.arange(count, dtype=np.int32), 5),
-                facts=np.array([json.dumps(facts).encode() for facts in scenes]))
+    return dict(
+        texts=texts,
+        pictures=pictures,
+        features=grid.reshape(count, -1),
+        grid=grid,
+        grid_scale=np.ones(count, np.float32),
+        names=[f'{name}-{i:04d}' for i in range(count)],
+        image_idxs=np.repeat(np.arange(count, dtype=np.int32), 5),
+        facts=np.array([json.dumps(facts).encode() for facts in scenes]),
+    )
 
 # %% ../../nbs/data/02_scenes.ipynb #e82a162a
-def make_scenes(path:str|Path, train:int=6000, val:int=500, test:int=600, seed:int=0)->None:
+def make_scenes(
+    path: str | Path, train: int = 6000, val: int = 500, test: int = 600, seed: int = 0
+) -> None:
     """Draw the scenes data set.
 
     Parameters
@@ -331,7 +462,16 @@ def make_scenes(path:str|Path, train:int=6000, val:int=500, test:int=600, seed:i
         the same seed gives the same file
     """
     rs = np.random.RandomState(seed)
-    splits = {name: _scene_split(rs, name, count, unseen) for name, count, unseen in (('train', train, 0), ('val', val, 0), ('test', test, test // 3))}
+    splits = {
+        name: _scene_split(rs, name, count, unseen)
+        for name, count, unseen in (('train', train, 0), ('val', val, 0), ('test', test, test // 3))
+    }
     vocabulary = build_vocabulary(splits['train']['texts'], min_count=1)
-    for arrays in splits.values(): arrays['captions'], _ = encode_captions(arrays['texts'], vocabulary)
-    write_data(path, vocabulary, splits, encoder=f'rnn_captioning.data.scenes.scene_features, {WIDTH} numbers for each of 3 regions')
+    for arrays in splits.values():
+        arrays['captions'], _ = encode_captions(arrays['texts'], vocabulary)
+    write_data(
+        path,
+        vocabulary,
+        splits,
+        encoder=f'rnn_captioning.data.scenes.scene_features, {WIDTH} numbers for each of 3 regions',
+    )

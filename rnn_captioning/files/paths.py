@@ -4,11 +4,19 @@
 
 # %% ../../nbs/files/01_paths.ipynb #3a387b58
 from __future__ import annotations
-import errno, math, os, re, shutil, tempfile, time, zlib
+import errno
+import math
+import os
+import re
+import shutil
+import tempfile
+import time
+import zlib
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
-import numpy as np, h5py
+import numpy as np
+import h5py
 from filelock import FileLock, Timeout
 
 # %% auto #0
@@ -19,7 +27,7 @@ __all__ = ['ADDRESS', 'SMALL', 'RATIO', 'MOST_ITEMS', 'DEEPEST', 'FILTERS', 'DAT
            'new_hdf5', 'open_hdf5', 'utf8', 'to_bytes', 'pack_texts', 'to_texts', 'shipped']
 
 # %% ../../nbs/files/01_paths.ipynb #51a5105d
-def printable(text:str)->str:
+def printable(text: str) -> str:
     """Text that a terminal shows and does not obey: other than ordinary letters, marks and emoji,
     what moves the cursor or turns the order of writing is spelt out.
 
@@ -33,14 +41,20 @@ def printable(text:str)->str:
     str
         the same, with control characters as \\uXXXX
     """
-    return re.sub(r'[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]', lambda m: f'\\u{ord(m[0]):04x}', str(text))
+    return re.sub(
+        r'[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]',
+        lambda m: f'\\u{ord(m[0]):04x}',
+        str(text),
+    )
+
 
 class InputError(ValueError):
     """A mistake in what was given: a file, a key, an argument or an option.
 
     The message is one line and says what was expected.
     """
-    def __init__(self, message:object)->None:
+
+    def __init__(self, message: object) -> None:
         """
         Parameters
         ----------
@@ -50,7 +64,7 @@ class InputError(ValueError):
         super().__init__(printable(message))
 
 # %% ../../nbs/files/01_paths.ipynb #c8cc20a5
-def expect(condition, message:str):
+def expect(condition, message: str):
     """Raise `InputError(message)` unless `condition` holds.
 
     Parameters
@@ -60,11 +74,12 @@ def expect(condition, message:str):
     message
         one line: what was found and what was expected
     """
-    if not condition: raise InputError(message)
+    if not condition:
+        raise InputError(message)
 
 # %% ../../nbs/files/01_paths.ipynb #7f69a25e
 @contextmanager
-def raises(*fragments:str, error:type=InputError):
+def raises(*fragments: str, error: type = InputError):
     """Check that the block raises `error` with a one-line message that contains every fragment; the
     message is the value.
 
@@ -76,16 +91,18 @@ def raises(*fragments:str, error:type=InputError):
         the expected type
     """
     caught = []
-    try: yield caught
+    try:
+        yield caught
     except error as e:
         message = str(e)
         caught.append(message)
         missing = [f for f in fragments if f not in message]
         assert not missing and '\n' not in message, f'{message!r} lacks {missing}'
-    else: raise AssertionError(f'no {error.__name__} was raised')
+    else:
+        raise AssertionError(f'no {error.__name__} was raised')
 
 # %% ../../nbs/files/01_paths.ipynb #615e0526
-def check_features(features, name:str='features'):
+def check_features(features, name: str = 'features'):
     """Features as they came, or an `InputError` if they are not finite numbers in two or three
     dimensions.
 
@@ -101,16 +118,31 @@ def check_features(features, name:str='features'):
     object
         the same, as an array or a data set
     """
-    if not hasattr(features, 'dtype'): features = np.asarray(features)
-    expect(features.ndim in (2, 3), f'{name} have shape {features.shape}: expected (pictures, width) or (pictures, places, width)')
-    expect(features.dtype.kind in 'fiu' and all(features.shape[1:]), f'{name} have shape {features.shape} and dtype {features.dtype}: expected numbers, at least one a picture')
-    for start in range(0, len(features), 2048):      # part by part: the whole may be larger than memory
-        bad = ~(np.abs(features[start:start+2048]) <= np.finfo(np.float32).max).all(axis=tuple(range(1, features.ndim)))
-        expect(not bad.any(), f'{name}: row {start + bad.argmax()} holds NaN or infinity, or a number beyond float32: expected finite numbers')
+    if not hasattr(features, 'dtype'):
+        features = np.asarray(features)
+    expect(
+        features.ndim in (2, 3),
+        f'{name} have shape {features.shape}: expected (pictures, width) or (pictures, '
+        'places, width)',
+    )
+    expect(
+        features.dtype.kind in 'fiu' and all(features.shape[1:]),
+        f'{name} have shape {features.shape} and dtype {features.dtype}: expected numbers, at '
+        'least one a picture',
+    )
+    for start in range(0, len(features), 2048):  # part by part: the whole may be larger than memory
+        bad = ~(np.abs(features[start : start + 2048]) <= np.finfo(np.float32).max).all(
+            axis=tuple(range(1, features.ndim))
+        )
+        expect(
+            not bad.any(),
+            f'{name}: row {start + bad.argmax()} holds NaN or infinity, or a number beyond '
+            'float32: expected finite numbers',
+        )
     return features
 
 # %% ../../nbs/files/01_paths.ipynb #f0ec5d7a
-def check_captions(captions, vocabulary_size:int, name:str='captions')->np.ndarray:
+def check_captions(captions, vocabulary_size: int, name: str = 'captions') -> np.ndarray:
     """Captions as an array of word ids, or an `InputError` that names the first row that is wrong.
 
     Parameters
@@ -128,14 +160,22 @@ def check_captions(captions, vocabulary_size:int, name:str='captions')->np.ndarr
         the same, as an array
     """
     captions = np.asarray(captions)
-    expect(captions.ndim == 2 and captions.shape[1] > 1 and captions.dtype.kind in 'iu',
-           f'{name} have shape {captions.shape} and dtype {captions.dtype}: expected whole numbers, (captions, at least two words)')
+    expect(
+        captions.ndim == 2 and captions.shape[1] > 1 and captions.dtype.kind in 'iu',
+        f'{name} have shape {captions.shape} and dtype {captions.dtype}: expected whole '
+        'numbers, (captions, at least two words)',
+    )
     bad = ((captions < 0) | (captions >= vocabulary_size)).any(axis=1)
-    expect(not bad.any(), f'{name}: row {bad.argmax()} holds a word id outside the vocabulary: expected 0 to {vocabulary_size - 1}')
+    expect(
+        not bad.any(),
+        f'{name}: row {bad.argmax()} holds a word id outside the vocabulary: expected 0 to '
+        f'{vocabulary_size - 1}',
+    )
     return captions
 
 # %% ../../nbs/files/01_paths.ipynb #a28c1764
 ADDRESS = re.compile(r'(https?|ftps?|sftp|s3|gs|hdfs|file):/', re.IGNORECASE)
+
 
 def local_path(path):
     """A path as it was meant; `InputError` for an address of the web.
@@ -161,7 +201,7 @@ def local_path(path):
     return os.path.expanduser(path) if isinstance(path, str) else path
 
 # %% ../../nbs/files/01_paths.ipynb #36243487
-def kind_of(path)->str:
+def kind_of(path) -> str:
     """What there is at a path, if not a file.
 
     Parameters
@@ -176,7 +216,8 @@ def kind_of(path)->str:
     """
     return 'a folder' if Path(path).is_dir() else 'not a regular file'
 
-def existing_file(path, expected:str='a file')->Path:
+
+def existing_file(path, expected: str = 'a file') -> Path:
     """Make sure that a file is there, or raise an `InputError` that says what is there instead.
 
     Parameters
@@ -197,7 +238,9 @@ def existing_file(path, expected:str='a file')->Path:
     expect(Path(path).is_file(), f'{path}: is {kind_of(path)}: expected {expected}')
     return Path(path)
 
-def _reason(error): return os.strerror(error.errno) if error.errno else ' '.join(str(error).split())
+
+def _reason(error):
+    return os.strerror(error.errno) if error.errno else ' '.join(str(error).split())
 
 # %% ../../nbs/files/01_paths.ipynb #2b75916e
 @contextmanager
@@ -209,15 +252,30 @@ def reading(path):
     path
         what is being read
     """
-    try: yield
+    try:
+        yield
     except InputError as e:
-        if str(path) in str(e) or os.path.expanduser(str(path)) in str(e): raise
+        if str(path) in str(e) or os.path.expanduser(str(path)) in str(e):
+            raise
         raise InputError(f'{path}: {e}') from e
-    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, ArithmeticError, RuntimeError, MemoryError) as e:
-        raise InputError(f'{path}: is damaged, or not what it says it is ({type(e).__name__}: {" ".join(str(e).split())[:200]})') from e
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        IndexError,
+        TypeError,
+        AttributeError,
+        ArithmeticError,
+        RuntimeError,
+        MemoryError,
+    ) as e:
+        raise InputError(
+            f'{path}: is damaged, or not what it says it is ({type(e).__name__}: '
+            f'{" ".join(str(e).split())[:200]})'
+        ) from e
 
 # %% ../../nbs/files/01_paths.ipynb #c19a0939
-def earlier(path, n:int=1)->Path:
+def earlier(path, n: int = 1) -> Path:
     """Where an earlier version of a file is kept, if it is.
 
     Parameters
@@ -235,8 +293,11 @@ def earlier(path, n:int=1)->Path:
     path = Path(path)
     return path.with_name(f'{path.stem}.{n}{path.suffix}')
 
-# seconds to wait, again and again: Windows refuses to rename a file while a virus scanner looks at it
-_PATIENCE = (.05, .1, .2, .4, .8) if os.name == 'nt' else ()
+
+# seconds to wait, again and again: Windows refuses to
+# rename a file while a virus scanner looks at it
+_PATIENCE = (0.05, 0.1, 0.2, 0.4, 0.8) if os.name == 'nt' else ()
+
 
 def replace_file(source, target):
     """Rename a file in one step; `OSError` where it cannot be.
@@ -256,21 +317,27 @@ def replace_file(source, target):
             time.sleep(seconds)
     os.replace(source, target)
 
+
 def _keep_earlier(path, keep):
     """Give what is at `path` a second name, that of the version before, and move older ones up;
     `path` itself is there all the time.
     """
-    if not keep or not path.exists(): return
+    if not keep or not path.exists():
+        return
     for n in range(keep, 1, -1):
-        if earlier(path, n - 1).exists(): replace_file(earlier(path, n - 1), earlier(path, n))
+        if earlier(path, n - 1).exists():
+            replace_file(earlier(path, n - 1), earlier(path, n))
     second = path.with_name(f'.{path.name}.{os.getpid()}.old')
     second.unlink(missing_ok=True)
-    try: os.link(path, second)
-    except OSError: shutil.copy2(path, second)       # a file system without links
+    try:
+        os.link(path, second)
+    except OSError:
+        shutil.copy2(path, second)  # a file system without links
     replace_file(second, earlier(path))
 
+
 @contextmanager
-def atomic_path(path, keep:int=0):
+def atomic_path(path, keep: int = 0):
     """A path beside `path` to write to; renamed to `path` when the block ends well, removed when it
     does not.
 
@@ -281,8 +348,11 @@ def atomic_path(path, keep:int=0):
     keep
         how many versions before it shall stay, see `earlier`
     """
-    path = Path(os.path.realpath(local_path(path)))      # a link stays a link
-    expect(path.is_file() or not path.exists(), f'{path}: is {kind_of(path)}: expected a file, or a place for a new one')
+    path = Path(os.path.realpath(local_path(path)))  # a link stays a link
+    expect(
+        path.is_file() or not path.exists(),
+        f'{path}: is {kind_of(path)}: expected a file, or a place for a new one',
+    )
     beside = path.with_name(f'.{path.name}.{os.getpid()}.part')
     replaced = False
     try:
@@ -304,10 +374,12 @@ def atomic_path(path, keep:int=0):
         with suppress(OSError):
             beside.unlink(missing_ok=True)
 
+
 # what fsync answers on network and container mounts that cannot flush, of folders above all
 _CANNOT = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF}
 
-def flush_to_disk(number:int):
+
+def flush_to_disk(number: int):
     """Wait until what is open is on the disk, where the file system can do that; `OSError` if the
     disk fails.
 
@@ -322,13 +394,14 @@ def flush_to_disk(number:int):
         if e.errno not in _CANNOT:
             raise
 
+
 def _flush_folder(folder):
     "The new name is on the disk only when the folder is."
-    if not hasattr(os, 'O_DIRECTORY'):      # Windows flushes names by itself
+    if not hasattr(os, 'O_DIRECTORY'):  # Windows flushes names by itself
         return
     try:
         number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except PermissionError:      # a folder that can be written to and not listed
+    except PermissionError:  # a folder that can be written to and not listed
         return
     try:
         flush_to_disk(number)
@@ -336,7 +409,7 @@ def _flush_folder(folder):
         os.close(number)
 
 # %% ../../nbs/files/01_paths.ipynb #f7089bca
-def output_folder(path, *files:str)->Path:
+def output_folder(path, *files: str) -> Path:
     """Make sure that files can be written to a folder, or raise an `InputError` that says why not.
 
     Parameters
@@ -355,9 +428,17 @@ def output_folder(path, *files:str)->Path:
     expect(str(path), 'the path of a folder is empty: expected one to write to')
     try:
         Path(path).mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path): pass
-    except OSError as e: raise InputError(f'{path}: no files can be written there ({_reason(e)}): expected a folder') from e
-    for name in files: expect(not (Path(path)/name).is_dir(), f'{Path(path)/name}: is a folder: expected a place for a file')
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as e:
+        raise InputError(
+            f'{path}: no files can be written there ({_reason(e)}): expected a folder'
+        ) from e
+    for name in files:
+        expect(
+            not (Path(path) / name).is_dir(),
+            f'{Path(path) / name}: is a folder: expected a place for a file',
+        )
     return Path(path)
 
 # %% ../../nbs/files/01_paths.ipynb #4ef0fc7d
@@ -374,12 +455,19 @@ def distinct_output(out, *inputs):
     """
     out, *inputs = map(local_path, (out, *inputs))
     expect(str(out), 'the path of the output is empty: expected a place for a file')
-    expect(Path(out).is_file() or not Path(out).exists(), f'{out}: is {kind_of(out)}: expected a file, or a place for a new one')
-    for path in inputs: expect(not (Path(out).exists() and Path(path).exists() and os.path.samefile(out, path)), f'{out}: is read, and would be written over: expected another file')
+    expect(
+        Path(out).is_file() or not Path(out).exists(),
+        f'{out}: is {kind_of(out)}: expected a file, or a place for a new one',
+    )
+    for path in inputs:
+        expect(
+            not (Path(out).exists() and Path(path).exists() and os.path.samefile(out, path)),
+            f'{out}: is read, and would be written over: expected another file',
+        )
 
 # %% ../../nbs/files/01_paths.ipynb #11cc382d
 @contextmanager
-def sole_user(folder, name:str='.lock', busy:str=None):
+def sole_user(folder, name: str = '.lock', busy: str = None):
     """Hold a folder for this process alone; `InputError` if another holds it already.
 
     Without effect where there are no locks.
@@ -393,13 +481,16 @@ def sole_user(folder, name:str='.lock', busy:str=None):
     busy
         the message where another process holds it
     """
-    place = Path(folder)/name
-    # a file in place of a lock would stay behind when a process is killed, so there is no falling back to it
+    place = Path(folder) / name
+    # a file in place of a lock would stay behind when a
+    # process is killed, so there is no falling back to it
     lock = FileLock(place, mode=0o666, thread_local=False, fallback_to_soft=False)
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        raise InputError(busy or f'{folder}: another process is writing there: expected a folder of its own') from None
+        raise InputError(
+            busy or f'{folder}: another process is writing there: expected a folder of its own'
+        ) from None
     except OSError as e:
         if e.errno in _CANNOT | {errno.ENOLCK}:
             place.unlink(missing_ok=True)
@@ -407,13 +498,16 @@ def sole_user(folder, name:str='.lock', busy:str=None):
         yield
     finally:
         if lock.is_locked:
-            with suppress(OSError):      # Windows removes it with the lock
+            with suppress(OSError):  # Windows removes it with the lock
                 place.unlink()
         lock.release()
 
 # %% ../../nbs/files/01_paths.ipynb #1f15e89f
-SMALL, RATIO, MOST_ITEMS, DEEPEST = 2**26, 200, 20_000, 8      # bytes that are always granted; bytes for each byte of the file; entries; folders within folders
-FILTERS = {1: 'gzip', 2: 'shuffle', 3: 'fletcher32', 6: 'scaleoffset', 32000: 'lzf'}      # by HDF5's number
+# bytes that are always granted; bytes for each byte of the file; entries; folders within folders
+SMALL, RATIO, MOST_ITEMS, DEEPEST = (2**26, 200, 20_000, 8)
+# by HDF5's number
+FILTERS = {1: 'gzip', 2: 'shuffle', 3: 'fletcher32', 6: 'scaleoffset', 32000: 'lzf'}
+
 
 def write_attributes(item, **values):
     """Write attributes, texts as UTF-8 of fixed length; what UTF-8 cannot hold, as some names of
@@ -428,9 +522,12 @@ def write_attributes(item, **values):
     """
     for name, value in values.items():
         text = value.encode('utf-8', 'backslashreplace') if isinstance(value, str) else b''
-        item.attrs[name] = np.array(text, f'S{max(len(text), 1)}') if isinstance(value, str) else value
+        item.attrs[name] = (
+            np.array(text, f'S{max(len(text), 1)}') if isinstance(value, str) else value
+        )
 
-def attribute(item, name:str, default='', kinds:str='biufS'):
+
+def attribute(item, name: str, default='', kinds: str = 'biufS'):
     """An attribute; `InputError` where it is neither a text nor a few numbers.
 
     Parameters
@@ -449,56 +546,118 @@ def attribute(item, name:str, default='', kinds:str='biufS'):
     object
         its value
     """
-    if name not in item.attrs: return default
+    if name not in item.attrs:
+        return default
     kind, where = item.attrs.get_id(name), f'{item.file.filename}: attribute {name!r}'
-    small = kind.shape == () and h5py.check_string_dtype(kind.dtype) if kind.dtype.kind == 'O' else math.prod(kind.shape or ()) * kind.dtype.itemsize <= 2**20
-    expect(kind.dtype.kind in kinds and small and kind.get_storage_size(), f'{where} has shape {kind.shape} and dtype {kind.dtype}: expected a text of fixed length or a number')
+    small = (
+        kind.shape == () and h5py.check_string_dtype(kind.dtype)
+        if kind.dtype.kind == 'O'
+        else math.prod(kind.shape or ()) * kind.dtype.itemsize <= 2**20
+    )
+    expect(
+        kind.dtype.kind in kinds and small and kind.get_storage_size(),
+        f'{where} has shape {kind.shape} and dtype {kind.dtype}: expected a text of fixed '
+        'length or a number',
+    )
     value = item.attrs[name]
-    try: return value.decode() if isinstance(value, bytes) else value
-    except UnicodeDecodeError as e: raise InputError(f'{where} is not text in UTF-8 ({e})') from e
+    try:
+        return value.decode() if isinstance(value, bytes) else value
+    except UnicodeDecodeError as e:
+        raise InputError(f'{where} is not text in UTF-8 ({e})') from e
+
 
 def _member(group, name, where):
     """What lies in a group under a name; a link that might lead elsewhere is not followed.
 
     None: nothing.
     """
-    expect(name not in ('', '.', '..') and '/' not in name, f'{where}: has an entry {name!r}: expected a plain name')
+    expect(
+        name not in ('', '.', '..') and '/' not in name,
+        f'{where}: has an entry {name!r}: expected a plain name',
+    )
     link = group.get(name, getlink=True)
-    if link is None: return None
-    expect(isinstance(link, h5py.HardLink), f'{where}: has no data set {name!r}, but a link to {getattr(link, "path", "")!r} in {getattr(link, "filename", "this file")}: expected what the link leads to, in its place')
+    if link is None:
+        return None
+    expect(
+        isinstance(link, h5py.HardLink),
+        f'{where}: has no data set {name!r}, but a link to {getattr(link, "path", "")!r} in '
+        f'{getattr(link, "filename", "this file")}: expected what the link leads to, in its '
+        'place',
+    )
     return group[name]
 
 # %% ../../nbs/files/01_paths.ipynb #d7573196
 def _check_filters(item, where, setup, block):
     "Compressed blocks unpack to the bytes that the header says, and to no more."
-    used = {code: values for code, _, values, _ in map(setup.get_filter, range(setup.get_nfilters()))}
-    expect(set(used) <= set(FILTERS) and len(used) == setup.get_nfilters(), f'{where}: is packed by the filters {list(used)}: expected at most one each of {", ".join(FILTERS.values())}')
-    if 6 in used: expect(len(used[6]) > 4 and used[6][2] * used[6][4] == block, f'{where}: scaleoffset unpacks to another size than a block of {block:,} bytes has')
+    used = {
+        code: values for code, _, values, _ in map(setup.get_filter, range(setup.get_nfilters()))
+    }
+    expect(
+        set(used) <= set(FILTERS) and len(used) == setup.get_nfilters(),
+        f'{where}: is packed by the filters {list(used)}: expected at most one each of '
+        f'{", ".join(FILTERS.values())}',
+    )
+    if 6 in used:
+        expect(
+            len(used[6]) > 4 and used[6][2] * used[6][4] == block,
+            f'{where}: scaleoffset unpacks to another size than a block of {block:,} bytes has',
+        )
+
     def check(chunk):
-        expect(chunk.size <= block + block // 16 + 4096, f'{where}: a block of {block:,} bytes is kept in {chunk.size:,}: expected fewer')
-        if chunk.size <= SMALL // 1032 or 1 not in used: return      # no byte of gzip makes more than 1,032
-        try: whole = zlib.decompressobj().decompress(item.id.read_direct_chunk(chunk.chunk_offset)[1], block + 1)
-        except zlib.error as e: raise InputError(f'{where}: is damaged ({e})') from e
+        expect(
+            chunk.size <= block + block // 16 + 4096,
+            f'{where}: a block of {block:,} bytes is kept in {chunk.size:,}: expected fewer',
+        )
+        if chunk.size <= SMALL // 1032 or 1 not in used:
+            return  # no byte of gzip makes more than 1,032
+        try:
+            whole = zlib.decompressobj().decompress(
+                item.id.read_direct_chunk(chunk.chunk_offset)[1], block + 1
+            )
+        except zlib.error as e:
+            raise InputError(f'{where}: is damaged ({e})') from e
         expect(len(whole) <= block, f'{where}: a block unpacks to more than its {block:,} bytes')
-    if used: item.id.chunk_iter(check)
+
+    if used:
+        item.id.chunk_iter(check)
+
 
 def _check_data(item, where, kinds, file_size):
     """The bytes that a data set takes in memory, or one block of it, whichever is more;
     `InputError` where it is not safe to read.
     """
-    setup = item.id.get_create_plist()      # first of all: even to ask for a shape may open other files
-    others = [setup.get_virtual_filename(i) for i in range(min(setup.get_virtual_count(), 3))] if item.is_virtual else [part[0] for part in item.external or ()]
-    expect(not item.is_virtual and not others, f'{where}: lies in other files ({", ".join(others)}): expected the numbers themselves')
-    shape, dtype, block = item.shape, item.dtype, math.prod(item.chunks or (0,)) * item.dtype.itemsize
+    setup = item.id.get_create_plist()  # first of all: even to ask for a shape may open other files
+    others = (
+        [setup.get_virtual_filename(i) for i in range(min(setup.get_virtual_count(), 3))]
+        if item.is_virtual
+        else [part[0] for part in item.external or ()]
+    )
+    expect(
+        not item.is_virtual and not others,
+        f'{where}: lies in other files ({", ".join(others)}): expected the numbers themselves',
+    )
+    shape = item.shape
+    dtype = item.dtype
+    block = math.prod(item.chunks or (0,)) * item.dtype.itemsize
     expect(shape is not None, f'{where}: is empty, without even a shape: expected numbers or texts')
-    expect(dtype.kind in kinds, f'{where}: has shape {shape} and dtype {dtype}: expected {"texts" if kinds == "SO" else "numbers, or texts of fixed length"}')
-    kept, size = min(item.id.get_storage_size(), file_size), max(math.prod(shape) * dtype.itemsize, block)
-    expect(size <= SMALL + RATIO * kept, f'{where}: has shape {shape}, which is {size:,} bytes, of which {kept:,} are there: expected at most {RATIO} times as many')
-    if block: _check_filters(item, where, setup, block)
+    expect(
+        dtype.kind in kinds,
+        f'{where}: has shape {shape} and dtype {dtype}: expected '
+        f'{"texts" if kinds == "SO" else "numbers, or texts of fixed length"}',
+    )
+    kept = min(item.id.get_storage_size(), file_size)
+    size = max(math.prod(shape) * dtype.itemsize, block)
+    expect(
+        size <= SMALL + RATIO * kept,
+        f'{where}: has shape {shape}, which is {size:,} bytes, of which {kept:,} are there: '
+        f'expected at most {RATIO} times as many',
+    )
+    if block:
+        _check_filters(item, where, setup, block)
     return size
 
 # %% ../../nbs/files/01_paths.ipynb #13e0732c
-def read(group, name:str, kinds:str='biufS')->h5py.Dataset:
+def read(group, name: str, kinds: str = 'biufS') -> h5py.Dataset:
     """The data set called `name`, or an `InputError` that says what there is instead; nothing is
     read before it is known to be safe.
 
@@ -517,16 +676,25 @@ def read(group, name:str, kinds:str='biufS')->h5py.Dataset:
         not yet in memory
     """
     path, (*folders, name) = group.file.filename, name.split('/')
-    for folder in folders: group = _member(group, folder, path)
+    for folder in folders:
+        group = _member(group, folder, path)
     inside = group.name if group is not None else folders
-    expect(isinstance(group, h5py.Group), f'{path}: {inside} is not there, or a data set: expected a group that has {name!r}')
+    expect(
+        isinstance(group, h5py.Group),
+        f'{path}: {inside} is not there, or a data set: expected a group that has {name!r}',
+    )
     where = path if inside == '/' else f'{path}:{inside}'
     item = _member(group, name, where)
-    expect(isinstance(item, h5py.Dataset), f'{where}: has no data set {name!r}: found {", ".join(sorted(islice(group, 100))) or "nothing"}')
+    expect(
+        isinstance(item, h5py.Dataset),
+        f'{where}: has no data set {name!r}: found '
+        f'{", ".join(sorted(islice(group, 100))) or "nothing"}',
+    )
     _check_data(item, f'{path}:{inside.rstrip("/")}/{name}', kinds, os.path.getsize(path))
     return item
 
-def check_contents(file:h5py.File):
+
+def check_contents(file: h5py.File):
     """Raise an `InputError` unless all that is in a file is in it, and as much of it as it says:
     groups, safe data sets, short attributes.
 
@@ -539,36 +707,62 @@ def check_contents(file:h5py.File):
     groups, left, room = [(file, path)], MOST_ITEMS, SMALL + RATIO * size
     while groups:
         group, where = groups.pop()
-        for name in group.attrs: attribute(group, name)
+        for name in group.attrs:
+            attribute(group, name)
         for name in group:
-            item, place, left = _member(group, name, where), f'{where}{":/" if where == path else "/"}{name}', left - 1
-            expect(left >= 0 and place.count('/') - path.count('/') <= DEEPEST, f'{where}: has more than {MOST_ITEMS:,} entries, or groups more than {DEEPEST} deep: expected fewer')
-            if isinstance(item, h5py.Group): groups.append((item, place))
+            item = _member(group, name, where)
+            place = f'{where}{":/" if where == path else "/"}{name}'
+            left = left - 1
+            expect(
+                left >= 0 and place.count('/') - path.count('/') <= DEEPEST,
+                f'{where}: has more than {MOST_ITEMS:,} entries, or groups more than '
+                f'{DEEPEST} deep: expected fewer',
+            )
+            if isinstance(item, h5py.Group):
+                groups.append((item, place))
             else:
-                expect(isinstance(item, h5py.Dataset), f'{where}: has no data set {name!r}, but a {type(item).__name__}: expected numbers or texts')
+                expect(
+                    isinstance(item, h5py.Dataset),
+                    f'{where}: has no data set {name!r}, but a {type(item).__name__}: '
+                    'expected numbers or texts',
+                )
                 room -= _check_data(item, place, 'biufS', size)
-                expect(room >= 0, f'{path}: all that it promises is more than {RATIO} times its size: expected less')
+                expect(
+                    room >= 0,
+                    f'{path}: all that it promises is more than {RATIO} times its size: '
+                    'expected less',
+                )
 
 # %% ../../nbs/files/01_paths.ipynb #a290b3cc
 DATA, CHECKPOINT, VERSION = 'rnn_captioning data', 'rnn_captioning checkpoint', 1
+
 
 def _hdf5(path, mode):
     "Open an HDF5 file; without a lock where the file system has none."
     try:
         return h5py.File(path, mode)
     except BlockingIOError as e:
-        raise InputError(f'{path}: another program is writing it: expected a file that is closed') from e
+        raise InputError(
+            f'{path}: another program is writing it: expected a file that is closed'
+        ) from e
     except OSError as e:
         if 'unable to lock file' not in str(e):
             raise
         failure = e
     try:
         return h5py.File(path, mode, locking=False)
-    except (OSError, ValueError, AttributeError):      # the environment asks for a lock, or HDF5 is of before 1.12.1
+    except (
+        OSError,
+        ValueError,
+        AttributeError,
+    ):  # the environment asks for a lock, or HDF5 is of before 1.12.1
         advice = 'set HDF5_USE_FILE_LOCKING=FALSE in the environment'
-        raise InputError(f'{path}: its file system has no locks ({_reason(failure)}): {advice}') from failure
+        raise InputError(
+            f'{path}: its file system has no locks ({_reason(failure)}): {advice}'
+        ) from failure
 
-def foreign_hdf5(path)->h5py.File:
+
+def foreign_hdf5(path) -> h5py.File:
     """Open an HDF5 file, to be read by `read`; `InputError` if it is missing or is none.
 
     Needs no lock.
@@ -589,7 +783,8 @@ def foreign_hdf5(path)->h5py.File:
     except OSError as e:
         raise InputError(f'{path}: is not a readable HDF5 file ({str(e).splitlines()[0]})') from e
 
-def new_hdf5(path)->h5py.File:
+
+def new_hdf5(path) -> h5py.File:
     """Make an HDF5 file; `OSError` where it cannot be written. Needs no lock.
 
     Parameters
@@ -604,7 +799,8 @@ def new_hdf5(path)->h5py.File:
     """
     return _hdf5(path, 'w')
 
-def open_hdf5(path, kind:str=None)->h5py.File:
+
+def open_hdf5(path, kind: str = None) -> h5py.File:
     """Open an HDF5 file of the package; `InputError` if it is missing, unreadable, of another kind,
     or holds what could do harm.
 
@@ -623,10 +819,15 @@ def open_hdf5(path, kind:str=None)->h5py.File:
     file = foreign_hdf5(path)
     try:
         with reading(path):
-            found, version = str(attribute(file, 'format', 'an HDF5 file of another program')), attribute(file, 'version', None)
+            found = str(attribute(file, 'format', 'an HDF5 file of another program'))
+            version = attribute(file, 'version', None)
             right = found == kind or (kind is None and found in (DATA, CHECKPOINT))
             expect(right, f'{path}: is {found!r}: expected {kind or f"{DATA} or {CHECKPOINT}"!r}')
-            expect(np.array_equal(version, VERSION), f'{path}: is of version {version}: expected {VERSION}; a newer version of the package may read it')
+            expect(
+                np.array_equal(version, VERSION),
+                f'{path}: is of version {version}: expected {VERSION}; a newer version of the '
+                'package may read it',
+            )
             check_contents(file)
     except BaseException:
         file.close()
@@ -634,9 +835,10 @@ def open_hdf5(path, kind:str=None)->h5py.File:
     return file
 
 # %% ../../nbs/files/01_paths.ipynb #1fcc4070
-PADDING = 8      # how many times its size a list of texts may take, if it takes more than a megabyte
+PADDING = 8  # how many times its size a list of texts may take, if it takes more than a megabyte
 
-def utf8(text:str, where:str='text')->bytes:
+
+def utf8(text: str, where: str = 'text') -> bytes:
     """Text as it is written to a file; `InputError` where it is none, or holds half a character or
     a zero byte.
 
@@ -657,10 +859,13 @@ def utf8(text:str, where:str='text')->bytes:
     try:
         return text.encode()
     except UnicodeEncodeError as e:
-        half = text[max(e.start - 20, 0):e.start + 20]
-        raise InputError(f'{where}: {half!r} holds half a character (a lone surrogate): expected whole ones') from e
+        half = text[max(e.start - 20, 0) : e.start + 20]
+        raise InputError(
+            f'{where}: {half!r} holds half a character (a lone surrogate): expected whole ones'
+        ) from e
 
-def to_bytes(texts, where:str='texts')->np.ndarray:
+
+def to_bytes(texts, where: str = 'texts') -> np.ndarray:
     """A list of strings as an array of fixed-length UTF-8.
 
     Parameters
@@ -678,7 +883,8 @@ def to_bytes(texts, where:str='texts')->np.ndarray:
     encoded = [utf8(text, where) for text in texts]
     return np.array(encoded, dtype='S') if encoded else np.zeros(0, 'S1')
 
-def pack_texts(texts, where:str='texts')->np.ndarray:
+
+def pack_texts(texts, where: str = 'texts') -> np.ndarray:
     """A list of strings in bytes that are in proportion to the text, however long one of them may
     be; for `to_texts`.
 
@@ -701,6 +907,7 @@ def pack_texts(texts, where:str='texts')->np.ndarray:
         return np.array(encoded, dtype='S') if encoded else np.zeros(0, 'S1')
     return np.frombuffer(b''.join(text + b'\0' for text in encoded), np.uint8)
 
+
 def _long_texts(table, where):
     """Texts of any length, all of which may claim to be the same long one: so few at a time that
     memory suffices, and in all no more than the file can hold.
@@ -708,17 +915,24 @@ def _long_texts(table, where):
     size = os.path.getsize(table.file.filename)
     left, some = size, max(SMALL // size, 1)
     for i in range(0, len(table), some):
-        for text in table[i:i+some]:
+        for text in table[i : i + some]:
             left -= len(text)
-            expect(left >= 0, f'{where}: has texts longer than the file: expected each of them once')
+            expect(
+                left >= 0, f'{where}: has texts longer than the file: expected each of them once'
+            )
             yield text
+
 
 def _packed_texts(packed, where):
     "The texts of `pack_texts`, in bytes."
-    expect(not packed or packed.endswith(b'\0'), f'{where}: its last text has no end: expected a zero byte')
+    expect(
+        not packed or packed.endswith(b'\0'),
+        f'{where}: its last text has no end: expected a zero byte',
+    )
     return packed.split(b'\0')[:-1]
 
-def to_texts(raw)->list:
+
+def to_texts(raw) -> list:
     """An array of UTF-8 as a list of strings, or an `InputError`.
 
     Parameters
@@ -735,8 +949,10 @@ def to_texts(raw)->list:
     array = raw if from_file else np.asarray(raw)
     where = f'{raw.file.filename}:{raw.name}' if from_file else 'texts'
     packed = array.dtype == np.uint8
-    expect(array.ndim == 1 and (packed or array.dtype.kind in 'SO'),
-           f'{where}: has shape {array.shape} and dtype {array.dtype}: expected a list of texts')
+    expect(
+        array.ndim == 1 and (packed or array.dtype.kind in 'SO'),
+        f'{where}: has shape {array.shape} and dtype {array.dtype}: expected a list of texts',
+    )
     if packed:
         encoded = _packed_texts(np.asarray(array).tobytes(), where)
     elif from_file and array.dtype.kind == 'O':
@@ -749,7 +965,7 @@ def to_texts(raw)->list:
         raise InputError(f'{where}: is not text in UTF-8 ({e})') from e
 
 # %% ../../nbs/files/01_paths.ipynb #3642f974
-def shipped(name:str)->Path:
+def shipped(name: str) -> Path:
     """The path of a file that ships with the package, in a checkout or installed.
 
     Parameters
@@ -763,7 +979,10 @@ def shipped(name:str)->Path:
         where it is on this machine
     """
     package = Path(__file__).parent.parent
-    places = [package/'shipped'/name, package.parent/'data'/name]
+    places = [package / 'shipped' / name, package.parent / 'data' / name]
     found = [p for p in places if p.exists()]
-    expect(found, f'{name}: does not ship with this installation: looked for {places[0]} and {places[1]}')
+    expect(
+        found,
+        f'{name}: does not ship with this installation: looked for {places[0]} and {places[1]}',
+    )
     return found[0]

@@ -15,12 +15,8 @@ __all__ = ['GRU', 'gru_step_forward', 'gru_step_backward', 'gru_packed_forward',
 
 # %% ../../nbs/layers/02_gru.ipynb #aad153c0
 def gru_step_forward(
-    x:np.ndarray,
-    prev_h:np.ndarray,
-    Wx:np.ndarray,
-    Wh:np.ndarray,
-    b:np.ndarray,
-)->tuple[np.ndarray, tuple[Any, ...]]:
+    x: np.ndarray, prev_h: np.ndarray, Wx: np.ndarray, Wh: np.ndarray, b: np.ndarray
+) -> tuple[np.ndarray, tuple[Any, ...]]:
     """One step of a GRU, in the convention of PyTorch.
 
     Parameters
@@ -41,14 +37,14 @@ def gru_step_forward(
     tuple[np.ndarray, tuple[Any, ...]]
         next_h (N, H), and the cache for `gru_step_backward`
     """
-    v_r, v_z, v_n = np.split(x @ Wx + b, 3, axis=1)        # (1)
+    v_r, v_z, v_n = np.split(x @ Wx + b, 3, axis=1)  # (1)
     u_r, u_z, u_n = np.split(prev_h @ Wh, 3, axis=1)
-    r, z = sigmoid(v_r + u_r), sigmoid(v_z + u_z)          # (2)
-    n = np.tanh(v_n + r * u_n)                             # (3)
-    return (1 - z) * n + z * prev_h, (x, prev_h, Wx, Wh, r, z, n, u_n)    # (4)
+    r, z = sigmoid(v_r + u_r), sigmoid(v_z + u_z)  # (2)
+    n = np.tanh(v_n + r * u_n)  # (3)
+    return (1 - z) * n + z * prev_h, (x, prev_h, Wx, Wh, r, z, n, u_n)  # (4)
 
 # %% ../../nbs/layers/02_gru.ipynb #a0c66bfe
-def gru_step_backward(dnext_h:np.ndarray, cache:tuple[Any, ...])->tuple[np.ndarray, ...]:
+def gru_step_backward(dnext_h: np.ndarray, cache: tuple[Any, ...]) -> tuple[np.ndarray, ...]:
     """The gradients of one step of a GRU.
 
     Parameters
@@ -64,21 +60,16 @@ def gru_step_backward(dnext_h:np.ndarray, cache:tuple[Any, ...])->tuple[np.ndarr
         dx (N, D), dprev_h (N, H), dWx (D, 3H), dWh (H, 3H), db (3H,)
     """
     x, prev_h, Wx, Wh, r, z, n, u_n = cache
-    dn, dz = dnext_h * (1 - z), dnext_h * (prev_h - n)              # (5)
-    da_n = dn * (1 - n**2)                                          # (6)
-    da_r, da_z = da_n * u_n * r * (1-r), dz * z * (1-z)             # (7)
+    dn, dz = dnext_h * (1 - z), dnext_h * (prev_h - n)  # (5)
+    da_n = dn * (1 - n**2)  # (6)
+    da_r, da_z = da_n * u_n * r * (1 - r), dz * z * (1 - z)  # (7)
     dv, du = np.hstack([da_r, da_z, da_n]), np.hstack([da_r, da_z, da_n * r])
-    return dv @ Wx.T, dnext_h * z + du @ Wh.T, x.T @ dv, prev_h.T @ du, dv.sum(axis=0)    # (8)
+    return dv @ Wx.T, dnext_h * z + du @ Wh.T, x.T @ dv, prev_h.T @ du, dv.sum(axis=0)  # (8)
 
 # %% ../../nbs/layers/02_gru.ipynb #a9ee9e7f
 def gru_packed_forward(
-    x:np.ndarray,
-    h0:np.ndarray,
-    Wx:np.ndarray,
-    Wh:np.ndarray,
-    b:np.ndarray,
-    sizes:list,
-)->tuple:
+    x: np.ndarray, h0: np.ndarray, Wx: np.ndarray, Wh: np.ndarray, b: np.ndarray, sizes: list
+) -> tuple:
     """Run a GRU over a packed batch: no arithmetic on padding.
 
     Parameters
@@ -104,22 +95,26 @@ def gru_packed_forward(
     H, gates = h0.shape[1], x @ Wx
     gates += b
     h, u_n = (np.empty_like(gates, shape=(len(x), H)) for _ in range(2))
-    prev, scratch, start = h0, np.empty_like(gates, shape=(len(h0), 3*H)), 0
+    prev, scratch, start = h0, np.empty_like(gates, shape=(len(h0), 3 * H)), 0
     for alive in sizes:
         now = slice(start, start + alive)
-        u, rz, n, next_h = np.matmul(prev[:alive], Wh, out=scratch[:alive]), gates[now, :2*H], gates[now, 2*H:], h[now]    # (1)
-        rz += u[:, :2*H]
-        squash(rz, 2*H)                                                    # (2)
-        u_n[now] = u[:, 2*H:]
-        n += np.multiply(rz[:, :H], u[:, 2*H:], out=next_h)
-        np.subtract(prev[:alive], np.tanh(n, out=n), out=next_h)           # (3)
+        # (1)
+        u = np.matmul(prev[:alive], Wh, out=scratch[:alive])
+        rz = gates[now, : 2 * H]
+        n = gates[now, 2 * H :]
+        next_h = h[now]
+        rz += u[:, : 2 * H]
+        squash(rz, 2 * H)  # (2)
+        u_n[now] = u[:, 2 * H :]
+        n += np.multiply(rz[:, :H], u[:, 2 * H :], out=next_h)
+        np.subtract(prev[:alive], np.tanh(n, out=n), out=next_h)  # (3)
         next_h *= rz[:, H:]
-        next_h += n                                                        # (4)
+        next_h += n  # (4)
         prev, start = next_h, start + alive
     return h, (x, h0, Wx, Wh, gates, u_n, h, sizes)
 
 # %% ../../nbs/layers/02_gru.ipynb #c8741fb7
-def gru_slopes(gates:np.ndarray, u_n:np.ndarray, prev_h:np.ndarray)->np.ndarray:
+def gru_slopes(gates: np.ndarray, u_n: np.ndarray, prev_h: np.ndarray) -> np.ndarray:
     """What the gradients of a GRU are multiplied by, wherever they come from.
 
     Parameters
@@ -137,11 +132,11 @@ def gru_slopes(gates:np.ndarray, u_n:np.ndarray, prev_h:np.ndarray)->np.ndarray:
         (P, 4H): what du_n and da_r have besides da_n, and what da_z and da_n have besides dh
     """
     H = u_n.shape[1]
-    (r, z, n), slope = np.split(gates, 3, axis=1), np.empty_like(gates, shape=(len(gates), 4*H))
+    (r, z, n), slope = np.split(gates, 3, axis=1), np.empty_like(gates, shape=(len(gates), 4 * H))
     for_u, for_r, for_z, for_n = np.split(slope, 4, axis=1)
     for_u[:] = r
     np.multiply(gates, gates, out=slope[:, H:])
-    np.subtract(gates[:, :2*H], slope[:, H:3*H], out=slope[:, H:3*H])
+    np.subtract(gates[:, : 2 * H], slope[:, H : 3 * H], out=slope[:, H : 3 * H])
     np.subtract(1, for_n, out=for_n)
     for_r *= u_n
     for_z *= prev_h - n
@@ -149,7 +144,7 @@ def gru_slopes(gates:np.ndarray, u_n:np.ndarray, prev_h:np.ndarray)->np.ndarray:
     return slope
 
 # %% ../../nbs/layers/02_gru.ipynb #dd09406a
-def gru_packed_backward(dh:np.ndarray, cache:tuple)->tuple:
+def gru_packed_backward(dh: np.ndarray, cache: tuple) -> tuple:
     """Send the blame of every packed state back through time.
 
     Parameters
@@ -172,24 +167,20 @@ def gru_packed_backward(dh:np.ndarray, cache:tuple)->tuple:
         now, dnow = slice(stop - alive, stop), dprev[:alive]
         du_n, da_r, da_z, da_n = np.split(da[now], 4, axis=1)
         dnow += dh[now]
-        da_z *= dnow                                                            # (5), (7)
-        da_n *= dnow                                                            # (5), (6)
+        da_z *= dnow  # (5), (7)
+        da_n *= dnow  # (5), (6)
         da_r *= da_n
         du_n *= da_n
-        dnow *= gates[now, H:2*H]
-        dnow += np.matmul(da[now, :3*H], Wh_nrz.T, out=scratch[:alive])         # (8)
+        dnow *= gates[now, H : 2 * H]
+        dnow += np.matmul(da[now, : 3 * H], Wh_nrz.T, out=scratch[:alive])  # (8)
         stop -= alive
-    dv, du = da[:, H:], da[:, :3*H]
+    dv, du = da[:, H:], da[:, : 3 * H]
     return dv @ Wx.T, dprev, x.T @ dv, np.roll(prev_h.T @ du, -H, axis=1), dv.sum(axis=0)
 
 # %% ../../nbs/layers/02_gru.ipynb #bcc633a2
 def gru_forward(
-    x:np.ndarray,
-    h0:np.ndarray,
-    Wx:np.ndarray,
-    Wh:np.ndarray,
-    b:np.ndarray,
-)->tuple[np.ndarray, tuple[Any, ...]]:
+    x: np.ndarray, h0: np.ndarray, Wx: np.ndarray, Wh: np.ndarray, b: np.ndarray
+) -> tuple[np.ndarray, tuple[Any, ...]]:
     """Run a GRU over a batch of sequences of one length.
 
     Parameters
@@ -215,7 +206,7 @@ def gru_forward(
     return from_packed(h, N, T), cache
 
 # %% ../../nbs/layers/02_gru.ipynb #ee6fc88f
-def gru_backward(dh:np.ndarray, cache:tuple[Any, ...])->tuple[np.ndarray, ...]:
+def gru_backward(dh: np.ndarray, cache: tuple[Any, ...]) -> tuple[np.ndarray, ...]:
     """Send the blame of every state back through time.
 
     Parameters
@@ -234,7 +225,7 @@ def gru_backward(dh:np.ndarray, cache:tuple[Any, ...])->tuple[np.ndarray, ...]:
     return from_packed(dx, *dh.shape[:2]), *rest
 
 # %% ../../nbs/layers/02_gru.ipynb #4c34c30d
-def gru_start(h0:np.ndarray)->np.ndarray:
+def gru_start(h0: np.ndarray) -> np.ndarray:
     """Begin a sentence at `h0`.
 
     Parameters
@@ -249,7 +240,10 @@ def gru_start(h0:np.ndarray)->np.ndarray:
     """
     return h0
 
-def gru_step(x:np.ndarray, state:np.ndarray, Wx:np.ndarray, Wh:np.ndarray, b:np.ndarray)->tuple:
+
+def gru_step(
+    x: np.ndarray, state: np.ndarray, Wx: np.ndarray, Wh: np.ndarray, b: np.ndarray
+) -> tuple:
     """Take one step forward and keep no cache.
 
     Parameters
@@ -272,10 +266,11 @@ def gru_step(x:np.ndarray, state:np.ndarray, Wx:np.ndarray, Wh:np.ndarray, b:np.
     """
     H, v, u = state.shape[1], x @ Wx, state @ Wh
     v += b
-    v[:, :2*H] += u[:, :2*H]
-    r, z = np.split(squash(v[:, :2*H], 2*H), 2, axis=1)
-    n = np.tanh(v[:, 2*H:] + r * u[:, 2*H:])
+    v[:, : 2 * H] += u[:, : 2 * H]
+    r, z = np.split(squash(v[:, : 2 * H], 2 * H), 2, axis=1)
+    n = np.tanh(v[:, 2 * H :] + r * u[:, 2 * H :])
     h = n + z * (state - n)
     return h, h
+
 
 GRU = Cell('gru', 3, gru_packed_forward, gru_packed_backward, gru_start, gru_step, keeps=1)

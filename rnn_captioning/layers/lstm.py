@@ -13,7 +13,7 @@ __all__ = ['LSTM', 'sigmoid', 'lstm_step_forward', 'lstm_step_backward', 'squash
            'lstm_packed_backward', 'lstm_forward', 'lstm_backward', 'lstm_start', 'lstm_step']
 
 # %% ../../nbs/layers/01_lstm.ipynb #e37bd9ce
-def sigmoid(x:np.ndarray)->np.ndarray:
+def sigmoid(x: np.ndarray) -> np.ndarray:
     """1 / (1 + exp(-x)) without overflow. Source of the API: CS231n.
 
     Parameters
@@ -30,13 +30,13 @@ def sigmoid(x:np.ndarray)->np.ndarray:
 
 # %% ../../nbs/layers/01_lstm.ipynb #1d31e7c3
 def lstm_step_forward(
-    x:np.ndarray,
-    prev_h:np.ndarray,
-    prev_c:np.ndarray,
-    Wx:np.ndarray,
-    Wh:np.ndarray,
-    b:np.ndarray,
-)->tuple[np.ndarray, np.ndarray, tuple[Any, ...]]:
+    x: np.ndarray,
+    prev_h: np.ndarray,
+    prev_c: np.ndarray,
+    Wx: np.ndarray,
+    Wh: np.ndarray,
+    b: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, tuple[Any, ...]]:
     """One step of an LSTM. Source of the API: CS231n.
 
     Parameters
@@ -59,18 +59,16 @@ def lstm_step_forward(
     tuple[np.ndarray, np.ndarray, tuple[Any, ...]]
         next_h (N, H), next_c (N, H), and the cache for `lstm_step_backward`
     """
-    i, f, o, g = np.split(x @ Wx + prev_h @ Wh + b, 4, axis=1)    # (1)
-    i, f, o, g = sigmoid(i), sigmoid(f), sigmoid(o), np.tanh(g)   # (2)
-    next_c = f * prev_c + i * g                                   # (3)
+    i, f, o, g = np.split(x @ Wx + prev_h @ Wh + b, 4, axis=1)  # (1)
+    i, f, o, g = sigmoid(i), sigmoid(f), sigmoid(o), np.tanh(g)  # (2)
+    next_c = f * prev_c + i * g  # (3)
     tanh_c = np.tanh(next_c)
-    return o * tanh_c, next_c, (x, prev_h, prev_c, Wx, Wh, i, f, o, g, tanh_c)    # (4)
+    return o * tanh_c, next_c, (x, prev_h, prev_c, Wx, Wh, i, f, o, g, tanh_c)  # (4)
 
 # %% ../../nbs/layers/01_lstm.ipynb #baf7564e
 def lstm_step_backward(
-    dnext_h:np.ndarray,
-    dnext_c:np.ndarray,
-    cache:tuple[Any, ...],
-)->tuple[np.ndarray, ...]:
+    dnext_h: np.ndarray, dnext_c: np.ndarray, cache: tuple[Any, ...]
+) -> tuple[np.ndarray, ...]:
     """The gradients of one step of an LSTM. Source of the API: CS231n.
 
     Parameters
@@ -88,14 +86,21 @@ def lstm_step_backward(
         dx (N, D), dprev_h (N, H), dprev_c (N, H), dWx (D, 4H), dWh (H, 4H), db (4H,)
     """
     x, prev_h, prev_c, Wx, Wh, i, f, o, g, tanh_c = cache
-    dc = dnext_c + dnext_h * o * (1 - tanh_c**2)                      # (5)
-    da = np.hstack([dc * g * i * (1-i), dc * prev_c * f * (1-f),
-                    dnext_h * tanh_c * o * (1-o), dc * i * (1-g**2)])     # (6)
-    dprev_c = dc * f                                                  # (7)
-    return da @ Wx.T, da @ Wh.T, dprev_c, x.T @ da, prev_h.T @ da, da.sum(axis=0)    # (8)
+    dc = dnext_c + dnext_h * o * (1 - tanh_c**2)  # (5)
+    # (6)
+    da = np.hstack(
+        [
+            dc * g * i * (1 - i),
+            dc * prev_c * f * (1 - f),
+            dnext_h * tanh_c * o * (1 - o),
+            dc * i * (1 - g**2),
+        ]
+    )
+    dprev_c = dc * f  # (7)
+    return da @ Wx.T, da @ Wh.T, dprev_c, x.T @ da, prev_h.T @ da, da.sum(axis=0)  # (8)
 
 # %% ../../nbs/layers/01_lstm.ipynb #cf1a20fb
-def squash(a:np.ndarray, sigmoids:int)->np.ndarray:
+def squash(a: np.ndarray, sigmoids: int) -> np.ndarray:
     """Squash sums to gates and candidates, in place.
 
     Parameters
@@ -111,21 +116,16 @@ def squash(a:np.ndarray, sigmoids:int)->np.ndarray:
         `a` itself: sigmoid of the first columns, tanh of the others
     """
     gates = a[:, :sigmoids]
-    gates *= .5    # (9)
+    gates *= 0.5  # (9)
     np.tanh(a, out=a)
-    gates *= .5
-    gates += .5
+    gates *= 0.5
+    gates += 0.5
     return a
 
 # %% ../../nbs/layers/01_lstm.ipynb #a5a5c6c3
 def lstm_packed_forward(
-    x:np.ndarray,
-    h0:np.ndarray,
-    Wx:np.ndarray,
-    Wh:np.ndarray,
-    b:np.ndarray,
-    sizes:list,
-)->tuple:
+    x: np.ndarray, h0: np.ndarray, Wx: np.ndarray, Wh: np.ndarray, b: np.ndarray, sizes: list
+) -> tuple:
     """Run an LSTM over a packed batch, from a cell of zeros: no arithmetic on padding.
 
     Parameters
@@ -151,20 +151,23 @@ def lstm_packed_forward(
     H, gates = h0.shape[1], x @ Wx
     gates += b
     h, c, tanh_c = (np.empty_like(gates, shape=(len(x), H)) for _ in range(3))
-    prev_h, prev_c, scratch, start = h0, np.zeros_like(h0), np.empty_like(gates, shape=(len(h0), 4*H)), 0
+    prev_h = h0
+    prev_c = np.zeros_like(h0)
+    scratch = np.empty_like(gates, shape=(len(h0), 4 * H))
+    start = 0
     for n in sizes:
         now = slice(start, start + n)
         a, next_h, next_c = gates[now], h[now], c[now]
-        a += np.matmul(prev_h[:n], Wh, out=scratch[:n])                               # (1)
-        i, f, o, g = np.split(squash(a, 3*H), 4, axis=1)                              # (2)
+        a += np.matmul(prev_h[:n], Wh, out=scratch[:n])  # (1)
+        i, f, o, g = np.split(squash(a, 3 * H), 4, axis=1)  # (2)
         np.multiply(f, prev_c[:n], out=next_c)
-        next_c += np.multiply(i, g, out=next_h)                                       # (3)
-        np.multiply(o, np.tanh(next_c, out=tanh_c[now]), out=next_h)                  # (4)
+        next_c += np.multiply(i, g, out=next_h)  # (3)
+        np.multiply(o, np.tanh(next_c, out=tanh_c[now]), out=next_h)  # (4)
         prev_h, prev_c, start = next_h, next_c, start + n
     return h, (x, h0, Wx, Wh, gates, c, tanh_c, h, sizes)
 
 # %% ../../nbs/layers/01_lstm.ipynb #dcc10177
-def lstm_slopes(gates:np.ndarray, prev_c:np.ndarray, tanh_c:np.ndarray)->tuple:
+def lstm_slopes(gates: np.ndarray, prev_c: np.ndarray, tanh_c: np.ndarray) -> tuple:
     """What the gradients of an LSTM are multiplied by, wherever they come from.
 
     Parameters
@@ -186,13 +189,14 @@ def lstm_slopes(gates:np.ndarray, prev_c:np.ndarray, tanh_c:np.ndarray)->tuple:
     slope, through_h, sigmoids = gates * gates, tanh_c * tanh_c, 3 * tanh_c.shape[1]
     np.subtract(gates[:, :sigmoids], slope[:, :sigmoids], out=slope[:, :sigmoids])
     np.subtract(1, slope[:, sigmoids:], out=slope[:, sigmoids:])
-    for block, factor in zip(np.split(slope, 4, axis=1), (g, prev_c, tanh_c, i)): block *= factor    # (6)
+    for block, factor in zip(np.split(slope, 4, axis=1), (g, prev_c, tanh_c, i)):
+        block *= factor  # (6)
     np.subtract(1, through_h, out=through_h)
-    through_h *= o                                                                                    # (5)
+    through_h *= o  # (5)
     return slope, through_h
 
 # %% ../../nbs/layers/01_lstm.ipynb #8a756109
-def lstm_packed_backward(dh:np.ndarray, cache:tuple)->tuple:
+def lstm_packed_backward(dh: np.ndarray, cache: tuple) -> tuple:
     """Send the blame of every packed state back through time, along states and cells.
 
     Parameters
@@ -214,23 +218,19 @@ def lstm_packed_backward(dh:np.ndarray, cache:tuple)->tuple:
         now = slice(stop - n, stop)
         dh_now, dc, blocks = dprev_h[:n], dprev_c[:n], da[now].reshape(n, 4, H)
         dh_now += dh[now]
-        dc += np.multiply(through_h[now], dh_now, out=through_h[now])    # (5)
-        blocks[:, :2] *= dc[:, None]                                     # (6)
+        dc += np.multiply(through_h[now], dh_now, out=through_h[now])  # (5)
+        blocks[:, :2] *= dc[:, None]  # (6)
         blocks[:, 2] *= dh_now
         blocks[:, 3] *= dc
         np.matmul(da[now], Wh.T, out=dh_now)
-        dc *= gates[now, H:2*H]                                          # (7)
+        dc *= gates[now, H : 2 * H]  # (7)
         stop -= n
-    return da @ Wx.T, dprev_h, x.T @ da, previous_states(h, h0, sizes).T @ da, da.sum(axis=0)    # (8)
+    return da @ Wx.T, dprev_h, x.T @ da, previous_states(h, h0, sizes).T @ da, da.sum(axis=0)  # (8)
 
 # %% ../../nbs/layers/01_lstm.ipynb #25e6238e
 def lstm_forward(
-    x:np.ndarray,
-    h0:np.ndarray,
-    Wx:np.ndarray,
-    Wh:np.ndarray,
-    b:np.ndarray,
-)->tuple[np.ndarray, tuple[Any, ...]]:
+    x: np.ndarray, h0: np.ndarray, Wx: np.ndarray, Wh: np.ndarray, b: np.ndarray
+) -> tuple[np.ndarray, tuple[Any, ...]]:
     """Run an LSTM over a batch of sequences of one length. Source of the API: CS231n.
 
     Parameters
@@ -256,7 +256,7 @@ def lstm_forward(
     return from_packed(h, N, T), cache
 
 # %% ../../nbs/layers/01_lstm.ipynb #ea80576d
-def lstm_backward(dh:np.ndarray, cache:tuple[Any, ...])->tuple[np.ndarray, ...]:
+def lstm_backward(dh: np.ndarray, cache: tuple[Any, ...]) -> tuple[np.ndarray, ...]:
     """Send the blame of every state back through time. Source of the API: CS231n.
 
     Parameters
@@ -275,7 +275,7 @@ def lstm_backward(dh:np.ndarray, cache:tuple[Any, ...])->tuple[np.ndarray, ...]:
     return from_packed(dx, *dh.shape[:2]), *rest
 
 # %% ../../nbs/layers/01_lstm.ipynb #553cca19
-def lstm_start(h0:np.ndarray)->tuple:
+def lstm_start(h0: np.ndarray) -> tuple:
     """Begin a sentence at `h0`, with a cell of zeros.
 
     Parameters
@@ -290,7 +290,8 @@ def lstm_start(h0:np.ndarray)->tuple:
     """
     return h0, np.zeros_like(h0)
 
-def lstm_step(x:np.ndarray, state:tuple, Wx:np.ndarray, Wh:np.ndarray, b:np.ndarray)->tuple:
+
+def lstm_step(x: np.ndarray, state: tuple, Wx: np.ndarray, Wh: np.ndarray, b: np.ndarray) -> tuple:
     """Take one step forward and keep no cache.
 
     Parameters
@@ -318,5 +319,6 @@ def lstm_step(x:np.ndarray, state:tuple, Wx:np.ndarray, Wh:np.ndarray, b:np.ndar
     c = f * prev_c + i * g
     h = o * np.tanh(c)
     return h, (h, c)
+
 
 LSTM = Cell('lstm', 4, lstm_packed_forward, lstm_packed_backward, lstm_start, lstm_step, keeps=1)

@@ -17,7 +17,7 @@ __all__ = ['BLOCK', 'ACTIVATIONS', 'causal_mask', 'attention_forward', 'attentio
            'layer_norm_forward', 'layer_norm_backward', 'residual_forward', 'residual_backward']
 
 # %% ../../nbs/layers/03_transformer_layers.ipynb #9152f80b
-def causal_mask(T:int)->np.ndarray:
+def causal_mask(T: int) -> np.ndarray:
     """Let each word look at itself and at what came before.
 
     Parameters
@@ -32,12 +32,10 @@ def causal_mask(T:int)->np.ndarray:
     """
     return np.tri(T, dtype=bool)
 
+
 def attention_forward(
-    q:np.ndarray,
-    k:np.ndarray,
-    v:np.ndarray,
-    mask:np.ndarray|None=None,
-)->tuple[np.ndarray, tuple[Any, ...]]:
+    q: np.ndarray, k: np.ndarray, v: np.ndarray, mask: np.ndarray | None = None
+) -> tuple[np.ndarray, tuple[Any, ...]]:
     """Average values with the softmax of scaled products of queries and keys.
 
     Source: Vaswani et al. 2017. A mask of another kind or shape is an `InputError`.
@@ -61,16 +59,17 @@ def attention_forward(
         entry is the weights, (N, heads, Tq, Tk)
     """
     w = q @ k.swapaxes(2, 3)
-    w *= q.shape[3] ** -.5                                                # (1)
+    w *= q.shape[3] ** -0.5  # (1)
     if mask is not None:
-        w += _to_add(mask, w)                                             # (2)
-    top = w.max(axis=3, keepdims=True, initial=-np.inf)                   # no overflow; and batches without a word
-    w -= np.where(top == -np.inf, 0, top)                                 # all masked: -inf - (-inf) is no number
+        w += _to_add(mask, w)  # (2)
+    top = w.max(axis=3, keepdims=True, initial=-np.inf)  # no overflow; and batches without a word
+    w -= np.where(top == -np.inf, 0, top)  # all masked: -inf - (-inf) is no number
     np.exp(w, out=w)
     total = w.sum(axis=3, keepdims=True)
-    w /= np.where(total == 0, 1, total)                                   # (3)
+    w /= np.where(total == 0, 1, total)  # (3)
     out = np.empty_like(q, shape=(*q.shape[:3], v.shape[3]))
-    return np.matmul(w, v, out=out), (q, k, v, w)                         # (4)
+    return np.matmul(w, v, out=out), (q, k, v, w)  # (4)
+
 
 def _to_add(mask, scores):
     "What a mask adds to the scores: 0 and -inf for truth values, its own numbers for floats."
@@ -81,18 +80,24 @@ def _to_add(mask, scores):
     if mask.dtype == bool:
         return np.where(mask, 0, -np.inf).astype(scores.dtype)
     expect(mask.dtype.kind == 'f', f'{said}: expected bool, or floats to add to the scores')
-    # Ones and zeros, as numpy.tri makes them, are meant as True and False; added, they would hide nothing.
+    # Ones and zeros, as numpy.tri makes them, are meant
+    # as True and False; added, they would hide nothing.
     flags = ((mask == 0) | (mask == 1)).all() and mask.any()
-    expect(not flags, f'{said}, ones and zeros: expected bool, as mask.astype(bool), or -inf where a query may not look')
-    expect((mask < np.inf).all(), f'{said} and holds NaN or infinity: expected finite numbers or -inf')
-    with np.errstate(over='ignore'):      # the lowest double is -inf as a float32
+    expect(
+        not flags,
+        f'{said}, ones and zeros: expected bool, as mask.astype(bool), or -inf where a query '
+        'may not look',
+    )
+    expect(
+        (mask < np.inf).all(), f'{said} and holds NaN or infinity: expected finite numbers or -inf'
+    )
+    with np.errstate(over='ignore'):  # the lowest double is -inf as a float32
         return mask.astype(scores.dtype)
 
 # %% ../../nbs/layers/03_transformer_layers.ipynb #b47bf2c8
 def attention_backward(
-    dout:np.ndarray,
-    cache:tuple[Any, ...],
-)->tuple[np.ndarray, np.ndarray, np.ndarray]:
+    dout: np.ndarray, cache: tuple[Any, ...]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The gradients of attention. A query that may look nowhere gets zeros and gives none.
 
     Parameters
@@ -108,15 +113,20 @@ def attention_backward(
         dq (N, heads, Tq, d), dk (N, heads, Tk, d), dv (N, heads, Tk, dv)
     """
     q, k, v, w = cache
-    dv = np.matmul(w.swapaxes(2, 3), dout, out=np.empty_like(v))    # (5)
+    dv = np.matmul(w.swapaxes(2, 3), dout, out=np.empty_like(v))  # (5)
     ds = dout @ v.swapaxes(2, 3)
-    ds -= (ds * w).sum(axis=3, keepdims=True)                       # (6)
+    ds -= (ds * w).sum(axis=3, keepdims=True)  # (6)
     ds *= w
-    ds *= q.shape[3] ** -.5
-    return np.matmul(ds, k, out=np.empty_like(q)), np.matmul(ds.swapaxes(2, 3), q, out=np.empty_like(k)), dv    # (7)
+    ds *= q.shape[3] ** -0.5
+    # (7)
+    return (
+        np.matmul(ds, k, out=np.empty_like(q)),
+        np.matmul(ds.swapaxes(2, 3), q, out=np.empty_like(k)),
+        dv,
+    )
 
 # %% ../../nbs/layers/03_transformer_layers.ipynb #73d12cc4
-def split_heads(x:np.ndarray, heads:int)->np.ndarray:
+def split_heads(x: np.ndarray, heads: int) -> np.ndarray:
     """Give each head its columns.
 
     Parameters
@@ -134,7 +144,8 @@ def split_heads(x:np.ndarray, heads:int)->np.ndarray:
     N, T, D = x.shape
     return x.reshape(N, T, heads, D // heads).swapaxes(1, 2)
 
-def join_heads(x:np.ndarray)->np.ndarray:
+
+def join_heads(x: np.ndarray) -> np.ndarray:
     """Undo `split_heads`.
 
     Parameters
@@ -151,7 +162,7 @@ def join_heads(x:np.ndarray)->np.ndarray:
     return x.swapaxes(1, 2).reshape(N, T, heads * d)
 
 # %% ../../nbs/layers/03_transformer_layers.ipynb #c9d6280c
-def table_of(sizes:list, N:int)->tuple[int, int, np.ndarray]:
+def table_of(sizes: list, N: int) -> tuple[int, int, np.ndarray]:
     """Where packed rows stand in a table of captions and steps.
 
     Parameters
@@ -171,7 +182,8 @@ def table_of(sizes:list, N:int)->tuple[int, int, np.ndarray]:
     step, caption = (np.arange(N) < np.asarray(sizes, int)[:, None]).nonzero()
     return N, T, caption * T + step
 
-def to_table(x:np.ndarray, table:tuple)->np.ndarray:
+
+def to_table(x: np.ndarray, table: tuple) -> np.ndarray:
     """Lay packed rows out, one line for each caption.
 
     Parameters
@@ -191,7 +203,8 @@ def to_table(x:np.ndarray, table:tuple)->np.ndarray:
     out[where] = x
     return out.reshape(N, T, x.shape[1])
 
-def from_table(x:np.ndarray, table:tuple)->np.ndarray:
+
+def from_table(x: np.ndarray, table: tuple) -> np.ndarray:
     """Undo `to_table`.
 
     Parameters
@@ -211,15 +224,15 @@ def from_table(x:np.ndarray, table:tuple)->np.ndarray:
 
 # %% ../../nbs/layers/03_transformer_layers.ipynb #033651f4
 def self_attention_forward(
-    x:np.ndarray,
-    Wqkv:np.ndarray,
-    bqkv:np.ndarray,
-    Wo:np.ndarray,
-    bo:np.ndarray,
-    heads:int,
-    table:tuple[int, int, np.ndarray],
-    causal:bool=True,
-)->tuple[np.ndarray, tuple[Any, ...]]:
+    x: np.ndarray,
+    Wqkv: np.ndarray,
+    bqkv: np.ndarray,
+    Wo: np.ndarray,
+    bo: np.ndarray,
+    heads: int,
+    table: tuple[int, int, np.ndarray],
+    causal: bool = True,
+) -> tuple[np.ndarray, tuple[Any, ...]]:
     """Let each word look at itself and at the words before it.
 
     Parameters
@@ -246,13 +259,14 @@ def self_attention_forward(
     tuple[np.ndarray, tuple[Any, ...]]
         out (P, D), and the cache
     """
-    qkv, projected = affine_forward(x, Wqkv, bqkv)                                             # (8)
+    qkv, projected = affine_forward(x, Wqkv, bqkv)  # (8)
     q, k, v = (split_heads(part, heads) for part in np.split(to_table(qkv, table), 3, axis=2))
     looked, attended = attention_forward(q, k, v, causal_mask(table[1]) if causal else None)
-    out, joined = affine_forward(from_table(join_heads(looked), table), Wo, bo)                # (9)
+    out, joined = affine_forward(from_table(join_heads(looked), table), Wo, bo)  # (9)
     return out, (projected, attended, joined, table)
 
-def self_attention_backward(dout:np.ndarray, cache:tuple[Any, ...])->tuple[np.ndarray, ...]:
+
+def self_attention_backward(dout: np.ndarray, cache: tuple[Any, ...]) -> tuple[np.ndarray, ...]:
     """The gradients of self-attention: where a word did not look, its weights are zero and nothing
     comes back.
 
@@ -270,12 +284,14 @@ def self_attention_backward(dout:np.ndarray, cache:tuple[Any, ...])->tuple[np.nd
     """
     projected, attended, joined, table = cache
     dlooked, dWo, dbo = affine_backward(dout, joined)
-    parts = attention_backward(split_heads(to_table(dlooked, table), attended[0].shape[1]), attended)
+    parts = attention_backward(
+        split_heads(to_table(dlooked, table), attended[0].shape[1]), attended
+    )
     dqkv = np.hstack([from_table(join_heads(part), table) for part in parts])
     return *affine_backward(dqkv, projected), dWo, dbo
 
 # %% ../../nbs/layers/03_transformer_layers.ipynb #f096d1c2
-def sinusoids(positions:np.ndarray, D:int)->np.ndarray:
+def sinusoids(positions: np.ndarray, D: int) -> np.ndarray:
     """Sines in the even columns and cosines in the odd ones, slower from pair to pair.
 
     Source: Vaswani et al. 2017.
@@ -293,23 +309,23 @@ def sinusoids(positions:np.ndarray, D:int)->np.ndarray:
         (T, D), float64
     """
     column = np.arange(D)
-    angle = np.multiply.outer(positions, 10000. ** (-(column - column % 2) / D))
-    return np.where(column % 2, np.cos(angle), np.sin(angle))    # (10)
+    angle = np.multiply.outer(positions, 10000.0 ** (-(column - column % 2) / D))
+    return np.where(column % 2, np.cos(angle), np.sin(angle))  # (10)
 
 # %% ../../nbs/layers/03_transformer_layers.ipynb #65012da7
 def cross_attention_forward(
-    x:np.ndarray,
-    memory:np.ndarray,
-    Wq:np.ndarray,
-    bq:np.ndarray,
-    Wkv:np.ndarray,
-    bkv:np.ndarray,
-    Wo:np.ndarray,
-    bo:np.ndarray,
-    heads:int,
-    table:tuple[int, int, np.ndarray],
-    which:np.ndarray|None=None,
-)->tuple[np.ndarray, tuple[Any, ...]]:
+    x: np.ndarray,
+    memory: np.ndarray,
+    Wq: np.ndarray,
+    bq: np.ndarray,
+    Wkv: np.ndarray,
+    bkv: np.ndarray,
+    Wo: np.ndarray,
+    bo: np.ndarray,
+    heads: int,
+    table: tuple[int, int, np.ndarray],
+    which: np.ndarray | None = None,
+) -> tuple[np.ndarray, tuple[Any, ...]]:
     """Let each word look at the places of its picture.
 
     Parameters
@@ -345,14 +361,17 @@ def cross_attention_forward(
     """
     pictures, L, M = memory.shape
     q, asked = affine_forward(x, Wq, bq)
-    kv, projected = affine_forward(memory.reshape(pictures * L, M), Wkv, bkv)                  # (11)
+    kv, projected = affine_forward(memory.reshape(pictures * L, M), Wkv, bkv)  # (11)
     kv = kv.reshape(pictures, L, len(bkv))
-    k, v = (split_heads(part, heads) for part in np.split(kv if which is None else kv[which], 2, axis=2))
+    k, v = (
+        split_heads(part, heads) for part in np.split(kv if which is None else kv[which], 2, axis=2)
+    )
     looked, attended = attention_forward(split_heads(to_table(q, table), heads), k, v)
-    out, joined = affine_forward(from_table(join_heads(looked), table), Wo, bo)                # (9)
+    out, joined = affine_forward(from_table(join_heads(looked), table), Wo, bo)  # (9)
     return out, (asked, projected, attended, joined, table, which, pictures)
 
-def cross_attention_backward(dout:np.ndarray, cache:tuple[Any, ...])->tuple[np.ndarray, ...]:
+
+def cross_attention_backward(dout: np.ndarray, cache: tuple[Any, ...]) -> tuple[np.ndarray, ...]:
     """The gradients of attention to a picture.
 
     Parameters
@@ -370,17 +389,22 @@ def cross_attention_backward(dout:np.ndarray, cache:tuple[Any, ...])->tuple[np.n
     """
     asked, projected, attended, joined, table, which, pictures = cache
     dlooked, dWo, dbo = affine_backward(dout, joined)
-    dq, dk, dv = map(join_heads, attention_backward(split_heads(to_table(dlooked, table), attended[0].shape[1]), attended))
+    dq, dk, dv = map(
+        join_heads,
+        attention_backward(split_heads(to_table(dlooked, table), attended[0].shape[1]), attended),
+    )
     dkv, (_, L, D) = np.concatenate([dk, dv], axis=2), dk.shape
-    if which is not None: dkv = add_repeats(dkv, which, pictures)
+    if which is not None:
+        dkv = add_repeats(dkv, which, pictures)
     dmemory, dWkv, dbkv = affine_backward(dkv.reshape(pictures * L, 2 * D), projected)
     dx, dWq, dbq = affine_backward(from_table(dq, table), asked)
     return dx, dmemory.reshape(pictures, L, dmemory.shape[1]), dWq, dbq, dWkv, dbkv, dWo, dbo
 
 # %% ../../nbs/layers/03_transformer_layers.ipynb #862d4cdf
-BLOCK = 32768      # numbers at a time: four such stretches stay in the processor's cache
+BLOCK = 32768  # numbers at a time: four such stretches stay in the processor's cache
 
-def gelu(x:np.ndarray)->tuple:
+
+def gelu(x: np.ndarray) -> tuple:
     """x times the probability that a normal number is less than x, in the form with tanh.
 
     Source: Hendrycks and Gimpel 2016.
@@ -395,19 +419,28 @@ def gelu(x:np.ndarray)->tuple:
     tuple
         out, and its slope, the shape of x
     """
-    out, slope, c = np.empty(x.shape, x.dtype), np.empty(x.shape, x.dtype), (2 / np.pi) ** .5
+    out, slope, c = np.empty(x.shape, x.dtype), np.empty(x.shape, x.dtype), (2 / np.pi) ** 0.5
     flat, scratch = [a.reshape(-1) for a in (x, out, slope)], np.empty(min(BLOCK, x.size), x.dtype)
     for i in range(0, x.size, BLOCK):
-        a, o, s = (part[i:i+BLOCK] for part in flat)
+        a, o, s = (part[i : i + BLOCK] for part in flat)
         np.multiply(a, a, out=s)
-        np.multiply(s, .044715 * c, out=o); o += c; o *= a                                     # half of b
-        np.tanh(o, out=o); o *= .5; o += .5                                                    # the sigmoid of b
-        s *= 6 * .044715 * c; s += 2 * c                                                       # its slope, b'
-        s *= np.subtract(1, o, out=scratch[:len(o)]); s *= a; s += 1; s *= o                   # (14)
-        o *= a                                                                                 # (13)
+        np.multiply(s, 0.044715 * c, out=o)
+        o += c
+        o *= a  # half of b
+        np.tanh(o, out=o)
+        o *= 0.5
+        o += 0.5  # the sigmoid of b
+        s *= 6 * 0.044715 * c
+        s += 2 * c  # its slope, b'
+        s *= np.subtract(1, o, out=scratch[: len(o)])
+        s *= a
+        s += 1
+        s *= o  # (14)
+        o *= a  # (13)
     return out, slope
 
-def relu(x:np.ndarray)->tuple:
+
+def relu(x: np.ndarray) -> tuple:
     """x where it is positive, and 0 elsewhere.
 
     Parameters
@@ -422,17 +455,18 @@ def relu(x:np.ndarray)->tuple:
     """
     return np.maximum(x, 0), x > 0
 
+
 ACTIVATIONS = dict(gelu=gelu, relu=relu)
 
 # %% ../../nbs/layers/03_transformer_layers.ipynb #36f196e1
 def ffn_forward(
-    x:np.ndarray,
-    W1:np.ndarray,
-    b1:np.ndarray,
-    W2:np.ndarray,
-    b2:np.ndarray,
-    activation:str='gelu',
-)->tuple:
+    x: np.ndarray,
+    W1: np.ndarray,
+    b1: np.ndarray,
+    W2: np.ndarray,
+    b2: np.ndarray,
+    activation: str = 'gelu',
+) -> tuple:
     """Two affine maps with an activation between them, for each row by itself.
 
     Parameters
@@ -457,10 +491,11 @@ def ffn_forward(
     """
     a, first = affine_forward(x, W1, b1)
     h, slope = ACTIVATIONS[activation](a)
-    out, second = affine_forward(h, W2, b2)    # (12)
+    out, second = affine_forward(h, W2, b2)  # (12)
     return out, (first, slope, second)
 
-def ffn_backward(dout:np.ndarray, cache:tuple)->tuple:
+
+def ffn_backward(dout: np.ndarray, cache: tuple) -> tuple:
     """The gradients of the feed-forward layer.
 
     Parameters
@@ -482,11 +517,8 @@ def ffn_backward(dout:np.ndarray, cache:tuple)->tuple:
 
 # %% ../../nbs/layers/03_transformer_layers.ipynb #ac6ba4ae
 def layer_norm_forward(
-    x:np.ndarray,
-    gain:np.ndarray,
-    bias:np.ndarray,
-    epsilon:float=1e-5,
-)->tuple[np.ndarray, tuple[Any, ...]]:
+    x: np.ndarray, gain: np.ndarray, bias: np.ndarray, epsilon: float = 1e-5
+) -> tuple[np.ndarray, tuple[Any, ...]]:
     """Bring each row to mean 0 and variance 1, then scale and shift each column.
 
     Source: Ba et al. 2016.
@@ -509,15 +541,15 @@ def layer_norm_forward(
     """
     xhat = x - x.mean(axis=1, keepdims=True)
     inverse = 1 / np.sqrt(np.einsum('pd,pd->p', xhat, xhat)[:, None] / x.shape[1] + epsilon)
-    xhat *= inverse       # (15)
+    xhat *= inverse  # (15)
     out = xhat * gain
-    out += bias           # (16)
+    out += bias  # (16)
     return out, (xhat, inverse, gain)
 
+
 def layer_norm_backward(
-    dout:np.ndarray,
-    cache:tuple[Any, ...],
-)->tuple[np.ndarray, np.ndarray, np.ndarray]:
+    dout: np.ndarray, cache: tuple[Any, ...]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The gradients of layer norm.
 
     Parameters
@@ -538,17 +570,13 @@ def layer_norm_backward(
     dx = np.multiply(dout, gain, out=both)
     dx -= (dout @ gain / D)[:, None]
     dx -= xhat * along[:, None]
-    dx *= inverse         # (17)
+    dx *= inverse  # (17)
     return dx, dgain, dout.sum(axis=0)
 
 # %% ../../nbs/layers/03_transformer_layers.ipynb #0c9ebe00
 def residual_forward(
-    x:np.ndarray,
-    gain:np.ndarray,
-    bias:np.ndarray,
-    sublayer,
-    dropout=lambda x: (x, None),
-)->tuple:
+    x: np.ndarray, gain: np.ndarray, bias: np.ndarray, sublayer, dropout=lambda x: (x, None)
+) -> tuple:
     """Add to each row what a sublayer makes of it, normalised.
 
     Parameters
@@ -572,10 +600,11 @@ def residual_forward(
     normed, norm = layer_norm_forward(x, gain, bias)
     out, cache = sublayer(normed)
     out, kept = dropout(out)
-    out += x    # (18)
+    out += x  # (18)
     return out, (norm, cache, kept)
 
-def residual_backward(dout:np.ndarray, cache:tuple, backward)->tuple:
+
+def residual_backward(dout: np.ndarray, cache: tuple, backward) -> tuple:
     """The gradients of a residual connection.
 
     Parameters

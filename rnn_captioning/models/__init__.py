@@ -6,7 +6,8 @@
 __all__ = ['TYPE_CHECKING']
 
 # %% ../../nbs/models/00_index.ipynb #models-made
-# Made from the table by .ci/front_door.py: what editors and type checkers see. None of it is imported.
+# Made from the table by tools/front_door.py: for editors and type checkers, never run.
+# fmt: off
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from . import attention as attention

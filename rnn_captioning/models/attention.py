@@ -25,7 +25,7 @@ __all__ = ['RECURRENT', 'softmax', 'additive_attention_forward', 'additive_atten
            'AttentionCaptioner', 'Places', 'glance', 'attend', 'draw_attention']
 
 # %% ../../nbs/models/02_attention.ipynb #c119ac3a
-def softmax(e:np.ndarray)->np.ndarray:
+def softmax(e: np.ndarray) -> np.ndarray:
     """Turn scores into weights, in place and without overflow.
 
     Parameters
@@ -38,18 +38,15 @@ def softmax(e:np.ndarray)->np.ndarray:
     np.ndarray
         `e` itself: numbers of at least 0 that add up to 1 along the last axis
     """
-    e -= e.max(axis=-1, keepdims=True, initial=-np.inf)      # a picture may have no places
+    e -= e.max(axis=-1, keepdims=True, initial=-np.inf)  # a picture may have no places
     np.exp(e, out=e)
     e /= e.sum(axis=-1, keepdims=True)
     return e
 
 # %% ../../nbs/models/02_attention.ipynb #70fcfda2
 def additive_attention_forward(
-    keys:np.ndarray,
-    query:np.ndarray,
-    values:np.ndarray,
-    w:np.ndarray,
-)->tuple[np.ndarray, np.ndarray, tuple[Any, ...]]:
+    keys: np.ndarray, query: np.ndarray, values: np.ndarray, w: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, tuple[Any, ...]]:
     """Average the values of the places by how well their keys fit a query.
 
     Source: Bahdanau et al. 2015.
@@ -70,17 +67,15 @@ def additive_attention_forward(
     tuple[np.ndarray, np.ndarray, tuple[Any, ...]]
         context (N, D), weights (N, L), and the cache
     """
-    t = np.tanh(keys + query[:, None])                    # (1)
-    weights = softmax(t @ w)                              # (2), (3)
-    context = (weights[:, None] @ values)[:, 0]           # (4)
+    t = np.tanh(keys + query[:, None])  # (1)
+    weights = softmax(t @ w)  # (2), (3)
+    context = (weights[:, None] @ values)[:, 0]  # (4)
     return context, weights, (t, weights, values, w)
 
 # %% ../../nbs/models/02_attention.ipynb #f1e16406
 def additive_attention_backward(
-    dcontext:np.ndarray,
-    dweights:np.ndarray,
-    cache:tuple[Any, ...],
-)->tuple[np.ndarray, ...]:
+    dcontext: np.ndarray, dweights: np.ndarray, cache: tuple[Any, ...]
+) -> tuple[np.ndarray, ...]:
     """The gradients of additive attention.
 
     Parameters
@@ -98,26 +93,32 @@ def additive_attention_backward(
         dkeys (N, L, A), dquery (N, A), dvalues (N, L, D), dw (A,)
     """
     t, weights, values, w = cache
-    dweights = dweights + (values @ dcontext[:, :, None])[:, :, 0]                  # (5)
-    de = weights * (dweights - (weights * dweights).sum(axis=1, keepdims=True))     # (6)
-    dkeys = de[:, :, None] * w * (1 - t**2)                                         # (7)
-    return dkeys, dkeys.sum(axis=1), weights[:, :, None] * dcontext[:, None], (de[:, :, None] * t).sum(axis=(0, 1))    # (8)
+    dweights = dweights + (values @ dcontext[:, :, None])[:, :, 0]  # (5)
+    de = weights * (dweights - (weights * dweights).sum(axis=1, keepdims=True))  # (6)
+    dkeys = de[:, :, None] * w * (1 - t**2)  # (7)
+    # (8)
+    return (
+        dkeys,
+        dkeys.sum(axis=1),
+        weights[:, :, None] * dcontext[:, None],
+        (de[:, :, None] * t).sum(axis=(0, 1)),
+    )
 
 # %% ../../nbs/models/02_attention.ipynb #ad0a9840
 def attention_packed_forward(
-    x:np.ndarray,
-    h0:np.ndarray,
-    c0:np.ndarray,
-    keys:np.ndarray,
-    values:np.ndarray,
-    Wx:np.ndarray,
-    Wc:np.ndarray,
-    Wh:np.ndarray,
-    b:np.ndarray,
-    W_query:np.ndarray,
-    w:np.ndarray,
-    sizes:list,
-)->tuple:
+    x: np.ndarray,
+    h0: np.ndarray,
+    c0: np.ndarray,
+    keys: np.ndarray,
+    values: np.ndarray,
+    Wx: np.ndarray,
+    Wc: np.ndarray,
+    Wh: np.ndarray,
+    b: np.ndarray,
+    W_query: np.ndarray,
+    w: np.ndarray,
+    sizes: list,
+) -> tuple:
     """Run an LSTM that takes a glance before every step, over a packed batch: no arithmetic on
     padding.
 
@@ -155,33 +156,60 @@ def attention_packed_forward(
     """
     (_, L, A), H, gates, prev_h, prev_c, start = keys.shape, h0.shape[1], x @ Wx, h0, c0, 0
     gates += b
-    h, c, tanh_c, context, weights, t = (np.empty_like(gates, shape=(len(x), *shape)) for shape in ((H,), (H,), (H,), values.shape[2:], (L,), (L, A)))
+    h, c, tanh_c, context, weights, t = (
+        np.empty_like(gates, shape=(len(x), *shape))
+        for shape in ((H,), (H,), (H,), values.shape[2:], (L,), (L, A))
+    )
     for n in sizes:
         now = slice(start, start + n)
         a, next_h, next_c, bent = gates[now], h[now], c[now], t[now]
-        np.tanh(np.add(keys[:n], (prev_h[:n] @ W_query)[:, None], out=bent), out=bent)           # (9), (1)
-        softmax(np.matmul(bent.reshape(n*L, A), w, out=weights[now].reshape(n*L)).reshape(n, L))     # (2), (3)
-        np.matmul(weights[now, None], values[:n], out=context[now, None])                        # (4)
+        np.tanh(np.add(keys[:n], (prev_h[:n] @ W_query)[:, None], out=bent), out=bent)  # (9), (1)
+        # (2), (3)
+        softmax(np.matmul(bent.reshape(n * L, A), w, out=weights[now].reshape(n * L)).reshape(n, L))
+        np.matmul(weights[now, None], values[:n], out=context[now, None])  # (4)
         a += prev_h[:n] @ Wh
-        a += context[now] @ Wc                                                                   # (10)
-        i, f, o, g = np.split(squash(a, 3*H), 4, axis=1)
+        a += context[now] @ Wc  # (10)
+        i, f, o, g = np.split(squash(a, 3 * H), 4, axis=1)
         np.multiply(f, prev_c[:n], out=next_c)
         next_c += np.multiply(i, g, out=next_h)
         np.multiply(o, np.tanh(next_c, out=tanh_c[now]), out=next_h)
         prev_h, prev_c, start = next_h, next_c, start + n
-    return h, weights, (x, h0, c0, keys, values, Wx, Wc, Wh, W_query, w, gates, c, tanh_c, h, context, weights, t, sizes)
+    return (
+        h,
+        weights,
+        (
+            x,
+            h0,
+            c0,
+            keys,
+            values,
+            Wx,
+            Wc,
+            Wh,
+            W_query,
+            w,
+            gates,
+            c,
+            tanh_c,
+            h,
+            context,
+            weights,
+            t,
+            sizes,
+        ),
+    )
 
 # %% ../../nbs/models/02_attention.ipynb #f0b1f435
 def glance_backward(
-    dcontext:np.ndarray,
+    dcontext: np.ndarray,
     dweights,
-    t:np.ndarray,
-    weights:np.ndarray,
-    values:np.ndarray,
-    w:np.ndarray,
-    de:np.ndarray,
-    dquery:np.ndarray,
-    squares:np.ndarray,
+    t: np.ndarray,
+    weights: np.ndarray,
+    values: np.ndarray,
+    w: np.ndarray,
+    de: np.ndarray,
+    dquery: np.ndarray,
+    squares: np.ndarray,
 ):
     """The gradients of the glances of one step, into arrays that are there.
 
@@ -207,16 +235,16 @@ def glance_backward(
         gets what (14) subtracts, before w: de t^2, (n, L, A)
     """
     np.matmul(values, dcontext[:, :, None], out=de[:, :, None])
-    de += dweights                                              # (5)
+    de += dweights  # (5)
     de -= (weights * de).sum(axis=1, keepdims=True)
-    de *= weights                                               # (6)
+    de *= weights  # (6)
     np.multiply(t, t, out=squares)
     np.matmul(de[:, None], squares, out=dquery[:, None])
-    dquery *= -w                                                # (13)
+    dquery *= -w  # (13)
     squares *= de[:, :, None]
 
 # %% ../../nbs/models/02_attention.ipynb #142ed2f6
-def sum_over_steps(x:np.ndarray, sizes:list, N:int)->np.ndarray:
+def sum_over_steps(x: np.ndarray, sizes: list, N: int) -> np.ndarray:
     """Add up the rows of each caption.
 
     Parameters
@@ -235,11 +263,12 @@ def sum_over_steps(x:np.ndarray, sizes:list, N:int)->np.ndarray:
     """
     total, start = np.zeros_like(x, shape=(N, x.shape[1])), 0
     for n in sizes:
-        total[:n] += x[start:start+n]
+        total[:n] += x[start : start + n]
         start += n
     return total
 
-def blame_values(weights:np.ndarray, dcontext:np.ndarray, sizes:list, N:int)->np.ndarray:
+
+def blame_values(weights: np.ndarray, dcontext: np.ndarray, sizes: list, N: int) -> np.ndarray:
     """The gradient of the values: one product a caption.
 
     Parameters
@@ -258,14 +287,15 @@ def blame_values(weights:np.ndarray, dcontext:np.ndarray, sizes:list, N:int)->np
     np.ndarray
         (N, L, D)
     """
-    dvalues, starts = np.zeros_like(weights, shape=(N, weights.shape[1], dcontext.shape[1])), np.cumsum([0, *sizes])
-    for i, out in enumerate(dvalues[:sizes[0] if sizes else 0]):
-        rows = starts[:sum(n > i for n in sizes)] + i
+    dvalues = np.zeros_like(weights, shape=(N, weights.shape[1], dcontext.shape[1]))
+    starts = np.cumsum([0, *sizes])
+    for i, out in enumerate(dvalues[: sizes[0] if sizes else 0]):
+        rows = starts[: sum(n > i for n in sizes)] + i
         np.matmul(weights[rows].T, dcontext[rows], out=out)
     return dvalues
 
 # %% ../../nbs/models/02_attention.ipynb #5d1df4fb
-def attention_packed_backward(dh:np.ndarray, dweights, cache:tuple)->tuple:
+def attention_packed_backward(dh: np.ndarray, dweights, cache: tuple) -> tuple:
     """Send the blame of every packed state back through time and through every glance.
 
     Parameters
@@ -282,33 +312,83 @@ def attention_packed_backward(dh:np.ndarray, dweights, cache:tuple)->tuple:
     tuple
         the gradients of x, h0, c0, keys, values, Wx, Wc, Wh, b, W_query and w
     """
-    x, h0, c0, keys, values, Wx, Wc, Wh, W_query, w, gates, c, tanh_c, h, context, weights, t, sizes = cache
-    H, stop, dprev_h, dprev_c, dkeys, scratch = h0.shape[1], len(h), np.zeros_like(h0), np.zeros_like(c0), np.zeros_like(keys), np.empty_like(keys)
+    (
+        x,
+        h0,
+        c0,
+        keys,
+        values,
+        Wx,
+        Wc,
+        Wh,
+        W_query,
+        w,
+        gates,
+        c,
+        tanh_c,
+        h,
+        context,
+        weights,
+        t,
+        sizes,
+    ) = cache
+    H = h0.shape[1]
+    stop = len(h)
+    dprev_h = np.zeros_like(h0)
+    dprev_c = np.zeros_like(c0)
+    dkeys = np.zeros_like(keys)
+    scratch = np.empty_like(keys)
     da, through_h = lstm_slopes(gates, previous_states(c, c0, sizes), tanh_c)
-    dcontext, de, dquery = np.empty_like(context), np.empty_like(weights), np.empty_like(h, shape=(len(h), len(w)))
+    dcontext = np.empty_like(context)
+    de = np.empty_like(weights)
+    dquery = np.empty_like(h, shape=(len(h), len(w)))
     for n in reversed(sizes):
         now = slice(stop - n, stop)
-        dh_now, dc, blocks, squares = dprev_h[:n], dprev_c[:n], da[now].reshape(n, 4, H), scratch[:n]
+        dh_now = dprev_h[:n]
+        dc = dprev_c[:n]
+        blocks = da[now].reshape(n, 4, H)
+        squares = scratch[:n]
         dh_now += dh[now]
         dc += np.multiply(through_h[now], dh_now, out=through_h[now])
         blocks[:, :2] *= dc[:, None]
         blocks[:, 2] *= dh_now
         blocks[:, 3] *= dc
-        np.matmul(da[now], Wc.T, out=dcontext[now])                           # (11)
-        glance_backward(dcontext[now], 0 if dweights is None else dweights[now], t[now], weights[now], values[:n], w, de[now], dquery[now], squares)
+        np.matmul(da[now], Wc.T, out=dcontext[now])  # (11)
+        glance_backward(
+            dcontext[now],
+            0 if dweights is None else dweights[now],
+            t[now],
+            weights[now],
+            values[:n],
+            w,
+            de[now],
+            dquery[now],
+            squares,
+        )
         dkeys[:n] -= squares
         np.matmul(da[now], Wh.T, out=dh_now)
-        dh_now += dquery[now] @ W_query.T                                     # (12)
-        dc *= gates[now, H:2*H]
+        dh_now += dquery[now] @ W_query.T  # (12)
+        dc *= gates[now, H : 2 * H]
         stop -= n
     dkeys += sum_over_steps(de, sizes, len(h0))[:, :, None]
-    dkeys *= w                                                                # (14)
+    dkeys *= w  # (14)
     prev_h = previous_states(h, h0, sizes)
-    return (da @ Wx.T, dprev_h, dprev_c, dkeys, blame_values(weights, dcontext, sizes, len(h0)), x.T @ da, context.T @ da, prev_h.T @ da,
-            da.sum(axis=0), prev_h.T @ dquery, de.reshape(-1) @ t.reshape(-1, len(w)))
+    return (
+        da @ Wx.T,
+        dprev_h,
+        dprev_c,
+        dkeys,
+        blame_values(weights, dcontext, sizes, len(h0)),
+        x.T @ da,
+        context.T @ da,
+        prev_h.T @ da,
+        da.sum(axis=0),
+        prev_h.T @ dquery,
+        de.reshape(-1) @ t.reshape(-1, len(w)),
+    )
 
 # %% ../../nbs/models/02_attention.ipynb #a142ceec
-def attention_params(V:int, D:int, W:int, H:int, A:int, rng=None)->dict:
+def attention_params(V: int, D: int, W: int, H: int, A: int, rng=None) -> dict:
     """Draw the parameters of a captioner that attends: those of `initial_params`, and what
     attention adds to them.
 
@@ -332,15 +412,16 @@ def attention_params(V:int, D:int, W:int, H:int, A:int, rng=None)->dict:
     dict
         the arrays by name, float64
     """
-    p, randn = initial_params(V, D, W, H, 4, rng), np.random.randn if rng is None else lambda *shape: rng.standard_normal(shape)
-    p['Wc'] = randn(H, 4*H) / np.sqrt(H)
-    p['W_init'], p['b_init'] = randn(H, 2*H) / np.sqrt(H), np.zeros(2*H)
+    p = initial_params(V, D, W, H, 4, rng)
+    randn = np.random.randn if rng is None else lambda *shape: rng.standard_normal(shape)
+    p['Wc'] = randn(H, 4 * H) / np.sqrt(H)
+    p['W_init'], p['b_init'] = randn(H, 2 * H) / np.sqrt(H), np.zeros(2 * H)
     p['W_key'], p['b_key'] = randn(H, A) / np.sqrt(H), np.zeros(A)
     p['W_query'], p['w'] = randn(H, A) / np.sqrt(H), randn(A) / np.sqrt(A)
     return p
 
 # %% ../../nbs/models/02_attention.ipynb #ac71484f
-def values_forward(p:dict, grid:np.ndarray, dropout=lambda x: (x, None))->tuple:
+def values_forward(p: dict, grid: np.ndarray, dropout=lambda x: (x, None)) -> tuple:
     """What each place of a picture has to say.
 
     Parameters
@@ -359,10 +440,11 @@ def values_forward(p:dict, grid:np.ndarray, dropout=lambda x: (x, None))->tuple:
     """
     N, L, D = grid.shape
     values, projected = affine_forward(grid.reshape(N * L, D), p['W_proj'], p['b_proj'])
-    values, kept = dropout(np.maximum(values, 0, out=values))                                              # (15)
+    values, kept = dropout(np.maximum(values, 0, out=values))  # (15)
     return values.reshape(N, L, values.shape[1]), (projected[0], values, kept)
 
-def values_backward(dvalues:np.ndarray, cache:tuple)->dict:
+
+def values_backward(dvalues: np.ndarray, cache: tuple) -> dict:
     """The gradients of what makes values of a grid.
 
     Parameters
@@ -379,11 +461,14 @@ def values_backward(dvalues:np.ndarray, cache:tuple)->dict:
     """
     grid, values, kept = cache
     dvalues = dvalues.reshape(values.shape)
-    if kept is not None: dvalues *= kept
-    dvalues *= values > 0                                                                                  # (17)
-    return dict(W_proj=grid.T @ dvalues, b_proj=dvalues.sum(axis=0))      # nobody asks for the gradient of the features
+    if kept is not None:
+        dvalues *= kept
+    dvalues *= values > 0  # (17)
+    # nobody asks for the gradient of the features
+    return dict(W_proj=grid.T @ dvalues, b_proj=dvalues.sum(axis=0))
 
-def places_forward(p:dict, values:np.ndarray)->tuple:
+
+def places_forward(p: dict, values: np.ndarray) -> tuple:
     """First state and cell (N, H), keys (N, L, A) and values (N, L, H) of a batch of pictures.
 
     Parameters
@@ -399,18 +484,15 @@ def places_forward(p:dict, values:np.ndarray)->tuple:
         (h0, c0, keys, values), and the cache
     """
     N, L, H = values.shape
-    keys, keyed = affine_forward(values.reshape(N * L, H), p['W_key'], p['b_key'])                         # (15)
+    keys, keyed = affine_forward(values.reshape(N * L, H), p['W_key'], p['b_key'])  # (15)
     first, began = affine_forward(values.mean(axis=1), p['W_init'], p['b_init'])
-    h0, c0 = np.split(np.tanh(first, out=first), 2, axis=1)                                                # (16)
+    h0, c0 = np.split(np.tanh(first, out=first), 2, axis=1)  # (16)
     return (h0, c0, keys.reshape(N, L, keys.shape[1]), values), (keyed, began, first)
 
+
 def places_backward(
-    dh0:np.ndarray,
-    dc0:np.ndarray,
-    dkeys:np.ndarray,
-    dvalues:np.ndarray,
-    cache:tuple,
-)->tuple:
+    dh0: np.ndarray, dc0: np.ndarray, dkeys: np.ndarray, dvalues: np.ndarray, cache: tuple
+) -> tuple:
     """The gradients of what makes states and keys of values.
 
     Parameters
@@ -432,14 +514,18 @@ def places_backward(
         the whole gradient of the values, and those of the parameters, by name
     """
     ((keyed, began, first), g, (N, L, H)) = cache, {}, dvalues.shape
-    dmean, g['W_init'], g['b_init'] = affine_backward(np.hstack([dh0, dc0]) * (1 - first * first), began)
-    through_keys, g['W_key'], g['b_key'] = affine_backward(dkeys.reshape(N * L, dkeys.shape[2]), keyed)
+    dmean, g['W_init'], g['b_init'] = affine_backward(
+        np.hstack([dh0, dc0]) * (1 - first * first), began
+    )
+    through_keys, g['W_key'], g['b_key'] = affine_backward(
+        dkeys.reshape(N * L, dkeys.shape[2]), keyed
+    )
     dvalues += (dmean / L)[:, None]
-    dvalues += through_keys.reshape(N, L, H)                                                               # (17)
+    dvalues += through_keys.reshape(N, L, H)  # (17)
     return dvalues, g
 
 # %% ../../nbs/models/02_attention.ipynb #7721dcb3
-def doubly_stochastic_penalty(weights:np.ndarray, sizes:list, share:np.ndarray)->tuple:
+def doubly_stochastic_penalty(weights: np.ndarray, sizes: list, share: np.ndarray) -> tuple:
     """What it costs that the weights of a place do not add up to one over a caption.
 
     Source: Xu et al. 2015.
@@ -459,28 +545,36 @@ def doubly_stochastic_penalty(weights:np.ndarray, sizes:list, share:np.ndarray)-
         the penalty, a float, and the gradient of the weights (P, L)
     """
     short = 1 - sum_over_steps(weights, sizes, len(share))
-    slope = -2 * share[:, None] * short                                                              # (19)
-    return float((share * (short * short).sum(axis=1)).sum()), np.concatenate([slope[:0], *(slope[:n] for n in sizes)])    # (18)
+    slope = -2 * share[:, None] * short  # (19)
+    # (18)
+    return float((share * (short * short).sum(axis=1)).sum()), np.concatenate(
+        [slope[:0], *(slope[:n] for n in sizes)]
+    )
 
 # %% ../../nbs/models/02_attention.ipynb #5698cecb
-RECURRENT = 'Wx', 'Wc', 'Wh', 'b', 'W_query', 'w'      # the parameters of `attention_packed_forward`, in its order
+# the parameters of `attention_packed_forward`, in its order
+RECURRENT = ('Wx', 'Wc', 'Wh', 'b', 'W_query', 'w')
+
 
 class AttentionCaptioner(Captioner):
     "A captioner that looks at the places of a picture before every word. Source: Xu et al. 2015."
+
     reads = 'grid'
-    def __init__(self,
-        word_to_idx:dict[str, int],
-        input_dim:int=512,
-        wordvec_dim:int=256,
-        hidden_dim:int=512,
-        attention_dim:int=128,
-        dtype:type=np.float32,
-        rng:np.random.Generator|None=None,
-        dropout:float=0.,
-        inner_dropout:float=0.,
-        forget_bias:float=1.,
-        recurrent_scale:float|None=None,
-        doubly:float=0.,
+
+    def __init__(
+        self,
+        word_to_idx: dict[str, int],
+        input_dim: int = 512,
+        wordvec_dim: int = 256,
+        hidden_dim: int = 512,
+        attention_dim: int = 128,
+        dtype: type = np.float32,
+        rng: np.random.Generator | None = None,
+        dropout: float = 0.0,
+        inner_dropout: float = 0.0,
+        forget_bias: float = 1.0,
+        recurrent_scale: float | None = None,
+        doubly: float = 0.0,
     ):
         """
         Parameters
@@ -510,20 +604,41 @@ class AttentionCaptioner(Captioner):
         doubly
             lambda of the doubly stochastic penalty
         """
-        for name, size in dict(input_dim=input_dim, wordvec_dim=wordvec_dim, hidden_dim=hidden_dim, attention_dim=attention_dim).items(): expect(size >= 1, f'{name} is {size}: expected at least 1')
-        for name, rate in dict(dropout=dropout, inner_dropout=inner_dropout).items(): expect(0 <= rate < 1, f'{name} is {rate}: expected at least 0 and less than 1')
+        for name, size in dict(
+            input_dim=input_dim,
+            wordvec_dim=wordvec_dim,
+            hidden_dim=hidden_dim,
+            attention_dim=attention_dim,
+        ).items():
+            expect(size >= 1, f'{name} is {size}: expected at least 1')
+        for name, rate in dict(dropout=dropout, inner_dropout=inner_dropout).items():
+            expect(0 <= rate < 1, f'{name} is {rate}: expected at least 0 and less than 1')
         expect(doubly >= 0, f'doubly is {doubly}: expected at least 0')
         super().__init__(word_to_idx, dtype, input_dim)
-        self.dropout, self.inner_dropout, self.doubly, self.share = dropout, inner_dropout, doubly, None
-        self.config = dict(input_dim=input_dim, wordvec_dim=wordvec_dim, hidden_dim=hidden_dim, attention_dim=attention_dim, dropout=dropout, inner_dropout=inner_dropout, doubly=doubly)
-        params = attention_params(len(word_to_idx), input_dim, wordvec_dim, hidden_dim, attention_dim, rng)
-        if recurrent_scale is not None: params['Wh'] = orthogonal(params['Wh'], recurrent_scale)
-        params['b'][hidden_dim:2*hidden_dim] = forget_bias
+        self.dropout = dropout
+        self.inner_dropout = inner_dropout
+        self.doubly = doubly
+        self.share = None
+        self.config = dict(
+            input_dim=input_dim,
+            wordvec_dim=wordvec_dim,
+            hidden_dim=hidden_dim,
+            attention_dim=attention_dim,
+            dropout=dropout,
+            inner_dropout=inner_dropout,
+            doubly=doubly,
+        )
+        params = attention_params(
+            len(word_to_idx), input_dim, wordvec_dim, hidden_dim, attention_dim, rng
+        )
+        if recurrent_scale is not None:
+            params['Wh'] = orthogonal(params['Wh'], recurrent_scale)
+        params['b'][hidden_dim : 2 * hidden_dim] = forget_bias
         self.params = {name: value.astype(dtype) for name, value in params.items()}
-    def values(self,
-        grids:np.ndarray,
-        dropout:Callable[..., Any]=lambda x: (x, None),
-    )->tuple[np.ndarray, tuple[Any, ...]]:
+
+    def values(
+        self, grids: np.ndarray, dropout: Callable[..., Any] = lambda x: (x, None)
+    ) -> tuple[np.ndarray, tuple[Any, ...]]:
         """What each place has to say, (N, L, H), from grids (N, L, D); and the cache.
 
         Parameters
@@ -539,7 +654,8 @@ class AttentionCaptioner(Captioner):
             values (N, L, H), and the cache
         """
         return values_forward(self.params, grids, dropout)
-    def values_backward(self, dvalues:np.ndarray, cache:tuple[Any, ...])->dict[str, np.ndarray]:
+
+    def values_backward(self, dvalues: np.ndarray, cache: tuple[Any, ...]) -> dict[str, np.ndarray]:
         """The gradients of the parameters behind the values, by name.
 
         Parameters
@@ -555,12 +671,14 @@ class AttentionCaptioner(Captioner):
             the gradients of the parameters behind the values, by name
         """
         return values_backward(dvalues, cache)
-    def forward(self,
-        features:Any,
-        words:np.ndarray,
-        sizes:list[int],
-        rng:np.random.Generator|None=None,
-    )->tuple[np.ndarray, tuple[Any, ...]]:
+
+    def forward(
+        self,
+        features: Any,
+        words: np.ndarray,
+        sizes: list[int],
+        rng: np.random.Generator | None = None,
+    ) -> tuple[np.ndarray, tuple[Any, ...]]:
         """Scores (P, V) of the words that follow packed ones, given grids (N, L, D) in their order;
         and the caches.
 
@@ -580,19 +698,36 @@ class AttentionCaptioner(Captioner):
         tuple[np.ndarray, tuple[Any, ...]]
             scores (P, V), and the caches
         """
-        p, dropout, (grids, which) = self.params, lambda x: drop(x, self.inner_dropout, rng), distinct(features)
+        p, dropout, (grids, which) = (
+            self.params,
+            lambda x: drop(x, self.inner_dropout, rng),
+            distinct(features),
+        )
         values, seen = self.values(drop(grids, self.dropout, rng)[0], dropout)
         looked_at, placed = places_forward(p, values)
-        if which is not None: looked_at = [a[which] for a in looked_at]      # several captions of one picture
+        if which is not None:
+            looked_at = [a[which] for a in looked_at]  # several captions of one picture
         x, embedded = word_embedding_forward(words, p['W_embed'])
         x, kept_x = dropout(x)
-        h, weights, recurred = attention_packed_forward(x, *looked_at, *(p[name] for name in RECURRENT), sizes)
+        h, weights, recurred = attention_packed_forward(
+            x, *looked_at, *(p[name] for name in RECURRENT), sizes
+        )
         h, kept_h = dropout(h)
         scores, scored = affine_forward(h, p['W_vocab'], p['b_vocab'])
         dweights = None
-        if self.share is not None: self.penalty, dweights = doubly_stochastic_penalty(weights, sizes, self.share)
-        return scores, ((seen, placed, which, len(grids)), embedded, kept_x, recurred, dweights, kept_h, scored)
-    def backward(self, dscores:np.ndarray, caches:tuple[Any, ...])->dict[str, np.ndarray]:
+        if self.share is not None:
+            self.penalty, dweights = doubly_stochastic_penalty(weights, sizes, self.share)
+        return scores, (
+            (seen, placed, which, len(grids)),
+            embedded,
+            kept_x,
+            recurred,
+            dweights,
+            kept_h,
+            scored,
+        )
+
+    def backward(self, dscores: np.ndarray, caches: tuple[Any, ...]) -> dict[str, np.ndarray]:
         """The gradients by name, from that of the scores.
 
         Parameters
@@ -609,21 +744,33 @@ class AttentionCaptioner(Captioner):
         """
         (seen, placed, which, M), embedded, kept_x, recurred, dweights, kept_h, scored = caches
         dh, dW_vocab, db_vocab = affine_backward(dscores, scored)
-        if kept_h is not None: dh *= kept_h
+        if kept_h is not None:
+            dh *= kept_h
         dx, *blame = attention_packed_backward(dh, dweights, recurred)
         looked_at, rest = blame[:4], blame[4:]
-        if which is not None: looked_at = [add_repeats(a, which, M) for a in looked_at]
-        if kept_x is not None: dx *= kept_x
+        if which is not None:
+            looked_at = [add_repeats(a, which, M) for a in looked_at]
+        if kept_x is not None:
+            dx *= kept_x
         dvalues, g = places_backward(*looked_at, placed)
-        return g | dict(W_embed=word_embedding_backward(dx, embedded), W_vocab=dW_vocab, b_vocab=db_vocab) | dict(zip(RECURRENT, rest)) | self.values_backward(dvalues, seen)
-    def loss(self,
-        features:Any,
-        captions:np.ndarray,
-        rng:np.random.Generator|None=None,
-        backward:bool=True,
-        weight:np.ndarray|None=None,
-        smoothing:float=0.,
-    )->tuple[float, Any]:
+        return (
+            g
+            | dict(
+                W_embed=word_embedding_backward(dx, embedded), W_vocab=dW_vocab, b_vocab=db_vocab
+            )
+            | dict(zip(RECURRENT, rest))
+            | self.values_backward(dvalues, seen)
+        )
+
+    def loss(
+        self,
+        features: Any,
+        captions: np.ndarray,
+        rng: np.random.Generator | None = None,
+        backward: bool = True,
+        weight: np.ndarray | None = None,
+        smoothing: float = 0.0,
+    ) -> tuple[float, Any]:
         """The loss of `Captioner.loss`, and with `doubly` the penalty; each caption's share of both
         times its weight.
 
@@ -647,9 +794,15 @@ class AttentionCaptioner(Captioner):
         tuple[float, Any]
             the loss, and the gradient of each parameter by name
         """
-        if not self.doubly: return super().loss(features, captions, rng, backward, weight, smoothing)
-        call, order = copy(self), pack_captions(captions, self._null)[0]      # several threads may ask at once: each call has notes of its own
-        call.share = (self.doubly / len(captions) * (np.ones(len(captions)) if weight is None else weight)[order]).astype(self.dtype)
+        if not self.doubly:
+            return super().loss(features, captions, rng, backward, weight, smoothing)
+        # several threads may ask at once: each call has notes of its own
+        call, order = (copy(self), pack_captions(captions, self._null)[0])
+        call.share = (
+            self.doubly
+            / len(captions)
+            * (np.ones(len(captions)) if weight is None else weight)[order]
+        ).astype(self.dtype)
         loss, grads = Captioner.loss(call, features, captions, rng, backward, weight, smoothing)
         return loss + call.penalty, grads
 
@@ -658,9 +811,14 @@ class Places:
     """What is looked at: arrays with an entry for each picture, one object for all rows of a state,
     whichever are taken.
     """
-    def __init__(self, *arrays): self.arrays = arrays
-    def __getitem__(self, rows): return self
-    def group(self, picture:np.ndarray)->tuple:
+
+    def __init__(self, *arrays):
+        self.arrays = arrays
+
+    def __getitem__(self, rows):
+        return self
+
+    def group(self, picture: np.ndarray) -> tuple:
         """Line places up with the rows that look at them, copying as little as possible.
 
         Parameters
@@ -675,11 +833,16 @@ class Places:
             which serves the next rows, the same number for all
         """
         left, picture = np.unique(picture, return_inverse=True)
-        places = self if len(left) == len(self.arrays[0]) else Places(*(a[left] for a in self.arrays))
-        in_turn = np.array_equal(picture, np.repeat(np.arange(len(left)), len(picture) // max(len(left), 1)))
+        places = (
+            self if len(left) == len(self.arrays[0]) else Places(*(a[left] for a in self.arrays))
+        )
+        in_turn = np.array_equal(
+            picture, np.repeat(np.arange(len(left)), len(picture) // max(len(left), 1))
+        )
         return places, picture, *(places.arrays if in_turn else (a[picture] for a in places.arrays))
 
-def glance(keys:np.ndarray, query:np.ndarray, values:np.ndarray, w:np.ndarray)->tuple:
+
+def glance(keys: np.ndarray, query: np.ndarray, values: np.ndarray, w: np.ndarray) -> tuple:
     """Additive attention of several rows to each picture, without a cache.
 
     Parameters
@@ -704,7 +867,7 @@ def glance(keys:np.ndarray, query:np.ndarray, values:np.ndarray, w:np.ndarray)->
     return (weights @ values).reshape(len(query), -1), weights.reshape(-1, L)
 
 # %% ../../nbs/models/02_attention.ipynb #4e7abbeb
-def _start(self:AttentionCaptioner, features:np.ndarray)->dict[str, Any]:
+def _start(self: AttentionCaptioner, features: np.ndarray) -> dict[str, Any]:
     """The state before the first word.
 
     Parameters
@@ -720,13 +883,18 @@ def _start(self:AttentionCaptioner, features:np.ndarray)->dict[str, Any]:
     grids, which = distinct(self.features(features))
     (h0, c0, keys, values), _ = places_forward(self.params, self.values(grids)[0])
     picture = np.arange(len(keys)) if which is None else which
-    return dict(h=h0[picture], c=c0[picture], weights=np.zeros_like(keys[picture, :, 0]), picture=picture, places=Places(keys, values))
+    return dict(
+        h=h0[picture],
+        c=c0[picture],
+        weights=np.zeros_like(keys[picture, :, 0]),
+        picture=picture,
+        places=Places(keys, values),
+    )
+
 
 def _step(
-    self:AttentionCaptioner,
-    state:dict[str, Any],
-    words:np.ndarray,
-)->tuple[np.ndarray, dict[str, Any]]:
+    self: AttentionCaptioner, state: dict[str, Any], words: np.ndarray
+) -> tuple[np.ndarray, dict[str, Any]]:
     """Take a glance and a step.
 
     Parameters
@@ -743,18 +911,24 @@ def _step(
     """
     p, (places, picture, keys, values) = self.params, state['places'].group(state['picture'])
     context, weights = glance(keys, state['h'] @ p['W_query'], values, p['w'])
-    h, (_, c) = lstm_step(p['W_embed'][words], (state['h'], state['c']), p['Wx'], p['Wh'], context @ p['Wc'] + p['b'])      # the context's share of (10) joins the biases
-    return affine_forward(h, p['W_vocab'], p['b_vocab'])[0], dict(h=h, c=c, weights=weights, picture=picture, places=places)
+    # the context's share of (10) joins the biases
+    h, (_, c) = lstm_step(
+        p['W_embed'][words], (state['h'], state['c']), p['Wx'], p['Wh'], context @ p['Wc'] + p['b']
+    )
+    return affine_forward(h, p['W_vocab'], p['b_vocab'])[0], dict(
+        h=h, c=c, weights=weights, picture=picture, places=places
+    )
+
 
 AttentionCaptioner.start, AttentionCaptioner.step = _start, _step
 
 # %% ../../nbs/models/02_attention.ipynb #889110e6
 def attend(
-    model:Captioner,
-    features:np.ndarray,
-    words:str|list[str]|list[int]|np.ndarray|None=None,
-    **decoding:Any,
-)->tuple[list[str], np.ndarray]:
+    model: Captioner,
+    features: np.ndarray,
+    words: str | list[str] | list[int] | np.ndarray | None = None,
+    **decoding: Any,
+) -> tuple[list[str], np.ndarray]:
     """Where a captioner looks before each word of a caption.
 
     Parameters
@@ -774,28 +948,41 @@ def attend(
         the words, a list; and where each was looked for, (T, L), or with heads (T, heads, L)
     """
     features, weights = np.asarray(features)[None], []
-    if words is None: words = decode(model, features, **decoding)[0][0].text
-    words = [model.word_to_idx.get(word, model.word_to_idx.get('<UNK>')) if isinstance(word, str) else int(word) for word in (tokenize(words) if isinstance(words, str) else words)]
+    if words is None:
+        words = decode(model, features, **decoding)[0][0].text
+    words = [
+        model.word_to_idx.get(word, model.word_to_idx.get('<UNK>'))
+        if isinstance(word, str)
+        else int(word)
+        for word in (tokenize(words) if isinstance(words, str) else words)
+    ]
     words = [word for word in words if word not in (model._start, model._null)]
-    expect(words and None not in words, f'the caption has {"words that the vocabulary lacks" if words else "no words"}: expected at least one, of the vocabulary')
+    expect(
+        words and None not in words,
+        f'the caption has {"words that the vocabulary lacks" if words else "no words"}: '
+        'expected at least one, of the vocabulary',
+    )
     state = model.start(features)
     for word in [model._start, *words[:-1]]:
         _, state = model.step(state, np.array([word]))
-        expect(isinstance(state, dict) and 'weights' in state, f'{type(model).__name__} keeps no weights: expected a captioner that attends')
+        expect(
+            isinstance(state, dict) and 'weights' in state,
+            f'{type(model).__name__} keeps no weights: expected a captioner that attends',
+        )
         weights.append(state['weights'][0])
     return [model.idx_to_word[word] for word in words], np.stack(weights)
 
 # %% ../../nbs/models/02_attention.ipynb #9f362aa4
 def draw_attention(
-    picture:np.ndarray,
-    words:list[str],
-    weights:np.ndarray,
-    rows:int|None=None,
-    columns:int|None=None,
-    across:int=6,
-    size:float=1.4,
-    darkness:float=.7,
-)->Any:
+    picture: np.ndarray,
+    words: list[str],
+    weights: np.ndarray,
+    rows: int | None = None,
+    columns: int | None = None,
+    across: int = 6,
+    size: float = 1.4,
+    darkness: float = 0.7,
+) -> Any:
     """Draw a picture once for each word, bright where the captioner looked.
 
     Parameters
@@ -823,19 +1010,36 @@ def draw_attention(
         the Matplotlib figure
     """
     from rnn_captioning.drawing import choose_fonts, new_figure
+
     weights = np.asarray(weights).mean(axis=1) if np.ndim(weights) == 3 else np.asarray(weights)
     L, down, (height, width) = weights.shape[1], -(-len(words) // across), np.shape(picture)[:2]
-    if not rows and not columns: rows = columns = round(L**.5)
+    if not rows and not columns:
+        rows = columns = round(L**0.5)
     rows, columns = rows or L // columns, columns or L // rows
-    expect(rows * columns == L, f'the weights have {L} places: expected rows * columns, {rows} * {columns}')
-    expect(0 < len(words) == len(weights), f'{len(words)} words and {len(weights)} rows of weights: expected as many of each')
+    expect(
+        rows * columns == L,
+        f'the weights have {L} places: expected rows * columns, {rows} * {columns}',
+    )
+    expect(
+        0 < len(words) == len(weights),
+        f'{len(words)} words and {len(weights)} rows of weights: expected as many of each',
+    )
     words = [printable(word) for word in words]
     fonts = choose_fonts(words)
-    fig = new_figure(figsize=(across * size, down * (size * height / width + .25)))
+    fig = new_figure(figsize=(across * size, down * (size * height / width + 0.25)))
     panels = fig.subplots(down, across, squeeze=False).ravel()
-    for ax in panels: ax.axis('off')
+    for ax in panels:
+        ax.axis('off')
     for ax, word, w in zip(panels, words, weights):
         ax.imshow(picture, extent=(0, width, height, 0))
-        ax.imshow(w.reshape(rows, columns), cmap='gray', vmin=0, vmax=weights.max(), alpha=darkness, interpolation='bilinear', extent=(0, width, height, 0))
+        ax.imshow(
+            w.reshape(rows, columns),
+            cmap='gray',
+            vmin=0,
+            vmax=weights.max(),
+            alpha=darkness,
+            interpolation='bilinear',
+            extent=(0, width, height, 0),
+        )
         ax.set_title(fonts(word), fontsize=9, parse_math=False, fontfamily=fonts.families)
     return fig

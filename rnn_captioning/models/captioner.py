@@ -17,8 +17,12 @@ __all__ = ['Trainable', 'Validatable', 'Weighted', 'WithDropout', 'Smoothable', 
 # %% ../../nbs/models/01_captioner.ipynb #97fabca3
 class Trainable(Protocol):
     "What `CaptioningSolver` needs."
+
     params: dict[str, np.ndarray]
-    "The parameters by name, float arrays. The solver changes the arrays in place, and may replace them: read the dict at every call."
+    (
+        "The parameters by name, float arrays. The solver changes the arrays in place, and may "
+        "replace them: read the dict at every call."
+    )
 
     def loss(self, features: Any, captions: np.ndarray, /) -> tuple[float, dict[str, np.ndarray]]:
         """The loss, and its gradients.
@@ -36,36 +40,52 @@ class Validatable(Protocol):
 
     Without it, gradients are computed and thrown away, and dropout must be off by itself.
     """
-    def loss(self, features: Any, captions: np.ndarray, /, *, backward: bool = True) -> tuple[float, Any]:
+
+    def loss(
+        self, features: Any, captions: np.ndarray, /, *, backward: bool = True
+    ) -> tuple[float, Any]:
         "With `backward=False`, the loss alone, and None."
         ...
 
+
 class Weighted(Trainable, Protocol):
     "What threads need, and objectives that weight captions."
-    def loss(self, features: Any, captions: np.ndarray, /, *, weight: np.ndarray | None = None) -> tuple[float, dict[str, np.ndarray]]:
+
+    def loss(
+        self, features: Any, captions: np.ndarray, /, *, weight: np.ndarray | None = None
+    ) -> tuple[float, dict[str, np.ndarray]]:
         """With `weight`, (N,), each caption's loss times its weight, still divided by N.
 
         Threads call it at the same time: it may not keep anything in the model.
         """
         ...
 
+
 class WithDropout(Trainable, Protocol):
     "What a model needs whose `dropout` or `inner_dropout` is not 0."
-    def loss(self, features: Any, captions: np.ndarray, /, *, rng: np.random.Generator | None = None) -> tuple[float, dict[str, np.ndarray]]:
+
+    def loss(
+        self, features: Any, captions: np.ndarray, /, *, rng: np.random.Generator | None = None
+    ) -> tuple[float, dict[str, np.ndarray]]:
         """With `rng`, with dropout, drawn from it alone, so that a run can go on as if it had never
         stopped; without, no dropout.
         """
         ...
 
+
 class Smoothable(Trainable, Protocol):
     "What `label_smoothing` needs."
-    def loss(self, features: Any, captions: np.ndarray, /, *, smoothing: float = 0.) -> tuple[float, dict[str, np.ndarray]]:
+
+    def loss(
+        self, features: Any, captions: np.ndarray, /, *, smoothing: float = 0.0
+    ) -> tuple[float, dict[str, np.ndarray]]:
         "With `smoothing`, that share of the target is spread evenly over the vocabulary."
         ...
 
 # %% ../../nbs/models/01_captioner.ipynb #9c53e331
 class Writer(Protocol):
     "What `decode` and `beam_search` need."
+
     word_to_idx: dict[str, int]
     "The vocabulary: word -> id."
     idx_to_word: dict[int, str]
@@ -90,7 +110,7 @@ class Writer(Protocol):
         ...
 
 # %% ../../nbs/models/01_captioner.ipynb #453c78bd
-def accepts(function:Callable, option:str)->bool:
+def accepts(function: Callable, option: str) -> bool:
     """Whether a function can be called with an option.
 
     Parameters
@@ -102,10 +122,13 @@ def accepts(function:Callable, option:str)->bool:
     """
     try:
         parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):      # a compiled one that does not say
+    except (TypeError, ValueError):  # a compiled one that does not say
         return False
     by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return any(p.kind is p.VAR_KEYWORD or (p.name == option and p.kind in by_name) for p in parameters)
+    return any(
+        p.kind is p.VAR_KEYWORD or (p.name == option and p.kind in by_name) for p in parameters
+    )
+
 
 def _wanted(protocol):
     "The attributes that a protocol lists, and its methods by name."
@@ -113,10 +136,15 @@ def _wanted(protocol):
     for part in reversed(protocol.__mro__):
         if part not in (object, Protocol) and Protocol in part.__mro__:
             attributes += inspect.get_annotations(part)
-            methods |= {name: thing for name, thing in vars(part).items() if inspect.isfunction(thing) and not name.startswith('_')}
+            methods |= {
+                name: thing
+                for name, thing in vars(part).items()
+                if inspect.isfunction(thing) and not name.startswith('_')
+            }
     return attributes, methods
 
-def missing(model, protocol:type)->list:
+
+def missing(model, protocol: type) -> list:
     """What a model lacks of a protocol.
 
     Parameters
@@ -136,13 +164,19 @@ def missing(model, protocol:type)->list:
     for name, wanted in methods.items():
         has = getattr(model, name, None)
         if not callable(has):
-            lacks.append(f'{name}({", ".join(p for p in inspect.signature(wanted).parameters if p != "self")})')
+            asked = (p for p in inspect.signature(wanted).parameters if p != 'self')
+            lacks.append(f'{name}({", ".join(asked)})')
             continue
-        options = [p.name for p in inspect.signature(wanted).parameters.values() if p.kind is p.KEYWORD_ONLY]
+        options = [
+            p.name
+            for p in inspect.signature(wanted).parameters.values()
+            if p.kind is p.KEYWORD_ONLY
+        ]
         lacks += [f'{name}({option}=...)' for option in options if not accepts(has, option)]
     return lacks
 
-def check_protocol(model, protocol:type, purpose:str):
+
+def check_protocol(model, protocol: type, purpose: str):
     """Raise an `InputError` that names what a model lacks of a protocol, and what it is needed for.
 
     Parameters
@@ -155,10 +189,14 @@ def check_protocol(model, protocol:type, purpose:str):
         what for, such as 'threads=2'
     """
     lacks = missing(model, protocol)
-    expect(not lacks, f'the model ({type(model).__name__}) has no {", no ".join(lacks)}: {purpose} needs rnn_captioning.models.captioner.{protocol.__name__}')
+    expect(
+        not lacks,
+        f'the model ({type(model).__name__}) has no {", no ".join(lacks)}: {purpose} needs '
+        f'rnn_captioning.models.captioner.{protocol.__name__}',
+    )
 
 # %% ../../nbs/models/01_captioner.ipynb #3c12c292
-def check_trainable(model, threads:int=1, label_smoothing:float=0., needs=()):
+def check_trainable(model, threads: int = 1, label_smoothing: float = 0.0, needs=()):
     """Raise an `InputError` unless a model has what `CaptioningSolver` will ask of it.
 
     Parameters
@@ -174,8 +212,16 @@ def check_trainable(model, threads:int=1, label_smoothing:float=0., needs=()):
     """
     check_protocol(model, Trainable, 'training')
     params = model.params
-    arrays = isinstance(params, dict) and params and all(isinstance(w, np.ndarray) and w.dtype.kind == 'f' for w in params.values())
-    expect(arrays, f'params of the model ({type(model).__name__}) are {_kind(params)}: expected a dict of float arrays by name')
+    arrays = (
+        isinstance(params, dict)
+        and params
+        and all(isinstance(w, np.ndarray) and w.dtype.kind == 'f' for w in params.values())
+    )
+    expect(
+        arrays,
+        f'params of the model ({type(model).__name__}) are {_kind(params)}: expected a dict '
+        'of float arrays by name',
+    )
     if threads > 1:
         check_protocol(model, Weighted, f'threads={threads}')
     for name in ('dropout', 'inner_dropout'):
@@ -186,17 +232,27 @@ def check_trainable(model, threads:int=1, label_smoothing:float=0., needs=()):
     for protocol, purpose in needs:
         check_protocol(model, protocol, purpose)
 
+
 def _kind(params):
     "What a wrong `params` is, in a few words."
     if not isinstance(params, dict):
         return f'a {type(params).__name__}'
-    wrong = next(((name, w) for name, w in params.items() if not isinstance(w, np.ndarray) or w.dtype.kind != 'f'), None)
+    wrong = next(
+        (
+            (name, w)
+            for name, w in params.items()
+            if not isinstance(w, np.ndarray) or w.dtype.kind != 'f'
+        ),
+        None,
+    )
     if wrong is None:
         return 'empty'
-    return f'a dict in which {wrong[0]!r} is a {getattr(wrong[1], "dtype", type(wrong[1]).__name__)}'
+    return (
+        f'a dict in which {wrong[0]!r} is a {getattr(wrong[1], "dtype", type(wrong[1]).__name__)}'
+    )
 
 # %% ../../nbs/models/01_captioner.ipynb #794ccfe2
-def check_gradients(params:dict, grads:dict):
+def check_gradients(params: dict, grads: dict):
     """Raise an `InputError` unless there is a gradient of each parameter, of its shape.
 
     Parameters
@@ -206,8 +262,13 @@ def check_gradients(params:dict, grads:dict):
     grads
         what `loss` gave with it
     """
-    expect(isinstance(grads, dict), f'loss gave gradients that are a {type(grads).__name__}: expected a dict of arrays by name')
+    expect(
+        isinstance(grads, dict),
+        f'loss gave gradients that are a {type(grads).__name__}: expected a dict of arrays by name',
+    )
     for name, w in params.items():
         expect(name in grads, f'loss gave no gradient of {name}: expected one for each of params')
         shape = np.shape(grads[name])
-        expect(shape == w.shape, f'loss gave a gradient of {name} of shape {shape}: expected {w.shape}')
+        expect(
+            shape == w.shape, f'loss gave a gradient of {name} of shape {shape}: expected {w.shape}'
+        )

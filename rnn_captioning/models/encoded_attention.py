@@ -19,22 +19,24 @@ class EncodedAttentionCaptioner(AttentionCaptioner):
     """A captioner with attention over places that an encoder of a Transformer has led past one
     another.
     """
-    def __init__(self,
-        word_to_idx:dict[str, int],
-        input_dim:int=512,
-        wordvec_dim:int=256,
-        hidden_dim:int=512,
-        attention_dim:int=128,
-        encoder_layers:int=1,
-        heads:int=4,
-        inner_dim:int|None=None,
-        dtype:type=np.float32,
-        rng:np.random.Generator|None=None,
-        dropout:float=0.,
-        inner_dropout:float=0.,
-        forget_bias:float=1.,
-        recurrent_scale:float|None=None,
-        doubly:float=0.,
+
+    def __init__(
+        self,
+        word_to_idx: dict[str, int],
+        input_dim: int = 512,
+        wordvec_dim: int = 256,
+        hidden_dim: int = 512,
+        attention_dim: int = 128,
+        encoder_layers: int = 1,
+        heads: int = 4,
+        inner_dim: int | None = None,
+        dtype: type = np.float32,
+        rng: np.random.Generator | None = None,
+        dropout: float = 0.0,
+        inner_dropout: float = 0.0,
+        forget_bias: float = 1.0,
+        recurrent_scale: float | None = None,
+        doubly: float = 0.0,
     ):
         """
         Parameters
@@ -72,17 +74,39 @@ class EncodedAttentionCaptioner(AttentionCaptioner):
             lambda of the doubly stochastic penalty
         """
         inner_dim = 4 * hidden_dim if inner_dim is None else inner_dim
-        for name, size in dict(encoder_layers=encoder_layers, heads=heads, inner_dim=inner_dim).items(): expect(size >= 1, f'{name} is {size}: expected at least 1')
-        expect(hidden_dim % heads == 0, f'hidden_dim is {hidden_dim} and heads is {heads}: expected a hidden_dim that heads divides')
-        super().__init__(word_to_idx, input_dim, wordvec_dim, hidden_dim, attention_dim, dtype, rng, dropout, inner_dropout, forget_bias, recurrent_scale, doubly)
+        for name, size in dict(
+            encoder_layers=encoder_layers, heads=heads, inner_dim=inner_dim
+        ).items():
+            expect(size >= 1, f'{name} is {size}: expected at least 1')
+        expect(
+            hidden_dim % heads == 0,
+            f'hidden_dim is {hidden_dim} and heads is {heads}: expected a hidden_dim that '
+            'heads divides',
+        )
+        super().__init__(
+            word_to_idx,
+            input_dim,
+            wordvec_dim,
+            hidden_dim,
+            attention_dim,
+            dtype,
+            rng,
+            dropout,
+            inner_dropout,
+            forget_bias,
+            recurrent_scale,
+            doubly,
+        )
         self.heads = heads
         self.config |= dict(encoder_layers=encoder_layers, heads=heads, inner_dim=inner_dim)
-        new = dict(memory_gain=np.ones(hidden_dim), memory_bias=np.zeros(hidden_dim)) | encoder_params(hidden_dim, encoder_layers, inner_dim, rng)
+        new = dict(
+            memory_gain=np.ones(hidden_dim), memory_bias=np.zeros(hidden_dim)
+        ) | encoder_params(hidden_dim, encoder_layers, inner_dim, rng)
         self.params |= {name: w.astype(dtype) for name, w in new.items()}
-    def values(self,
-        grids:np.ndarray,
-        dropout:Callable[..., Any]=lambda x: (x, None),
-    )->tuple[np.ndarray, tuple[Any, ...]]:
+
+    def values(
+        self, grids: np.ndarray, dropout: Callable[..., Any] = lambda x: (x, None)
+    ) -> tuple[np.ndarray, tuple[Any, ...]]:
         """What each place has to say once it has seen the others, (N, L, H), from grids (N, L, D);
         and the cache.
 
@@ -99,7 +123,8 @@ class EncodedAttentionCaptioner(AttentionCaptioner):
             values (N, L, H), and the cache
         """
         return memory_forward(grids, self.params, self.heads, 'gelu', dropout)
-    def values_backward(self, dvalues:np.ndarray, cache:tuple[Any, ...])->dict[str, np.ndarray]:
+
+    def values_backward(self, dvalues: np.ndarray, cache: tuple[Any, ...]) -> dict[str, np.ndarray]:
         """The gradients of the parameters behind the values, by name.
 
         Parameters

@@ -11,9 +11,25 @@ from ..data.dataset import distinct
 from ..embedding import word_embedding_backward, word_embedding_forward
 from ..files.paths import expect
 from ..model import Captioner, drop
-from ..temporal_affine import affine_backward, affine_forward
-from ..layers.transformer_layers import (ACTIVATIONS, attention_forward, cross_attention_backward, cross_attention_forward, ffn_backward, ffn_forward, join_heads, layer_norm_backward,
-                                               layer_norm_forward, residual_backward, residual_forward, self_attention_backward, self_attention_forward, sinusoids, split_heads, table_of)
+from ..temporal_affine import affine_forward
+from rnn_captioning.layers.transformer_layers import (
+    ACTIVATIONS,
+    attention_forward,
+    cross_attention_backward,
+    cross_attention_forward,
+    ffn_backward,
+    ffn_forward,
+    join_heads,
+    layer_norm_backward,
+    layer_norm_forward,
+    residual_backward,
+    residual_forward,
+    self_attention_backward,
+    self_attention_forward,
+    sinusoids,
+    split_heads,
+    table_of,
+)
 
 # %% auto #0
 __all__ = ['SELF', 'CROSS', 'FFN', 'transformer_params', 'encoder_params', 'layers_of', 'decoder_layer_forward',
@@ -24,15 +40,15 @@ __all__ = ['SELF', 'CROSS', 'FFN', 'transformer_params', 'encoder_params', 'laye
 
 # %% ../../nbs/models/03_transformer.ipynb #c534c74a
 def transformer_params(
-    V:int,
-    input_dim:int,
-    D:int,
-    layers:int,
-    F:int,
-    tied:bool=True,
+    V: int,
+    input_dim: int,
+    D: int,
+    layers: int,
+    F: int,
+    tied: bool = True,
     rng=None,
-    encoder_layers:int=0,
-)->dict:
+    encoder_layers: int = 0,
+) -> dict:
     """Draw the parameters of a Transformer captioner.
 
     Parameters
@@ -60,17 +76,33 @@ def transformer_params(
         arrays by name, float64
     """
     randn, affine, norm = _drawn(D, rng)
-    p = dict(W_embed=randn(V, D) / np.sqrt(D)) | affine('W_proj', 'b_proj', input_dim, D) | norm('memory_gain', 'memory_bias')
+    p = (
+        dict(W_embed=randn(V, D) / np.sqrt(D))
+        | affine('W_proj', 'b_proj', input_dim, D)
+        | norm('memory_gain', 'memory_bias')
+    )
     for i in range(layers):
-        small = 1 / np.sqrt(2 * layers)      # of what is added to x
-        layer = norm('gain1', 'bias1') | affine('Wqkv', 'bqkv', D, 3*D) | affine('Wo', 'bo', D, D, small)
-        layer |= norm('gain2', 'bias2') | affine('Wq', 'bq', D, D) | affine('Wkv', 'bkv', D, 2*D) | affine('Wc', 'bc', D, D, small)
+        small = 1 / np.sqrt(2 * layers)  # of what is added to x
+        layer = (
+            norm('gain1', 'bias1')
+            | affine('Wqkv', 'bqkv', D, 3 * D)
+            | affine('Wo', 'bo', D, D, small)
+        )
+        layer |= (
+            norm('gain2', 'bias2')
+            | affine('Wq', 'bq', D, D)
+            | affine('Wkv', 'bkv', D, 2 * D)
+            | affine('Wc', 'bc', D, D, small)
+        )
         layer |= norm('gain3', 'bias3') | affine('W1', 'b1', D, F) | affine('W2', 'b2', F, D, small)
         p |= {f'layer{i}_{name}': w for name, w in layer.items()}
-    p |= norm('final_gain', 'final_bias') | (dict(b_vocab=np.zeros(V)) if tied else affine('W_vocab', 'b_vocab', D, V))
+    p |= norm('final_gain', 'final_bias') | (
+        dict(b_vocab=np.zeros(V)) if tied else affine('W_vocab', 'b_vocab', D, V)
+    )
     return p | encoder_params(D, encoder_layers, F, rng)
 
-def encoder_params(D:int, layers:int, F:int, rng=None)->dict:
+
+def encoder_params(D: int, layers: int, F: int, rng=None) -> dict:
     """Draw the parameters of an encoder; none for no layers.
 
     Parameters
@@ -92,18 +124,27 @@ def encoder_params(D:int, layers:int, F:int, rng=None)->dict:
     (_, affine, norm), p = _drawn(D, rng), {}
     for i in range(layers):
         small = 1 / np.sqrt(2 * layers)
-        layer = norm('gain1', 'bias1') | affine('Wqkv', 'bqkv', D, 3*D) | affine('Wo', 'bo', D, D, small)
+        layer = (
+            norm('gain1', 'bias1')
+            | affine('Wqkv', 'bqkv', D, 3 * D)
+            | affine('Wo', 'bo', D, D, small)
+        )
         layer |= norm('gain2', 'bias2') | affine('W1', 'b1', D, F) | affine('W2', 'b2', F, D, small)
         p |= {f'encoder{i}_{name}': w for name, w in layer.items()}
     return p | (norm('encoder_gain', 'encoder_bias') if layers else {})
 
+
 def _drawn(D, rng):
     "How numbers, an affine layer, and the gain and bias of a norm begin."
     randn = np.random.randn if rng is None else lambda *shape: rng.standard_normal(shape)
-    affine = lambda W, b, rows, columns, scale=1.: {W: randn(rows, columns) * scale / np.sqrt(rows), b: np.zeros(columns)}
+
+    def affine(W, b, rows, columns, scale=1.0):
+        return {W: randn(rows, columns) * scale / np.sqrt(rows), b: np.zeros(columns)}
+
     return randn, affine, lambda gain, bias: {gain: np.ones(D), bias: np.zeros(D)}
 
-def layers_of(p:dict, kind:str='layer')->list:
+
+def layers_of(p: dict, kind: str = 'layer') -> list:
     """The parameters of the layers, whose names begin with layer0_, layer1_ and so on.
 
     Parameters
@@ -121,22 +162,27 @@ def layers_of(p:dict, kind:str='layer')->list:
     layers = []
     while f'{kind}{len(layers)}_gain1' in p:
         prefix = f'{kind}{len(layers)}_'
-        layers.append({name.removeprefix(prefix): w for name, w in p.items() if name.startswith(prefix)})
+        layers.append(
+            {name.removeprefix(prefix): w for name, w in p.items() if name.startswith(prefix)}
+        )
     return layers
 
 # %% ../../nbs/models/03_transformer.ipynb #6a71c3e7
-SELF, CROSS, FFN = ('Wqkv', 'bqkv', 'Wo', 'bo'), ('Wq', 'bq', 'Wkv', 'bkv', 'Wc', 'bc'), ('W1', 'b1', 'W2', 'b2')
+SELF = ('Wqkv', 'bqkv', 'Wo', 'bo')
+CROSS = ('Wq', 'bq', 'Wkv', 'bkv', 'Wc', 'bc')
+FFN = ('W1', 'b1', 'W2', 'b2')
+
 
 def decoder_layer_forward(
-    p:dict,
-    x:np.ndarray,
-    memory:np.ndarray,
-    heads:int,
-    activation:str,
-    table:tuple,
-    which:np.ndarray=None,
+    p: dict,
+    x: np.ndarray,
+    memory: np.ndarray,
+    heads: int,
+    activation: str,
+    table: tuple,
+    which: np.ndarray = None,
     dropout=lambda x: (x, None),
-)->tuple:
+) -> tuple:
     """Let each word look back, look at the picture, and think it over.
 
     Parameters
@@ -164,13 +210,34 @@ def decoder_layer_forward(
     tuple
         x (P, D), and the caches
     """
-    weights = lambda names: [p[name] for name in names]
-    x, back = residual_forward(x, p['gain1'], p['bias1'], lambda x: self_attention_forward(x, *weights(SELF), heads, table), dropout)                # (1)
-    x, there = residual_forward(x, p['gain2'], p['bias2'], lambda x: cross_attention_forward(x, memory, *weights(CROSS), heads, table, which), dropout)     # (2)
-    x, thought = residual_forward(x, p['gain3'], p['bias3'], lambda x: ffn_forward(x, *weights(FFN), activation), dropout)                            # (3)
+
+    def weights(names):
+        return [p[name] for name in names]
+
+    # (1)
+    x, back = residual_forward(
+        x,
+        p['gain1'],
+        p['bias1'],
+        lambda x: self_attention_forward(x, *weights(SELF), heads, table),
+        dropout,
+    )
+    # (2)
+    x, there = residual_forward(
+        x,
+        p['gain2'],
+        p['bias2'],
+        lambda x: cross_attention_forward(x, memory, *weights(CROSS), heads, table, which),
+        dropout,
+    )
+    # (3)
+    x, thought = residual_forward(
+        x, p['gain3'], p['bias3'], lambda x: ffn_forward(x, *weights(FFN), activation), dropout
+    )
     return x, (back, there, thought)
 
-def decoder_layer_backward(dx:np.ndarray, caches:tuple)->tuple:
+
+def decoder_layer_backward(dx: np.ndarray, caches: tuple) -> tuple:
     """The gradients of a decoder layer.
 
     Parameters
@@ -187,19 +254,16 @@ def decoder_layer_backward(dx:np.ndarray, caches:tuple)->tuple:
     """
     (back, there, thought), g = caches, {}
     dx, g['gain3'], g['bias3'], *dffn = residual_backward(dx, thought, ffn_backward)
-    dx, g['gain2'], g['bias2'], dmemory, *dcross = residual_backward(dx, there, cross_attention_backward)
+    dx, g['gain2'], g['bias2'], dmemory, *dcross = residual_backward(
+        dx, there, cross_attention_backward
+    )
     dx, g['gain1'], g['bias1'], *dself = residual_backward(dx, back, self_attention_backward)
     return dx, dmemory, g | dict(zip(SELF + CROSS + FFN, dself + dcross + dffn))
 
 # %% ../../nbs/models/03_transformer.ipynb #b58445f4
 def encoder_layer_forward(
-    p:dict,
-    x:np.ndarray,
-    heads:int,
-    activation:str,
-    table:tuple,
-    dropout=lambda x: (x, None),
-)->tuple:
+    p: dict, x: np.ndarray, heads: int, activation: str, table: tuple, dropout=lambda x: (x, None)
+) -> tuple:
     """Let each place look at all places of its picture, and think it over.
 
     Parameters
@@ -222,12 +286,25 @@ def encoder_layer_forward(
     tuple
         x (N*L, D), and the caches
     """
-    weights = lambda names: [p[name] for name in names]
-    x, around = residual_forward(x, p['gain1'], p['bias1'], lambda x: self_attention_forward(x, *weights(SELF), heads, table, causal=False), dropout)    # (5)
-    x, thought = residual_forward(x, p['gain2'], p['bias2'], lambda x: ffn_forward(x, *weights(FFN), activation), dropout)
+
+    def weights(names):
+        return [p[name] for name in names]
+
+    # (5)
+    x, around = residual_forward(
+        x,
+        p['gain1'],
+        p['bias1'],
+        lambda x: self_attention_forward(x, *weights(SELF), heads, table, causal=False),
+        dropout,
+    )
+    x, thought = residual_forward(
+        x, p['gain2'], p['bias2'], lambda x: ffn_forward(x, *weights(FFN), activation), dropout
+    )
     return x, (around, thought)
 
-def encoder_layer_backward(dx:np.ndarray, caches:tuple)->tuple:
+
+def encoder_layer_backward(dx: np.ndarray, caches: tuple) -> tuple:
     """The gradients of an encoder layer.
 
     Parameters
@@ -249,12 +326,8 @@ def encoder_layer_backward(dx:np.ndarray, caches:tuple)->tuple:
 
 # %% ../../nbs/models/03_transformer.ipynb #88d07ffb
 def memory_forward(
-    grid:np.ndarray,
-    p:dict,
-    heads:int,
-    activation:str,
-    dropout=lambda x: (x, None),
-)->tuple:
+    grid: np.ndarray, p: dict, heads: int, activation: str, dropout=lambda x: (x, None)
+) -> tuple:
     """What words look at: the places of a picture, projected and normalised, and led through the
     encoder if there is one.
 
@@ -278,16 +351,21 @@ def memory_forward(
     """
     (N, L, _), D = grid.shape, len(p['b_proj'])
     x, projected = affine_forward(grid.reshape(N * L, len(p['W_proj'])), p['W_proj'], p['b_proj'])
-    x, normed = layer_norm_forward(x, p['memory_gain'], p['memory_bias'])    # (4)
+    x, normed = layer_norm_forward(x, p['memory_gain'], p['memory_bias'])  # (4)
     encoder, caches, last = layers_of(p, 'encoder'), [], None
-    if encoder: x += np.tile(sinusoids(np.arange(L), D), (N, 1))
+    if encoder:
+        x += np.tile(sinusoids(np.arange(L), D), (N, 1))
     for layer in encoder:
-        x, cache = encoder_layer_forward(layer, x, heads, activation, (N, L, np.arange(N * L)), dropout)
+        x, cache = encoder_layer_forward(
+            layer, x, heads, activation, (N, L, np.arange(N * L)), dropout
+        )
         caches.append(cache)
-    if encoder: x, last = layer_norm_forward(x, p['encoder_gain'], p['encoder_bias'])
+    if encoder:
+        x, last = layer_norm_forward(x, p['encoder_gain'], p['encoder_bias'])
     return x.reshape(N, L, D), (projected, normed, caches, last)
 
-def memory_backward(dmemory:np.ndarray, cache:tuple)->dict:
+
+def memory_backward(dmemory: np.ndarray, cache: tuple) -> dict:
     """The gradients of what makes the memory.
 
     Parameters
@@ -304,15 +382,17 @@ def memory_backward(dmemory:np.ndarray, cache:tuple)->dict:
     """
     ((grid, _), normed, caches, last), g = cache, {}
     dx = dmemory.reshape(len(grid), dmemory.shape[2])
-    if caches: dx, g['encoder_gain'], g['encoder_bias'] = layer_norm_backward(dx, last)
+    if caches:
+        dx, g['encoder_gain'], g['encoder_bias'] = layer_norm_backward(dx, last)
     for i, cache in reversed(list(enumerate(caches))):
         dx, grads = encoder_layer_backward(dx, cache)
         g |= {f'encoder{i}_{name}': w for name, w in grads.items()}
     dx, g['memory_gain'], g['memory_bias'] = layer_norm_backward(dx, normed)
-    return g | dict(W_proj=grid.T @ dx, b_proj=dx.sum(axis=0))      # nobody asks for the gradient of the features
+    # nobody asks for the gradient of the features
+    return g | dict(W_proj=grid.T @ dx, b_proj=dx.sum(axis=0))
 
 # %% ../../nbs/models/03_transformer.ipynb #001c8841
-def embed_forward(words:np.ndarray, positions:np.ndarray, W_embed:np.ndarray)->tuple:
+def embed_forward(words: np.ndarray, positions: np.ndarray, W_embed: np.ndarray) -> tuple:
     """The vectors of words, scaled, and their positions.
 
     Parameters
@@ -330,11 +410,12 @@ def embed_forward(words:np.ndarray, positions:np.ndarray, W_embed:np.ndarray)->t
         (P, D), and the cache
     """
     x, cache = word_embedding_forward(words, W_embed)
-    x *= x.shape[1] ** .5
-    x += positions    # (6)
+    x *= x.shape[1] ** 0.5
+    x += positions  # (6)
     return x, cache
 
-def embed_backward(dx:np.ndarray, cache:tuple)->np.ndarray:
+
+def embed_backward(dx: np.ndarray, cache: tuple) -> np.ndarray:
     """The gradient of the word vectors.
 
     Parameters
@@ -349,10 +430,10 @@ def embed_backward(dx:np.ndarray, cache:tuple)->np.ndarray:
     np.ndarray
         dW_embed (V, D)
     """
-    return word_embedding_backward(dx * dx.shape[1] ** .5, cache)
+    return word_embedding_backward(dx * dx.shape[1] ** 0.5, cache)
 
 # %% ../../nbs/models/03_transformer.ipynb #ebfc2877
-def score_forward(x:np.ndarray, p:dict)->tuple:
+def score_forward(x: np.ndarray, p: dict) -> tuple:
     """Score every word of the vocabulary.
 
     Parameters
@@ -369,10 +450,12 @@ def score_forward(x:np.ndarray, p:dict)->tuple:
     """
     x, normed = layer_norm_forward(x, p['final_gain'], p['final_bias'])
     tied = 'W_vocab' not in p
-    scores, scored = affine_forward(x, p['W_embed'].T if tied else p['W_vocab'], p['b_vocab'])    # (7)
+    # (7)
+    scores, scored = affine_forward(x, p['W_embed'].T if tied else p['W_vocab'], p['b_vocab'])
     return scores, (normed, scored, tied)
 
-def score_backward(dscores:np.ndarray, cache:tuple)->tuple:
+
+def score_backward(dscores: np.ndarray, cache: tuple) -> tuple:
     """The gradients of the scores.
 
     Parameters
@@ -394,15 +477,15 @@ def score_backward(dscores:np.ndarray, cache:tuple)->tuple:
 
 # %% ../../nbs/models/03_transformer.ipynb #3911762f
 def transformer_forward(
-    p:dict,
-    heads:int,
-    activation:str,
-    grid:np.ndarray,
-    words:np.ndarray,
-    sizes:list,
-    which:np.ndarray=None,
+    p: dict,
+    heads: int,
+    activation: str,
+    grid: np.ndarray,
+    words: np.ndarray,
+    sizes: list,
+    which: np.ndarray = None,
     dropout=lambda x: (x, None),
-)->tuple:
+) -> tuple:
     """Score every next word of packed captions.
 
     Parameters
@@ -430,7 +513,13 @@ def transformer_forward(
         scores (P, V), and the caches
     """
     memory, remembered = memory_forward(grid, p, heads, activation, dropout)
-    x, embedded = embed_forward(words, np.repeat(sinusoids(np.arange(len(sizes)), memory.shape[2]), np.asarray(sizes, int), axis=0), p['W_embed'])
+    x, embedded = embed_forward(
+        words,
+        np.repeat(
+            sinusoids(np.arange(len(sizes)), memory.shape[2]), np.asarray(sizes, int), axis=0
+        ),
+        p['W_embed'],
+    )
     x, kept = dropout(x)
     table, caches = table_of(sizes, len(grid if which is None else which)), []
     for layer in layers_of(p):
@@ -439,7 +528,8 @@ def transformer_forward(
     scores, scored = score_forward(x, p)
     return scores, (remembered, embedded, kept, caches, scored)
 
-def transformer_backward(dscores:np.ndarray, caches:tuple)->dict:
+
+def transformer_backward(dscores: np.ndarray, caches: tuple) -> dict:
     """The gradient of every parameter, from that of the scores.
 
     Parameters
@@ -459,23 +549,25 @@ def transformer_backward(dscores:np.ndarray, caches:tuple)->dict:
     dmemory = 0
     for i, cache in reversed(list(enumerate(caches))):
         dx, dlooked_at, grads = decoder_layer_backward(dx, cache)
-        dmemory += dlooked_at                               # (9)
+        dmemory += dlooked_at  # (9)
         g |= {f'layer{i}_{name}': w for name, w in grads.items()}
-    if kept is not None: dx *= kept
+    if kept is not None:
+        dx *= kept
     dW_embed = embed_backward(dx, embedded)
-    if 'W_embed' in g: dW_embed += g['W_embed']             # (8)
+    if 'W_embed' in g:
+        dW_embed += g['W_embed']  # (8)
     return g | dict(W_embed=dW_embed) | memory_backward(dmemory, remembered)
 
 # %% ../../nbs/models/03_transformer.ipynb #82d685c9
 def self_attention_step(
-    x:np.ndarray,
-    past:np.ndarray,
-    Wqkv:np.ndarray,
-    bqkv:np.ndarray,
-    Wo:np.ndarray,
-    bo:np.ndarray,
-    heads:int,
-)->tuple:
+    x: np.ndarray,
+    past: np.ndarray,
+    Wqkv: np.ndarray,
+    bqkv: np.ndarray,
+    Wo: np.ndarray,
+    bo: np.ndarray,
+    heads: int,
+) -> tuple:
     """Let one new word of each caption look at itself and at the words before it.
 
     Parameters
@@ -502,18 +594,23 @@ def self_attention_step(
     """
     D, (qkv, _) = x.shape[1], affine_forward(x, Wqkv, bqkv)
     past = np.concatenate([past, qkv[:, None, D:]], axis=1)
-    looked, _ = attention_forward(split_heads(qkv[:, None, :D], heads), split_heads(past[:, :, :D], heads), split_heads(past[:, :, D:], heads))
+    looked, _ = attention_forward(
+        split_heads(qkv[:, None, :D], heads),
+        split_heads(past[:, :, :D], heads),
+        split_heads(past[:, :, D:], heads),
+    )
     return affine_forward(join_heads(looked)[:, 0], Wo, bo)[0], past
 
+
 def cross_attention_step(
-    x:np.ndarray,
-    kv:np.ndarray,
-    Wq:np.ndarray,
-    bq:np.ndarray,
-    Wo:np.ndarray,
-    bo:np.ndarray,
-    heads:int,
-)->tuple:
+    x: np.ndarray,
+    kv: np.ndarray,
+    Wq: np.ndarray,
+    bq: np.ndarray,
+    Wo: np.ndarray,
+    bo: np.ndarray,
+    heads: int,
+) -> tuple:
     """Let one new word of each caption look at the places of its picture.
 
     Parameters
@@ -539,17 +636,19 @@ def cross_attention_step(
         out (n*K, D), and the weights (n*K, heads, L)
     """
     (rows, D), (n, L, _), (q, _) = x.shape, kv.shape, affine_forward(x, Wq, bq)
-    looked, (*_, w) = attention_forward(split_heads(q.reshape(n, rows // max(n, 1), D), heads), split_heads(kv[:, :, :D], heads), split_heads(kv[:, :, D:], heads))
-    return affine_forward(join_heads(looked).reshape(rows, D), Wo, bo)[0], w.swapaxes(1, 2).reshape(rows, heads, L)
+    looked, (*_, w) = attention_forward(
+        split_heads(q.reshape(n, rows // max(n, 1), D), heads),
+        split_heads(kv[:, :, :D], heads),
+        split_heads(kv[:, :, D:], heads),
+    )
+    return affine_forward(join_heads(looked).reshape(rows, D), Wo, bo)[0], w.swapaxes(1, 2).reshape(
+        rows, heads, L
+    )
+
 
 def decoder_layer_step(
-    p:dict,
-    x:np.ndarray,
-    past:np.ndarray,
-    kv:np.ndarray,
-    heads:int,
-    activation:str,
-)->tuple:
+    p: dict, x: np.ndarray, past: np.ndarray, kv: np.ndarray, heads: int, activation: str
+) -> tuple:
     """Take a layer one word further.
 
     Parameters
@@ -572,20 +671,28 @@ def decoder_layer_step(
     tuple
         x (rows, D), past (rows, t+1, 2D), weights (rows, heads, L)
     """
-    weights = lambda names: [p[name] for name in names]
-    x, (_, past, _) = residual_forward(x, p['gain1'], p['bias1'], lambda x: self_attention_step(x, past, *weights(SELF), heads))
-    x, (_, looked, _) = residual_forward(x, p['gain2'], p['bias2'], lambda x: cross_attention_step(x, kv, *weights(('Wq', 'bq', 'Wc', 'bc')), heads))
-    x, _ = residual_forward(x, p['gain3'], p['bias3'], lambda x: ffn_forward(x, *weights(FFN), activation))
+
+    def weights(names):
+        return [p[name] for name in names]
+
+    x, (_, past, _) = residual_forward(
+        x, p['gain1'], p['bias1'], lambda x: self_attention_step(x, past, *weights(SELF), heads)
+    )
+    x, (_, looked, _) = residual_forward(
+        x,
+        p['gain2'],
+        p['bias2'],
+        lambda x: cross_attention_step(x, kv, *weights(('Wq', 'bq', 'Wc', 'bc')), heads),
+    )
+    x, _ = residual_forward(
+        x, p['gain3'], p['bias3'], lambda x: ffn_forward(x, *weights(FFN), activation)
+    )
     return x, past, looked
 
 # %% ../../nbs/models/03_transformer.ipynb #ab3cc6f4
 def transformer_start(
-    p:dict,
-    heads:int,
-    activation:str,
-    grid:np.ndarray,
-    which:np.ndarray=None,
-)->dict:
+    p: dict, heads: int, activation: str, grid: np.ndarray, which: np.ndarray = None
+) -> dict:
     """Begin captions.
 
     Parameters
@@ -608,12 +715,23 @@ def transformer_start(
     """
     memory, _ = memory_forward(grid, p, heads, activation)
     pictures, L, D = memory.shape
-    layers = [affine_forward(memory.reshape(pictures * L, D), layer['Wkv'], layer['bkv'])[0].reshape(pictures, L, 2*D) for layer in layers_of(p)]
+    layers = [
+        affine_forward(memory.reshape(pictures * L, D), layer['Wkv'], layer['bkv'])[0].reshape(
+            pictures, L, 2 * D
+        )
+        for layer in layers_of(p)
+    ]
     picture = np.arange(pictures) if which is None else which
-    past = [np.zeros_like(memory, shape=(len(picture), 0, 2*D)) for _ in layers]
-    return dict(past=past, weights=np.zeros_like(memory, shape=(len(picture), heads, L)), picture=picture, memory=Places(*layers))
+    past = [np.zeros_like(memory, shape=(len(picture), 0, 2 * D)) for _ in layers]
+    return dict(
+        past=past,
+        weights=np.zeros_like(memory, shape=(len(picture), heads, L)),
+        picture=picture,
+        memory=Places(*layers),
+    )
 
-def transformer_step(p:dict, heads:int, activation:str, state:dict, words:np.ndarray)->tuple:
+
+def transformer_step(p: dict, heads: int, activation: str, state: dict, words: np.ndarray) -> tuple:
     """Take captions one word further.
 
     Parameters
@@ -635,7 +753,9 @@ def transformer_step(p:dict, heads:int, activation:str, state:dict, words:np.nda
         scores of what follows (rows, V), and the next state, with where the last layer looked
     """
     memory, picture, *places = state['memory'].group(state['picture'])
-    x, _ = embed_forward(words, sinusoids([state['past'][0].shape[1]], p['W_embed'].shape[1]), p['W_embed'])
+    x, _ = embed_forward(
+        words, sinusoids([state['past'][0].shape[1]], p['W_embed'].shape[1]), p['W_embed']
+    )
     past = []
     for layer, before, kv in zip(layers_of(p), state['past'], places):
         x, now, weights = decoder_layer_step(layer, x, before, kv, heads, activation)
@@ -649,21 +769,24 @@ class TransformerCaptioner(Captioner):
 
     Source: Vaswani et al. 2017.
     """
+
     reads = 'grid'
-    def __init__(self,
-        word_to_idx:dict[str, int],
-        input_dim:int=512,
-        hidden_dim:int=320,
-        layers:int=2,
-        heads:int=5,
-        inner_dim:int|None=None,
-        activation:str='gelu',
-        tied:bool=True,
-        encoder_layers:int=0,
-        dtype:type=np.float32,
-        rng:np.random.Generator|None=None,
-        dropout:float=0.,
-        inner_dropout:float=0.,
+
+    def __init__(
+        self,
+        word_to_idx: dict[str, int],
+        input_dim: int = 512,
+        hidden_dim: int = 320,
+        layers: int = 2,
+        heads: int = 5,
+        inner_dim: int | None = None,
+        activation: str = 'gelu',
+        tied: bool = True,
+        encoder_layers: int = 0,
+        dtype: type = np.float32,
+        rng: np.random.Generator | None = None,
+        dropout: float = 0.0,
+        inner_dropout: float = 0.0,
     ):
         """
         Parameters
@@ -696,21 +819,60 @@ class TransformerCaptioner(Captioner):
             the same for word vectors, and for what each sublayer adds
         """
         inner_dim = 4 * hidden_dim if inner_dim is None else inner_dim
-        for name, rate in dict(dropout=dropout, inner_dropout=inner_dropout).items(): expect(0 <= rate < 1, f'{name} is {rate}: expected at least 0 and less than 1')
-        for name, n in dict(hidden_dim=hidden_dim, layers=layers, heads=heads, inner_dim=inner_dim).items(): expect(n >= 1, f'{name} is {n}: expected at least 1')
+        for name, rate in dict(dropout=dropout, inner_dropout=inner_dropout).items():
+            expect(0 <= rate < 1, f'{name} is {rate}: expected at least 0 and less than 1')
+        for name, n in dict(
+            hidden_dim=hidden_dim, layers=layers, heads=heads, inner_dim=inner_dim
+        ).items():
+            expect(n >= 1, f'{name} is {n}: expected at least 1')
         expect(encoder_layers >= 0, f'encoder_layers is {encoder_layers}: expected at least 0')
-        expect(hidden_dim % heads == 0, f'hidden_dim is {hidden_dim} and heads is {heads}: expected a hidden_dim that heads divides')
-        expect(activation in ACTIVATIONS, f'activation is {activation!r}: expected {" or ".join(ACTIVATIONS)}')
+        expect(
+            hidden_dim % heads == 0,
+            f'hidden_dim is {hidden_dim} and heads is {heads}: expected a hidden_dim that '
+            'heads divides',
+        )
+        expect(
+            activation in ACTIVATIONS,
+            f'activation is {activation!r}: expected {" or ".join(ACTIVATIONS)}',
+        )
         super().__init__(word_to_idx, dtype, input_dim)
-        self.heads, self.activation, self.dropout, self.inner_dropout = heads, activation, dropout, inner_dropout
-        self.config = dict(input_dim=input_dim, hidden_dim=hidden_dim, layers=layers, heads=heads, inner_dim=inner_dim, activation=activation, tied=tied, encoder_layers=encoder_layers, dropout=dropout, inner_dropout=inner_dropout)
-        self.params = {name: w.astype(dtype) for name, w in transformer_params(len(word_to_idx), input_dim, hidden_dim, layers, inner_dim, tied, rng, encoder_layers).items()}
-    def forward(self,
-        features:Any,
-        words:np.ndarray,
-        sizes:list[int],
-        rng:np.random.Generator|None=None,
-    )->tuple[np.ndarray, tuple[Any, ...]]:
+        self.heads = heads
+        self.activation = activation
+        self.dropout = dropout
+        self.inner_dropout = inner_dropout
+        self.config = dict(
+            input_dim=input_dim,
+            hidden_dim=hidden_dim,
+            layers=layers,
+            heads=heads,
+            inner_dim=inner_dim,
+            activation=activation,
+            tied=tied,
+            encoder_layers=encoder_layers,
+            dropout=dropout,
+            inner_dropout=inner_dropout,
+        )
+        self.params = {
+            name: w.astype(dtype)
+            for name, w in transformer_params(
+                len(word_to_idx),
+                input_dim,
+                hidden_dim,
+                layers,
+                inner_dim,
+                tied,
+                rng,
+                encoder_layers,
+            ).items()
+        }
+
+    def forward(
+        self,
+        features: Any,
+        words: np.ndarray,
+        sizes: list[int],
+        rng: np.random.Generator | None = None,
+    ) -> tuple[np.ndarray, tuple[Any, ...]]:
         """Scores (P, V) of the words that follow packed ones, given a grid (N, L, input_dim) in
         their order; and the caches.
 
@@ -732,8 +894,18 @@ class TransformerCaptioner(Captioner):
         """
         grid, which = distinct(features)
         grid, _ = drop(grid, self.dropout, rng)
-        return transformer_forward(self.params, self.heads, self.activation, grid, words, sizes, which, lambda x: drop(x, self.inner_dropout, rng))
-    def backward(self, dscores:np.ndarray, caches:tuple[Any, ...])->dict[str, np.ndarray]:
+        return transformer_forward(
+            self.params,
+            self.heads,
+            self.activation,
+            grid,
+            words,
+            sizes,
+            which,
+            lambda x: drop(x, self.inner_dropout, rng),
+        )
+
+    def backward(self, dscores: np.ndarray, caches: tuple[Any, ...]) -> dict[str, np.ndarray]:
         """The gradients by name, from that of the scores.
 
         Parameters
@@ -749,7 +921,8 @@ class TransformerCaptioner(Captioner):
             the gradient of each parameter, by name
         """
         return transformer_backward(dscores, caches)
-    def start(self, features:np.ndarray)->Any:
+
+    def start(self, features: np.ndarray) -> Any:
         """The state before the first word, from a grid (N, L, input_dim).
 
         Parameters
@@ -762,8 +935,11 @@ class TransformerCaptioner(Captioner):
         Any
             the state
         """
-        return transformer_start(self.params, self.heads, self.activation, *distinct(self.features(features)))
-    def step(self, state:Any, words:np.ndarray)->tuple[np.ndarray, Any]:
+        return transformer_start(
+            self.params, self.heads, self.activation, *distinct(self.features(features))
+        )
+
+    def step(self, state: Any, words: np.ndarray) -> tuple[np.ndarray, Any]:
         """Scores (N, V) of what follows `words` (N,), and the next state.
 
         Parameters
@@ -779,7 +955,8 @@ class TransformerCaptioner(Captioner):
             scores of the next word, (N, V), and the next state
         """
         return transformer_step(self.params, self.heads, self.activation, state, words)
-    def attention(self, features:np.ndarray, words:list[int]|np.ndarray)->np.ndarray:
+
+    def attention(self, features: np.ndarray, words: list[int] | np.ndarray) -> np.ndarray:
         """Where the last layer looks in a picture (L, input_dim) before each word of a caption, ids
         (T,) without `<START>`: the weights, (T, heads, L).
 

@@ -16,8 +16,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 import numpy as np
-from ..files.paths import InputError, check_features, expect, kind_of, local_path, shipped
-from .images import SUFFIXES, advice, find_photos, photo_suffixes, register_heif, writable
+from rnn_captioning.files.paths import (
+    InputError,
+    check_features,
+    expect,
+    kind_of,
+    local_path,
+    shipped,
+)
+from .images import advice, photo_suffixes, register_heif, writable
 from ..progress import show_progress
 
 # %% auto #0
@@ -25,7 +32,8 @@ __all__ = ['SIDE', 'MAX_PIXELS', 'MAX_ASPECT', 'MEAN', 'STD', 'LITE0', 'is_pictu
            'Encoder', 'load_encoder', 'encode_batches', 'encode_photos']
 
 # %% ../../nbs/photos/02_encoder.ipynb #ec774496
-_USUAL_MAXIMA = 255, 1023, 4095, 16383, 65535      # of 8, 10, 12, 14 and 16 bits
+_USUAL_MAXIMA = 255, 1023, 4095, 16383, 65535  # of 8, 10, 12, 14 and 16 bits
+
 
 def _eight_bits(values):
     """Numbers as 8 bits: white is the smallest usual maximum that none exceeds; of fractions, 1 is
@@ -35,10 +43,12 @@ def _eight_bits(values):
     values = np.nan_to_num(np.asarray(values, np.float32), nan=0, posinf=0, neginf=0)
     largest = values.max()
     white = next((maximum for maximum in usual if largest <= maximum), largest)
-    return (values * (255 / white) + .5).clip(0, 255).astype(np.uint8)
+    return (values * (255 / white) + 0.5).clip(0, 255).astype(np.uint8)
+
 
 def _to_rgb(photo):
     from PIL import Image
+
     if photo.mode[0] in 'IF':
         return Image.fromarray(_eight_bits(np.asarray(photo))).convert('RGB')
     if photo.mode in ('P', 'PA', 'LA', 'RGBA', 'RGBa') or 'transparency' in photo.info:
@@ -50,18 +60,25 @@ def _to_rgb(photo):
 
 # %% ../../nbs/photos/02_encoder.ipynb #ec8bbd49
 _TURNS = {
-    2: 'FLIP_LEFT_RIGHT', 3: 'ROTATE_180', 4: 'FLIP_TOP_BOTTOM',
-    5: 'TRANSPOSE', 6: 'ROTATE_270', 7: 'TRANSVERSE', 8: 'ROTATE_90',
+    2: 'FLIP_LEFT_RIGHT',
+    3: 'ROTATE_180',
+    4: 'FLIP_TOP_BOTTOM',
+    5: 'TRANSPOSE',
+    6: 'ROTATE_270',
+    7: 'TRANSVERSE',
+    8: 'ROTATE_90',
 }
 # where the orientation is kept
 _NOTES = 'exif', 'xmp', 'XML:com.adobe.xmp', 'Raw profile type exif'
 
+
 def _upright(photo):
     from PIL import Image
+
     try:
         turn = _TURNS.get(photo.getexif().get(0x0112))
     except Exception:
-        turn = None       # a damaged note is no reason to lose the picture
+        turn = None  # a damaged note is no reason to lose the picture
     if not turn:
         return photo
     turned = photo.transpose(Image.Transpose[turn])
@@ -69,16 +86,20 @@ def _upright(photo):
     return turned
 
 # %% ../../nbs/photos/02_encoder.ipynb #09a5c672
-SIDE = 224                  # pixels a side, as the network saw in training
-MAX_PIXELS = 100_000_000    # that a picture may have in memory; as RGB, 0.4 GB
-MAX_ASPECT = 50             # of the long side to the short one
+SIDE = 224  # pixels a side, as the network saw in training
+MAX_PIXELS = 100_000_000  # that a picture may have in memory; as RGB, 0.4 GB
+MAX_ASPECT = 50  # of the long side to the short one
+
 
 def _check_size(name, w, h, most=None):
     most = most or MAX_PIXELS
     expect(w * h <= most, f'{name}: is {w:,} x {h:,} pixels: expected at most {most:,} in all')
-    expect(0 < max(w, h) <= MAX_ASPECT * min(w, h),
+    expect(
+        0 < max(w, h) <= MAX_ASPECT * min(w, h),
         f'{name}: is {w:,} x {h:,} pixels'
-        f': expected a long side of at most {MAX_ASPECT} times the short one')
+        f': expected a long side of at most {MAX_ASPECT} times the short one',
+    )
+
 
 def _check_header(name, photo):
     "Refuse what is too large or too narrow, by its header; let a JPEG decode at reduced size."
@@ -89,7 +110,9 @@ def _check_header(name, photo):
     if min(photo.size) >= 6 * SIDE:
         photo.draft(None, (3 * SIDE, 3 * SIDE))
 
+
 _EXPECTED = 'JPEG, PNG, GIF, BMP, WebP, TIFF or PPM'
+
 
 def _start_of(source, count=32):
     "The first bytes of a file, or of bytes in memory."
@@ -98,46 +121,55 @@ def _start_of(source, count=32):
     with open(source, 'rb') as f:
         return f.read(count)
 
+
 _HEIC = b'heic', b'heix', b'hevc', b'heim', b'heis', b'hevm', b'hevs', b'mif1', b'msf1'
+
 
 def _needed(name, start):
     "What a picture that Pillow does not know needs, for a message."
     heic = start[4:8] == b'ftyp' and start[8:12] in _HEIC
     suffix = '.heic' if heic else os.path.splitext(name)[1].lower()
-    return '' if suffix in photo_suffixes() else advice(suffix)      # '': it is damaged
+    return '' if suffix in photo_suffixes() else advice(suffix)  # '': it is damaged
+
 
 def _open_header(source, name):
     from PIL import Image, JpegImagePlugin, UnidentifiedImageError
+
     try:
         return Image.open(source)
     except UnidentifiedImageError:
         start = _start_of(source)
-        if start[4:8] == b'ftyp' and register_heif():       # it was not asked for before
+        if start[4:8] == b'ftyp' and register_heif():  # it was not asked for before
             try:
                 return Image.open(source)
             except UnidentifiedImageError:
                 pass
         needed = _needed(name, start)
-        expect(not needed,
+        expect(
+            not needed,
             f'{name}: is in a format that the installed Pillow does not read ({needed})'
-            f': expected {_EXPECTED}')
+            f': expected {_EXPECTED}',
+        )
         found = f'{name}: is not an image, or is damaged at its start'
         raise InputError(f'{found}: expected {_EXPECTED}') from None
-    except Image.DecompressionBombError as e:       # Pillow does not know of reduced decoding
-        expect(_start_of(source)[:2] == b'\xff\xd8',
+    except Image.DecompressionBombError as e:  # Pillow does not know of reduced decoding
+        expect(
+            _start_of(source)[:2] == b'\xff\xd8',
             f'{name}: is too large ({str(e).partition(" exceeds")[0]})'
-            f': expected at most {MAX_PIXELS:,} pixels')
+            f': expected at most {MAX_PIXELS:,} pixels',
+        )
         if isinstance(source, io.BytesIO):
             source.seek(0)
         return JpegImagePlugin.JpegImageFile(source)
 
 # %% ../../nbs/photos/02_encoder.ipynb #bcdda7bb
 _PNG, _TEXTS = b'\x89PNG\r\n\x1a\n', (b'tEXt', b'zTXt', b'iTXt', b'iCCP')
-_MOST_TEXT = 2**18      # bytes of a text in a PNG, unpacked: longer ones are left out
+_MOST_TEXT = 2**18  # bytes of a text in a PNG, unpacked: longer ones are left out
+
 
 def _unpacked_size(kind, data):
     "How many bytes the text of a PNG's chunk takes, or just more than `_MOST_TEXT`."
-    rest = data.partition(b'\0')[2]      # after the keyword
+    rest = data.partition(b'\0')[2]  # after the keyword
     if kind == b'tEXt' or kind == b'iTXt' and rest[:1] != b'\1':
         return len(data)
     # after the method, or also a language and a translation
@@ -147,6 +179,7 @@ def _unpacked_size(kind, data):
     except zlib.error:
         return _MOST_TEXT + 1
 
+
 def _without_long_texts(source):
     "The bytes of a PNG without colour profiles and long texts; None for another file."
     if _start_of(source, 8) != _PNG:
@@ -154,11 +187,11 @@ def _without_long_texts(source):
     whole = source.getvalue() if isinstance(source, io.BytesIO) else Path(source).read_bytes()
     kept, place, left = [_PNG], 8, 2**22
     while place + 12 <= len(whole):
-        end = place + 12 + int.from_bytes(whole[place:place + 4], 'big')
-        kind, data = whole[place + 4:place + 8], whole[place + 8:end - 4]
+        end = place + 12 + int.from_bytes(whole[place : place + 4], 'big')
+        kind, data = whole[place + 4 : place + 8], whole[place + 8 : end - 4]
         size = _unpacked_size(kind, data) if kind in _TEXTS and len(data) <= _MOST_TEXT else 0
         long = kind in _TEXTS and max(size, len(data)) > min(_MOST_TEXT, left)
-        long |= kind == b'iCCP'      # which nobody here looks at
+        long |= kind == b'iCCP'  # which nobody here looks at
         if not long:
             kept.append(whole[place:end])
             left -= size
@@ -166,7 +199,7 @@ def _without_long_texts(source):
     return io.BytesIO(b''.join(kept))
 
 # %% ../../nbs/photos/02_encoder.ipynb #8978c8a4
-def is_picture(photo)->bool:
+def is_picture(photo) -> bool:
     """Whether something is a picture itself: bytes, an open file, a Pillow image, or an array.
 
     Parameters
@@ -185,7 +218,8 @@ def is_picture(photo)->bool:
         return len(photo.shape) in (2, 3) and not hasattr(photo, 'iloc')
     return hasattr(photo, 'getexif') and hasattr(photo, 'convert')
 
-def photo_name(photo)->str:
+
+def photo_name(photo) -> str:
     """What a message or a result calls a photograph.
 
     Parameters
@@ -213,23 +247,29 @@ def photo_name(photo)->str:
         return 'picture of {} x {} pixels'.format(*photo.size)
     return repr(photo)[:100]
 
+
 def _bytes_of(photo, name):
-    expect(isinstance(photo, (bytes, bytearray, memoryview)) or hasattr(photo, 'read'),
-           f'{name}: is of type {type(photo).__name__}: '
-           'expected a path, bytes, an open file, a Pillow image or an array')
+    expect(
+        isinstance(photo, (bytes, bytearray, memoryview)) or hasattr(photo, 'read'),
+        f'{name}: is of type {type(photo).__name__}: '
+        'expected a path, bytes, an open file, a Pillow image or an array',
+    )
     if hasattr(photo, 'read'):
         if getattr(photo, 'seekable', bool)():
             photo.seek(0)
         photo = photo.read()
-    expect(not isinstance(photo, str),
-        f'{name}: is open as text'
-        f': expected it open for bytes, as by open(path, "rb")')
+    expect(
+        not isinstance(photo, str),
+        f'{name}: is open as text: expected it open for bytes, as by open(path, "rb")',
+    )
     expect(len(photo), f'{name}: is empty (0 bytes): expected a photograph')
     return bytes(photo)
+
 
 def _unread(photo):
     "The bytes of a Pillow image's file, if nobody has asked for its pixels yet; else None."
     from PIL import ImageFile
+
     fresh = isinstance(photo, ImageFile.ImageFile) and photo.tile and photo.tell() == 0
     if not fresh or photo.fp is None or photo.fp.closed:
         return None
@@ -238,6 +278,7 @@ def _unread(photo):
     content = photo.fp.read()
     photo.fp.seek(place)
     return io.BytesIO(content)
+
 
 def _from_pillow(photo, name):
     content = _unread(photo)
@@ -248,26 +289,31 @@ def _from_pillow(photo, name):
     made = _to_rgb(_upright(photo))
     return made.copy() if made is photo else made
 
+
 def _from_array(values, name):
     from PIL import Image
+
     shaped = values.ndim == 2 or values.ndim == 3 and values.shape[2] in (1, 3, 4)
-    expect(shaped and values.dtype.kind in 'buif',
-        f'{name}: has dtype {values.dtype}'
-        f': expected numbers, (H, W), (H, W, 3) or (H, W, 4)')
+    expect(
+        shaped and values.dtype.kind in 'buif',
+        f'{name}: has dtype {values.dtype}: expected numbers, (H, W), (H, W, 3) or (H, W, 4)',
+    )
     _check_size(name, values.shape[1], values.shape[0])
     if values.ndim == 3 and values.shape[2] == 1:
         values = values[..., 0]
     if values.dtype.kind == 'b':
         values = values * np.uint8(255)
-    expect(np.isfinite(values).all() and values.min() >= 0,
-        f'{name}: goes down to {values.min():.3g}'
-        f': expected numbers from 0 to 1, or from 0 to 255')
+    expect(
+        np.isfinite(values).all() and values.min() >= 0,
+        f'{name}: goes down to {values.min():.3g}: expected numbers from 0 to 1, or from 0 to 255',
+    )
     if values.dtype != np.uint8:
         values = _eight_bits(values)
     return _to_rgb(Image.fromarray(np.ascontiguousarray(values)))
 
 # %% ../../nbs/photos/02_encoder.ipynb #c37ad643
 _SILENCE = ('ignore', None, Warning, re.compile(r'PIL\b'), 0)
+
 
 @contextmanager
 def _quiet():
@@ -282,6 +328,7 @@ def _quiet():
         if _SILENCE in warnings.filters:
             warnings.filters.remove(_SILENCE)
 
+
 @contextmanager
 def _whole(name):
     "Turn whatever goes wrong while a picture is decoded into an `InputError` that names it."
@@ -290,12 +337,14 @@ def _whole(name):
     except InputError:
         raise
     except FileNotFoundError:
-        raise InputError(f'{name}: no such file') from None       # it was there a moment ago
-    except Exception as e:              # a decoder meets damage with whatever error lies nearest
+        raise InputError(f'{name}: no such file') from None  # it was there a moment ago
+    except Exception as e:  # a decoder meets damage with whatever error lies nearest
         said = getattr(e, 'strerror', None) or str(e) or type(e).__name__
         reason = said.splitlines()[0]
         raise InputError(
-            f'{name}: cannot be read whole ({reason}): expected an undamaged photograph') from e
+            f'{name}: cannot be read whole ({reason}): expected an undamaged photograph'
+        ) from e
+
 
 def _check_file(path):
     "Refuse what is no file with something in it, before it is opened: a pipe would never end."
@@ -304,6 +353,7 @@ def _check_file(path):
     expect(os.path.exists(path), f'{path}: no such file')
     expect(os.path.isfile(path), f'{path}: is {kind_of(path)}: expected a photograph')
     expect(os.path.getsize(path), f'{path}: is empty (0 bytes): expected a photograph')
+
 
 def _decoded(source, name):
     "A file, or bytes in memory, as RGB."
@@ -316,11 +366,13 @@ def _decoded(source, name):
             raise
         return _decoded_once(plain, name)
 
+
 def _decoded_once(source, name):
     with _open_header(source, name) as photo:
         _check_header(name, photo)
         photo.load()
         return _to_rgb(_upright(photo))
+
 
 def open_photo(photo):
     """Open a photograph of any form as RGB; of an animation the first frame.
@@ -339,6 +391,7 @@ def open_photo(photo):
         side at least 672
     """
     from PIL import Image
+
     name = photo_name(photo)
     with _whole(name), _quiet():
         if isinstance(photo, (str, os.PathLike)):
@@ -352,9 +405,10 @@ def open_photo(photo):
         return _decoded(io.BytesIO(_bytes_of(photo, name)), name)
 
 # %% ../../nbs/photos/02_encoder.ipynb #b1d5576f
-MEAN, STD = np.float32([.485, .456, .406]), np.float32([.229, .224, .225])
+MEAN, STD = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
 
-def preprocess(photo)->np.ndarray:
+
+def preprocess(photo) -> np.ndarray:
     """The centre square of a photograph at 224 x 224, on the scale that ImageNet networks are
     trained on.
 
@@ -369,19 +423,26 @@ def preprocess(photo)->np.ndarray:
         (3, 224, 224) float32
     """
     from PIL import Image
+
     photo, (w, h) = _to_rgb(photo), photo.size
     side = min(w, h)
     left, top = (w - side) // 2, (h - side) // 2
     if (w, h) != (SIDE, SIDE):
-        photo = photo.resize((SIDE, SIDE), Image.Resampling.BICUBIC, (left, top, left + side, top + side))
-    return np.ascontiguousarray(((np.asarray(photo, np.float32) / 255 - MEAN) / STD).transpose(2, 0, 1))
+        photo = photo.resize(
+            (SIDE, SIDE), Image.Resampling.BICUBIC, (left, top, left + side, top + side)
+        )
+    return np.ascontiguousarray(
+        ((np.asarray(photo, np.float32) / 255 - MEAN) / STD).transpose(2, 0, 1)
+    )
 
 # %% ../../nbs/photos/02_encoder.ipynb #51ceb550
 LITE0 = 'EfficientNet-Lite0, ImageNet weights, 224x224, mean over 7x7 positions'
 
+
 class Encoder:
     "A network that turns preprocessed photographs into features."
-    def __init__(self, name:str, run):
+
+    def __init__(self, name: str, run):
         """
         Parameters
         ----------
@@ -393,7 +454,7 @@ class Encoder:
         """
         self.name, self.run, self._width = name, run, None
 
-    def both(self, images)->tuple:
+    def both(self, images) -> tuple:
         """Both kinds of features, in one pass; `InputError` if the network has no grid.
 
         Parameters
@@ -408,81 +469,139 @@ class Encoder:
         """
         return self._features(images, grid=True)
 
-    def pooled(self, images)->np.ndarray:
+    def pooled(self, images) -> np.ndarray:
         """One row of features for each photograph, (N, D); the mean of the grid where the network
         gives only that.
         """
         return self._features(images, grid=False)[0]
 
-    def grid(self, images)->np.ndarray:
+    def grid(self, images) -> np.ndarray:
         "The features at each position, (N, P, D); `InputError` if the network has no grid."
         return self.both(images)[1]
 
     @property
-    def width(self)->int:
+    def width(self) -> int:
         "How many numbers D describe a photograph; found by a first run."
-        if self._width is None: self.pooled(np.zeros((1, 3, SIDE, SIDE), np.float32))
+        if self._width is None:
+            self.pooled(np.zeros((1, 3, SIDE, SIDE), np.float32))
         return self._width
 
-    def __repr__(self): return f'Encoder({self.name!r})'
+    def __repr__(self):
+        return f'Encoder({self.name!r})'
 
 # %% ../../nbs/photos/02_encoder.ipynb #22a06815
 def _flat_grid(array):
     "(N, D, h, w) as (N, h * w, D), positions row by row; anything else as it is."
     return array.reshape(*array.shape[:2], -1).swapaxes(1, 2) if array.ndim == 4 else array
 
-def _features(self:Encoder, images, grid):
+
+def _features(self: Encoder, images, grid):
     images = np.ascontiguousarray(images, np.float32)
-    expect(images.ndim == 4 and images.shape[1:] == (3, SIDE, SIDE) and len(images), f'images have shape {images.shape}: expected (N, 3, {SIDE}, {SIDE})')
-    found = [check_features(_flat_grid(np.asarray(a)), f'features of {self.name}') for a in self.run(images, grid)]
-    for a in found: expect(len(a) == len(images), f'features of {self.name} have shape {a.shape}: expected {len(images)} rows, one for each image')
-    pooled, places = (next((a.astype(np.float32) for a in found if a.ndim == n), None) for n in (2, 3))
-    expect(places is not None or not grid, f'{self.name}: gives no grid: expected an output of (N, positions, width) or (N, width, rows, columns)')
-    if pooled is None: pooled = places.mean(axis=1)
+    expect(
+        images.ndim == 4 and images.shape[1:] == (3, SIDE, SIDE) and len(images),
+        f'images have shape {images.shape}: expected (N, 3, {SIDE}, {SIDE})',
+    )
+    found = [
+        check_features(_flat_grid(np.asarray(a)), f'features of {self.name}')
+        for a in self.run(images, grid)
+    ]
+    for a in found:
+        expect(
+            len(a) == len(images),
+            f'features of {self.name} have shape {a.shape}: expected {len(images)} rows, one '
+            'for each image',
+        )
+    pooled, places = (
+        next((a.astype(np.float32) for a in found if a.ndim == n), None) for n in (2, 3)
+    )
+    expect(
+        places is not None or not grid,
+        f'{self.name}: gives no grid: expected an output of (N, positions, width) or (N, '
+        'width, rows, columns)',
+    )
+    if pooled is None:
+        pooled = places.mean(axis=1)
     self._width = pooled.shape[1]
     return pooled, places
+
 
 Encoder._features = _features
 
 # %% ../../nbs/photos/02_encoder.ipynb #9a7c2517
 def _session(path, threads):
-    try: import onnxruntime
-    except ImportError: raise InputError('the photo encoder needs onnxruntime, which is not installed: pip install "rnn_captioning[photos]"') from None
+    try:
+        import onnxruntime
+    except ImportError:
+        raise InputError(
+            'the photo encoder needs onnxruntime, which is not installed: pip install '
+            '"rnn_captioning[photos]"'
+        ) from None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = threads or os.cpu_count() or 1, 4
-    options.add_session_config_entry('session.intra_op.allow_spinning', '0')    # idle threads leave their core to the decoding of photographs
-    model = str(path) if str(path) == writable(path) else Path(path).read_bytes()       # onnxruntime takes names in UTF-8
-    try: session = onnxruntime.InferenceSession(model, options, providers=['CPUExecutionProvider'])
-    except Exception as e: raise InputError(f'{path}: is not an ONNX model that onnxruntime can run ({str(e).splitlines()[0]})') from e
+    # idle threads leave their core to the decoding of photographs
+    options.add_session_config_entry('session.intra_op.allow_spinning', '0')
+    # onnxruntime takes names in UTF-8
+    model = str(path) if str(path) == writable(path) else Path(path).read_bytes()
+    try:
+        session = onnxruntime.InferenceSession(model, options, providers=['CPUExecutionProvider'])
+    except Exception as e:
+        raise InputError(
+            f'{path}: is not an ONNX model that onnxruntime can run ({str(e).splitlines()[0]})'
+        ) from e
     inputs = session.get_inputs()
-    fits = lambda i: i.type == 'tensor(float)' and len(i.shape) == 4 and all(n == m or not isinstance(n, int) for n, m in zip(i.shape[1:], (3, SIDE, SIDE)))
-    expect(len(inputs) == 1 and fits(inputs[0]), f'{path}: takes {", ".join(f"{i.name} {i.type} {i.shape}" for i in inputs)}: '
-           f'expected one input of float32 (N, 3, {SIDE}, {SIDE})')
+
+    def fits(i):
+        return (
+            i.type == 'tensor(float)'
+            and len(i.shape) == 4
+            and all(n == m or not isinstance(n, int) for n, m in zip(i.shape[1:], (3, SIDE, SIDE)))
+        )
+
+    expect(
+        len(inputs) == 1 and fits(inputs[0]),
+        f'{path}: takes {", ".join(f"{i.name} {i.type} {i.shape}" for i in inputs)}: '
+        f'expected one input of float32 (N, 3, {SIDE}, {SIDE})',
+    )
     return session
+
 
 def _onnx_run(path, threads):
     """The `run` of an `Encoder` for an ONNX file; a file made for batches of one size gets batches
     of that size.
     """
     session = _session(path, threads)
-    source, by_rank = session.get_inputs()[0], {len(o.shape): o.name for o in reversed(session.get_outputs())}
+    source = session.get_inputs()[0]
+    by_rank = {len(o.shape): o.name for o in reversed(session.get_outputs())}
     pooled, places = by_rank.get(2), by_rank.get(3, by_rank.get(4))
-    expect(pooled or places, f'{path}: has no output of two, three or four dimensions: expected (N, D), (N, P, D) or (N, D, h, w)')
+    expect(
+        pooled or places,
+        f'{path}: has no output of two, three or four dimensions: expected (N, D), (N, P, D) '
+        'or (N, D, h, w)',
+    )
+
     def run(images, grid):
-        wanted = [name for name, needed in ((pooled, True), (places, grid or not pooled)) if name and needed]
+        wanted = [
+            name
+            for name, needed in ((pooled, True), (places, grid or not pooled))
+            if name and needed
+        ]
         size = source.shape[0] if isinstance(source.shape[0], int) else len(images)
         missing = -len(images) % size
         filled = np.concatenate([images, images[:1].repeat(missing, 0)]) if missing else images
-        parts = [session.run(wanted, {source.name: filled[i:i+size]}) for i in range(0, len(filled), size)]
-        return [np.concatenate(part)[:len(images)] for part in zip(*parts)]
+        parts = [
+            session.run(wanted, {source.name: filled[i : i + size]})
+            for i in range(0, len(filled), size)
+        ]
+        return [np.concatenate(part)[: len(images)] for part in zip(*parts)]
+
     return run
 
 # %% ../../nbs/photos/02_encoder.ipynb #f6fd31de
 def load_encoder(
-    which:str|Path|Callable[..., Any]|Encoder|None=None,
-    name:str|None=None,
-    threads:int|None=None,
-)->Encoder:
+    which: str | Path | Callable[..., Any] | Encoder | None = None,
+    name: str | None = None,
+    threads: int | None = None,
+) -> Encoder:
     """The shipped encoder, or one of your own.
 
     Parameters
@@ -500,15 +619,23 @@ def load_encoder(
     Encoder
         ready to run
     """
-    if isinstance(which, Encoder): return which
+    if isinstance(which, Encoder):
+        return which
     if callable(which):
         usual = getattr(which, '__name__', None) or type(which).__qualname__
         return Encoder(name or usual, lambda images, grid: [which(images)])
-    expect(which is None or isinstance(which, (str, os.PathLike)), f'encoder is {which!r}: expected an ONNX file, a function or None')
+    expect(
+        which is None or isinstance(which, (str, os.PathLike)),
+        f'encoder is {which!r}: expected an ONNX file, a function or None',
+    )
     path = Path(local_path(which) or shipped('encoder/efficientnet_lite0.onnx'))
     expect(path.is_file(), f'{path}: no such file: expected an ONNX model')
     run = _onnx_run(path, threads)
-    usual = f'ONNX {writable(path.name)} {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}' if which else LITE0
+    usual = (
+        f'ONNX {writable(path.name)} {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}'
+        if which
+        else LITE0
+    )
     return Encoder(name or usual, run)
 
 # %% ../../nbs/photos/02_encoder.ipynb #1dc8754f
@@ -527,16 +654,18 @@ def _collect(jobs, strict):
             errors.append(str(e))
     return images, errors
 
+
 def _read(photo):
     return preprocess(open_photo(photo))
 
+
 def encode_batches(
-    photos:list,
-    encoder:Encoder,
-    batch_size:int=16,
-    grid:bool=False,
-    strict:bool=False,
-    progress:bool=False,
+    photos: list,
+    encoder: Encoder,
+    batch_size: int = 16,
+    grid: bool = False,
+    strict: bool = False,
+    progress: bool = False,
 ):
     """The features of many photographs, with two batches in memory at most.
 
@@ -564,10 +693,12 @@ def encode_batches(
         yields errors (list), pooled (n, D) or None, grid (n, P, D) or None, batch by batch
     """
     expect(batch_size >= 1, f'batch_size is {batch_size}: expected at least 1')
-    batches = [photos[i:i+batch_size] for i in range(0, len(photos), batch_size)]
+    batches = [photos[i : i + batch_size] for i in range(0, len(photos), batch_size)]
     pool = ThreadPoolExecutor(min(os.cpu_count() or 1, 8))
+
     def submit(batch):
         return [pool.submit(_read, photo) for photo in batch]
+
     try:
         with show_progress(len(photos), 'photographs', progress, unit='photo') as bar:
             ahead = submit(batches[0]) if batches else []
@@ -584,14 +715,15 @@ def encode_batches(
     finally:
         pool.shutdown(cancel_futures=True)
 
+
 def encode_photos(
     paths,
-    encoder:Encoder,
-    batch_size:int=16,
-    grid:bool=False,
-    strict:bool=False,
-    progress:bool=False,
-    failed:list=None,
+    encoder: Encoder,
+    batch_size: int = 16,
+    grid: bool = False,
+    strict: bool = False,
+    progress: bool = False,
+    failed: list = None,
 ):
     """The features of many photographs, batch by batch, with two batches in memory at most.
 
@@ -619,7 +751,9 @@ def encode_photos(
     """
     paths, unreadable = list(paths), [] if failed is None else failed
     waiting = iter(paths)
-    for errors, pooled, places in encode_batches(paths, encoder, batch_size, grid, strict, progress):
+    for errors, pooled, places in encode_batches(
+        paths, encoder, batch_size, grid, strict, progress
+    ):
         batch = list(zip(errors, waiting))
         unreadable += [(path, error) for error, path in batch if error]
         if pooled is not None:
@@ -627,4 +761,6 @@ def encode_photos(
     if failed is None and unreadable:
         warnings.warn(
             f'{len(unreadable)} photographs cannot be read and are left out'
-            f', such as {unreadable[0][1]}')
+            f', such as {unreadable[0][1]}',
+            stacklevel=2,
+        )

@@ -22,15 +22,18 @@ __all__ = ['SUFFIXES', 'register_heif', 'photo_suffixes', 'advice', 'passed_over
 # of any Pillow, for messages
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.gif', '.bmp', '.webp', '.tif', '.tiff', '.ppm', '.pgm')
 
-_NO_PHOTOGRAPHS = frozenset('''
-    BLP BUFR CUR DDS EPS FLI FTEX GBR GRIB HDF5 ICNS ICO IPTC MPEG MSP PDF WMF XBM XPM'''.split())
+_NO_PHOTOGRAPHS = frozenset(
+    '''
+    BLP BUFR CUR DDS EPS FLI FTEX GBR GRIB HDF5 ICNS ICO IPTC MPEG MSP PDF WMF XBM XPM'''.split()
+)
 # suffixes that other kinds of files have too
 _OTHER_PROGRAMS = frozenset('.bw .fit .icb .im .vda .vst'.split())
 # parts of Pillow that an installation may lack
 _NEEDED = {'JPEG2000': 'jpg_2000', 'WEBP': 'webp', 'AVIF': 'avif'}
 
+
 @cache
-def register_heif()->bool:
+def register_heif() -> bool:
     """Let Pillow open HEIC, where the package pillow-heif is installed.
 
     Returns
@@ -45,7 +48,8 @@ def register_heif()->bool:
     register_heif_opener()
     return True
 
-def photo_suffixes()->frozenset:
+
+def photo_suffixes() -> frozenset:
     """The ends of the names of files that are photographs and that the installed Pillow can decode.
 
     Returns
@@ -59,21 +63,29 @@ def photo_suffixes()->frozenset:
         return frozenset(SUFFIXES)
     register_heif()
     lacking = {kind for kind, part in _NEEDED.items() if not features.check(part)}
-    read = {suffix.lower() for suffix, kind in Image.registered_extensions().items()
-            if kind in Image.OPEN and kind not in _NO_PHOTOGRAPHS | lacking}
+    read = {
+        suffix.lower()
+        for suffix, kind in Image.registered_extensions().items()
+        if kind in Image.OPEN and kind not in _NO_PHOTOGRAPHS | lacking
+    }
     return frozenset(read - _OTHER_PROGRAMS)
 
 # %% ../../nbs/photos/01_images.ipynb #8ffed2fd
-_RAW = frozenset('''
+_RAW = frozenset(
+    '''
     .3fr .arw .cr2 .cr3 .crw .dcr .dng .erf .fff .iiq .kdc .mef .mos .mrw .nef .nrw .orf .pef
-    .raf .raw .rw2 .rwl .sr2 .srf .srw .x3f'''.split())
-_PLAINLY_OTHER = frozenset('''
+    .raf .raw .rw2 .rwl .sr2 .srf .srw .x3f'''.split()
+)
+_PLAINLY_OTHER = frozenset(
+    '''
     .txt .md .rst .csv .tsv .json .jsonl .xml .xmp .html .htm .css .js .yaml .yml .toml .ini .cfg
     .db .log .lst .aae .thm .py .ipynb .h5 .hdf5 .hdf .npy .npz .mat .pt .pth .onnx .pkl .parquet
     .sqlite .zip .gz .tar .tgz .7z .rar .pdf .doc .docx .xls .xlsx .ppt .pptx
-    .mp4 .mov .avi .mkv .m4v .mpg .mpeg .webm .3gp .mts .mp3 .m4a .wav .ogg .flac'''.split())
+    .mp4 .mov .avi .mkv .m4v .mpg .mpeg .webm .3gp .mts .mp3 .m4a .wav .ogg .flac'''.split()
+)
 
-def advice(suffix:str)->str:
+
+def advice(suffix: str) -> str:
     """How a photograph of some format can be read after all.
 
     Parameters
@@ -94,7 +106,8 @@ def advice(suffix:str)->str:
         return "a camera's raw data: save it as JPEG"
     return 'save it as JPEG' if suffix in ('.jxl', '.svg', '.psb', '.eps') else ''
 
-def passed_over(files:list)->str:
+
+def passed_over(files: list) -> str:
     """Count by suffix the files that Pillow does not read and that are not plainly something else.
 
     Parameters
@@ -117,15 +130,19 @@ def passed_over(files:list)->str:
     return ', '.join(kinds + [f'{rest} others'] * (rest > 0))
 
 # %% ../../nbs/photos/01_images.ipynb #fa37b868
-_NOT_ENTERED = frozenset(['__MACOSX', '@eaDir', '#recycle', '$RECYCLE.BIN', 'System Volume Information'])
+_NOT_ENTERED = frozenset(
+    ['__MACOSX', '@eaDir', '#recycle', '$RECYCLE.BIN', 'System Volume Information']
+)
+
 
 def _is_folder(entry, follow):
     try:
         return entry.is_dir(follow_symlinks=follow)
-    except OSError:      # a link to itself
+    except OSError:  # a link to itself
         return False
 
-def list_files(folder, unreadable:list=None)->list:
+
+def list_files(folder, unreadable: list = None) -> list:
     """The files of a folder, of its folders and of those it links to; hidden ones are left out.
 
     Parameters
@@ -165,7 +182,8 @@ def list_files(folder, unreadable:list=None)->list:
                 found.append(Path(entry.path))
     return sorted(found)
 
-def find_photos(paths)->list:
+
+def find_photos(paths) -> list:
     """The photographs in files and folders; a warning counts what is passed over.
 
     `InputError` for a path that is not there, and for a folder without photographs.
@@ -188,8 +206,10 @@ def find_photos(paths)->list:
         found += _photos_in(path) if os.path.isdir(path) else [path]
     return found
 
+
 def _closed(folders):
     return f'{len(folders)} folders cannot be read, such as {folders[0]}'
+
 
 def _photos_in(folder):
     unreadable, suffixes = [], photo_suffixes()
@@ -203,7 +223,7 @@ def _photos_in(folder):
     expected = '; '.join([f'expected files that end in {" ".join(SUFFIXES)}', *complaints])
     expect(photos, f'{folder}: holds no photographs: {expected}')
     for complaint in complaints:
-        warnings.warn(f'{folder}: {complaint}')
+        warnings.warn(f'{folder}: {complaint}', stacklevel=2)
     return photos
 
 # %% ../../nbs/photos/01_images.ipynb #bad355cf
@@ -213,17 +233,21 @@ def _parts(name, roots=()):
     """
     text = posixpath.normpath(unicodedata.normalize('NFC', name.replace('\\', '/')))
     parts = tuple(part for part in text.split('/') if part not in ('', '.', '..'))
-    inside = [parts[len(root):] for root in roots if root and parts[:len(root)] == root]
+    inside = [parts[len(root) :] for root in roots if root and parts[: len(root)] == root]
     return inside[0] if inside and inside[0] else parts
+
 
 def _suffix_in_lower_case(parts):
     stem, dot, suffix = parts[-1].rpartition('.')
     return (*parts[:-1], f'{stem}{dot}{suffix.lower() if dot else suffix}')
 
+
 def _without_capitals(parts):
     return tuple(unicodedata.normalize('NFC', part.casefold()) for part in parts)
 
+
 _SPELLINGS = tuple, _suffix_in_lower_case, _without_capitals
+
 
 def _common_tail(a, b):
     count = 0
@@ -233,10 +257,12 @@ def _common_tail(a, b):
         count += 1
     return count
 
+
 class _Index:
     """The files of a folder by their paths in one spelling, by their last folder and name, and by
     name.
     """
+
     def __init__(self, paths, roots, spell):
         self.spell = spell
         self.whole, self.ends, self.bare = (defaultdict(set) for _ in range(3))
@@ -247,6 +273,7 @@ class _Index:
             for root in roots:
                 full = spell((*root, *parts))
                 self.ends[full[-2:]].add((full, len(parts), path))
+
     def find(self, parts):
         """The files that a name may mean: those of this path, else those whose path ends in the
         same way.
@@ -258,20 +285,25 @@ class _Index:
             return self.bare.get(name[0], set())
         found = set()
         for full, length, path in self.ends.get(name[-2:], ()):
-            # the shorter of the two, the name and the path within the folder, is a tail of the other
+            # the shorter of the two, the name and the path
+            # within the folder, is a tail of the other
             if _common_tail(full, name) >= min(length, len(name)):
                 found.add(path)
         return found
 
+
 class _Indices:
     "An index for each spelling, made when it is first needed: names that are paths need none."
+
     def __init__(self, paths, roots):
         self.paths, self.roots, self.made = paths, roots, []
+
     def __iter__(self):
         for i, spell in enumerate(_SPELLINGS):
             if i == len(self.made):
                 self.made.append(_Index(self.paths, self.roots, spell))
             yield self.made[i]
+
 
 def _meant(name, folder, parts, by_path, indices):
     "How near a name is to the files that it may mean (0: their own path), and these files."
@@ -284,12 +316,14 @@ def _meant(name, folder, parts, by_path, indices):
         if found:
             whole = parts == _parts(next(iter(found)).relative_to(folder).as_posix())
             return 2 * rank - whole, found
-    # what is hidden, or linked under a second name, is not listed; a name that says so means it all the same
-    path = folder/name
+    # what is hidden, or linked under a second name, is not
+    # listed; a name that says so means it all the same
+    path = folder / name
     inside = not (os.path.isabs(name) or '..' in name.replace('\\', '/').split('/'))
     return 99, {path} if inside and os.path.lexists(path) and not os.path.isdir(path) else set()
 
-def locate(folder, names:list)->dict:
+
+def locate(folder, names: list) -> dict:
     """Where the images are: by path within the folder, else by the end of a path.
 
     A name that may mean several files is left out, with a warning; so are names that would share a
@@ -313,7 +347,7 @@ def locate(folder, names:list)->dict:
     unreadable = []
     by_path = {path.relative_to(folder).as_posix(): path for path in list_files(folder, unreadable)}
     if unreadable:
-        warnings.warn(f'{folder}: {_closed(unreadable)}')
+        warnings.warn(f'{folder}: {_closed(unreadable)}', stacklevel=2)
     paths = {path: _parts(inside) or (inside,) for inside, path in by_path.items()}
     indices = _Indices(paths, roots)
     candidates, several = {}, {}
@@ -328,8 +362,11 @@ def locate(folder, names:list)->dict:
         name, (a, b) = next(iter(several.items()))
         warnings.warn(
             f'{folder}: {len(several)} names may mean more than one file'
-            f', and count as missing, such as {name!r}: {a} or {b}')
+            f', and count as missing, such as {name!r}: {a} or {b}',
+            stacklevel=2,
+        )
     return _each_its_own(folder, candidates)
+
 
 def _each_its_own(folder, candidates):
     "Give each file to the name that is nearest to it; one name in two forms is one name."
@@ -349,11 +386,13 @@ def _each_its_own(folder, candidates):
     if twice:
         warnings.warn(
             f'{folder}: {len(twice)} photographs are named in several ways'
-            f', and count once for each, such as {twice[0][0]!r} and {twice[0][1]!r}')
+            f', and count once for each, such as {twice[0][0]!r} and {twice[0][1]!r}',
+            stacklevel=2,
+        )
     return {name: path for name, (_, _, path) in candidates.items() if name in winners}
 
 # %% ../../nbs/photos/01_images.ipynb #dad638c3
-def nearest_first(name:str, folder)->list:
+def nearest_first(name: str, folder) -> list:
     """The photographs of a folder, with the one first that is most like a name.
 
     Parameters
@@ -372,14 +411,17 @@ def nearest_first(name:str, folder)->list:
     photos = [path for path in list_files(folder) if path.suffix.lower() in suffixes]
     inside = [path.relative_to(folder).as_posix() for path in photos]
     wanted = posixpath.basename(name.replace('\\', '/')).casefold()
+
     def likeness(other):
         same_file = posixpath.basename(other).casefold() == wanted
         return same_file, difflib.SequenceMatcher(None, name, other, autojunk=False).ratio()
+
     same_end = [path for path in inside[1000:] if path.casefold().endswith(wanted)]
     first = max(inside[:1000] + same_end[:1000], key=likeness, default=None)
     return [first] * (first is not None) + [other for other in inside if other != first]
 
-def writable(text)->str:
+
+def writable(text) -> str:
     """A text as it is, but for the bytes of a file name that are no UTF-8, which are spelt out.
 
     Parameters

@@ -4,15 +4,32 @@
 
 # %% ../../nbs/training/01_checkpoint.ipynb #c6990364
 from __future__ import annotations
-import hashlib, json, math
+import hashlib
+import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-import numpy as np, h5py
+import numpy as np
+import h5py
 from ..models.attention import AttentionCaptioner
 from ..data.dataset import check_match
 from ..models.encoded_attention import EncodedAttentionCaptioner
-from ..files.paths import CHECKPOINT, VERSION, InputError, atomic_path, attribute, expect, new_hdf5, open_hdf5, read, reading, to_bytes, to_texts, write_attributes
+from rnn_captioning.files.paths import (
+    CHECKPOINT,
+    VERSION,
+    InputError,
+    atomic_path,
+    attribute,
+    expect,
+    new_hdf5,
+    open_hdf5,
+    read,
+    reading,
+    to_bytes,
+    to_texts,
+    write_attributes,
+)
 from ..model import Captioner, CaptioningRNN
 from .reward import CIDER
 from ..solver import LIKELIHOOD, CaptioningSolver, check_rule
@@ -24,7 +41,7 @@ __all__ = ['MODELS', 'CLASSES', 'OBJECTIVES', 'SOLVER_NUMBERS', 'SOLVER_WEIGHTS'
            'load_run']
 
 # %% ../../nbs/training/01_checkpoint.ipynb #84e83ee2
-MODELS = {      # a further captioner is a further row
+MODELS = {  # a further captioner is a further row
     'rnn': CaptioningRNN,
     'attention': AttentionCaptioner,
     'encoded-attention': EncodedAttentionCaptioner,
@@ -35,22 +52,50 @@ OBJECTIVES = {objective.name: objective for objective in [LIKELIHOOD, CIDER]}
 
 SOLVER_NUMBERS = 'epoch', 'step', 'best_val_loss'
 SOLVER_WEIGHTS = 'best_params', 'averaged'
-SOLVER_LISTS = 'loss_history', 'val_loss_history', 'earlier_loss_history', 'earlier_val_loss_history'
-SOLVER_OPTIONS = 'optim_config', 'lr_decay', 'batch_size', 'num_epochs', 'seed', 'clip_norm', 'lr_schedule', 'validate', 'patience', 'threads', 'label_smoothing', 'average'
+SOLVER_LISTS = (
+    'loss_history',
+    'val_loss_history',
+    'earlier_loss_history',
+    'earlier_val_loss_history',
+)
+SOLVER_OPTIONS = (
+    'optim_config',
+    'lr_decay',
+    'batch_size',
+    'num_epochs',
+    'seed',
+    'clip_norm',
+    'lr_schedule',
+    'validate',
+    'patience',
+    'threads',
+    'label_smoothing',
+    'average',
+)
 
 # %% ../../nbs/training/01_checkpoint.ipynb #9f7d2391
 def _write_solver(group, solver):
     options = {name: getattr(solver, name) for name in SOLVER_OPTIONS}
-    options = json.dumps({**options, 'update_rule': solver.update_rule.__name__, 'objective': solver.objective.name})
-    write_attributes(group, options=options, **{name: getattr(solver, name) for name in SOLVER_NUMBERS})
-    for name in SOLVER_LISTS: group[name] = np.array(getattr(solver, name), np.float64)
-    for kind, weights in [('params', solver.model.params), *((kind, getattr(solver, kind)) for kind in SOLVER_WEIGHTS)]:
-        for name, w in weights.items(): group[f'{kind}/{name}'] = w
+    options = json.dumps(
+        {**options, 'update_rule': solver.update_rule.__name__, 'objective': solver.objective.name}
+    )
+    write_attributes(
+        group, options=options, **{name: getattr(solver, name) for name in SOLVER_NUMBERS}
+    )
+    for name in SOLVER_LISTS:
+        group[name] = np.array(getattr(solver, name), np.float64)
+    for kind, weights in [
+        ('params', solver.model.params),
+        *((kind, getattr(solver, kind)) for kind in SOLVER_WEIGHTS),
+    ]:
+        for name, w in weights.items():
+            group[f'{kind}/{name}'] = w
     for name, config in solver.optim_configs.items():
-        for key, value in config.items(): group[f'optim/{name}/{key}'] = value
+        for key, value in config.items():
+            group[f'optim/{name}/{key}'] = value
 
 # %% ../../nbs/training/01_checkpoint.ipynb #567d821b
-def checksum(f)->str:
+def checksum(f) -> str:
     """What its content comes to, without the attribute that says so.
 
     Parameters
@@ -64,17 +109,28 @@ def checksum(f)->str:
         32 hexadecimal digits
     """
     h = hashlib.blake2b(digest_size=16)
+
     def add(name, item):
         for key in sorted(item.attrs):
-            if (name, key) != ('/', 'checksum'): h.update(f'{name}@{key} '.encode() + np.asarray(item.attrs[key]).tobytes())
-        if not isinstance(item, h5py.Dataset): return
+            if (name, key) != ('/', 'checksum'):
+                h.update(f'{name}@{key} '.encode() + np.asarray(item.attrs[key]).tobytes())
+        if not isinstance(item, h5py.Dataset):
+            return
         item = read(f, name)
         h.update(f'{name} {item.shape} {item.dtype.str}'.encode())
-        rows = max(2**24 // max(item.nbytes // max(len(item), 1), 1), 1) if item.shape else 1      # some megabytes at a time
-        for part in [item[()]] if not item.shape else (item[i:i+rows] for i in range(0, len(item), rows)): h.update(np.ascontiguousarray(part).tobytes())
+        # some megabytes at a time
+        rows = max(2**24 // max(item.nbytes // max(len(item), 1), 1), 1) if item.shape else 1
+        for part in (
+            [item[()]]
+            if not item.shape
+            else (item[i : i + rows] for i in range(0, len(item), rows))
+        ):
+            h.update(np.ascontiguousarray(part).tobytes())
+
     add('/', f)
     f.visititems(add)
     return h.hexdigest()
+
 
 def check_content(f):
     """Raise an `InputError` if the content is not what was saved. A file without a checksum passes.
@@ -85,9 +141,14 @@ def check_content(f):
         an open checkpoint
     """
     saved = attribute(f, 'checksum', None)
-    expect(saved is None or str(saved) == checksum(f), f'is damaged: its content has changed since it was written (checksum {saved}): expected an intact checkpoint')
+    expect(
+        saved is None or str(saved) == checksum(f),
+        f'is damaged: its content has changed since it was written (checksum {saved}): '
+        'expected an intact checkpoint',
+    )
 
-def damage(path)->str:
+
+def damage(path) -> str:
     """What is wrong with a checkpoint as a file.
 
     Parameters
@@ -101,19 +162,21 @@ def damage(path)->str:
         one line; None: it is intact, or has no checksum and can be opened
     """
     try:
-        with reading(path), open_hdf5(path, CHECKPOINT) as f: check_content(f)
-    except InputError as e: return str(e)
+        with reading(path), open_hdf5(path, CHECKPOINT) as f:
+            check_content(f)
+    except InputError as e:
+        return str(e)
 
 # %% ../../nbs/training/01_checkpoint.ipynb #ac26ceea
 def save_checkpoint(
-    path:str|Path,
-    model:Captioner,
-    solver:CaptioningSolver|None=None,
-    encoder:str='',
-    digits:int|None=None,
-    run:dict[str, Any]|None=None,
-    keep:int=0,
-)->None:
+    path: str | Path,
+    model: Captioner,
+    solver: CaptioningSolver | None = None,
+    encoder: str = '',
+    digits: int | None = None,
+    run: dict[str, Any] | None = None,
+    keep: int = 0,
+) -> None:
     """Write a checkpoint.
 
     Parameters
@@ -136,18 +199,29 @@ def save_checkpoint(
     """
     with atomic_path(path, keep) as beside, new_hdf5(beside) as f:
         config = json.dumps({**model.config, 'dtype': np.dtype(model.dtype).name})
-        write_attributes(f, format=CHECKPOINT, version=VERSION, encoder=encoder, model=type(model).__name__, config=config, run=json.dumps(run or {}))
+        write_attributes(
+            f,
+            format=CHECKPOINT,
+            version=VERSION,
+            encoder=encoder,
+            model=type(model).__name__,
+            config=config,
+            run=json.dumps(run or {}),
+        )
         words = sorted(model.word_to_idx, key=model.word_to_idx.get)
         f['vocabulary'] = to_bytes(words)
         rounded = {} if digits is None else dict(scaleoffset=digits)
         best = solver and (solver.best_params or solver.averaged) or model.params
-        for name, w in best.items(): f.create_dataset(f'params/{name}', data=w, **(rounded if w.size else {}))
-        if model.feature_mean is not None: f['features/mean'], f['features/scale'] = model.feature_mean, model.feature_scale
-        if solver is not None: _write_solver(f.create_group('solver'), solver)
+        for name, w in best.items():
+            f.create_dataset(f'params/{name}', data=w, **(rounded if w.size else {}))
+        if model.feature_mean is not None:
+            f['features/mean'], f['features/scale'] = model.feature_mean, model.feature_scale
+        if solver is not None:
+            _write_solver(f.create_group('solver'), solver)
         write_attributes(f, checksum=checksum(f))
 
 # %% ../../nbs/training/01_checkpoint.ipynb #739efccf
-def read_json(item, name:str)->dict:
+def read_json(item, name: str) -> dict:
     """A dict that is kept as JSON.
 
     Parameters
@@ -162,18 +236,33 @@ def read_json(item, name:str)->dict:
     dict
         what is in it
     """
-    try: found = json.loads(str(attribute(item, name)) or 'null')
-    except ValueError as e: raise InputError(f'attribute {name!r} is not JSON ({e}): expected settings by name') from e
-    expect(isinstance(found, dict), f'attribute {name!r} is {str(found)[:60]}: expected settings by name, as JSON')
+    try:
+        found = json.loads(str(attribute(item, name)) or 'null')
+    except ValueError as e:
+        raise InputError(f'attribute {name!r} is not JSON ({e}): expected settings by name') from e
+    expect(
+        isinstance(found, dict),
+        f'attribute {name!r} is {str(found)[:60]}: expected settings by name, as JSON',
+    )
     return found
+
 
 def read_weights(group, name, shape, dtype):
     "An array of finite numbers, of a shape that is compared before anything is read."
     saved = read(group, name)
-    expect(saved.shape == tuple(shape), f'{group.name}/{name} has shape {saved.shape}: expected {tuple(shape)}')
-    expect(saved.dtype.kind == 'f', f'{group.name}/{name} has dtype {saved.dtype}: expected floating-point numbers')
+    expect(
+        saved.shape == tuple(shape),
+        f'{group.name}/{name} has shape {saved.shape}: expected {tuple(shape)}',
+    )
+    expect(
+        saved.dtype.kind == 'f',
+        f'{group.name}/{name} has dtype {saved.dtype}: expected floating-point numbers',
+    )
     weights = saved[()].astype(dtype)
-    expect(np.isfinite(weights).all(), f'{group.name}/{name} holds NaN or infinity: expected finite numbers')
+    expect(
+        np.isfinite(weights).all(),
+        f'{group.name}/{name} holds NaN or infinity: expected finite numbers',
+    )
     return weights
 
 # %% ../../nbs/training/01_checkpoint.ipynb #f351a865
@@ -181,13 +270,21 @@ class _Room:
     """In the place of a generator: zeros, and not many more than a file has weights, whatever
     widths it asks for.
     """
-    def __init__(self, left): self.left = left
+
+    def __init__(self, left):
+        self.left = left
+
     def standard_normal(self, shape):
         self.left -= math.prod(shape)
-        expect(self.left >= 0, 'config has widths that ask for more weights than the file has: expected widths that fit')
+        expect(
+            self.left >= 0,
+            'config has widths that ask for more weights than the file has: expected widths '
+            'that fit',
+        )
         return np.zeros(shape)
 
-def load_checkpoint(path:str|Path, intact:bool=True)->Captioner:
+
+def load_checkpoint(path: str | Path, intact: bool = True) -> Captioner:
     """The captioner of a checkpoint.
 
     Parameters
@@ -203,40 +300,72 @@ def load_checkpoint(path:str|Path, intact:bool=True)->Captioner:
         the captioner, its attribute `encoder` as saved
     """
     with reading(path), open_hdf5(path, CHECKPOINT) as f:
-        kind, config, words = str(attribute(f, 'model')), read_json(f, 'config'), to_texts(read(f, 'vocabulary'))
+        kind = str(attribute(f, 'model'))
+        config = read_json(f, 'config')
+        words = to_texts(read(f, 'vocabulary'))
         expect(kind in CLASSES, f'holds a {kind!r}: expected {" or ".join(CLASSES)}')
-        expect(config.get('dtype') in ('float32', 'float64', 'float16'), f'config has dtype {config.get("dtype")!r}: expected float32 or float64')
+        expect(
+            config.get('dtype') in ('float32', 'float64', 'float16'),
+            f'config has dtype {config.get("dtype")!r}: expected float32 or float64',
+        )
         expect(len(set(words)) == len(words), 'vocabulary has words twice')
         total = sum(getattr(w, 'size', 0) for w in f['params'].values())
-        sizes = {name: config.get(name) for name in ('input_dim', 'hidden_dim', *config) if name.endswith('_dim') or name.endswith('layers')}
-        expect(all(isinstance(n, int) and (name != 'encoder_layers') <= n <= total for name, n in sizes.items()), f'config has widths {list(sizes.values())} and the file {total} weights: expected widths that fit')
-        model = CLASSES[kind]({w: i for i, w in enumerate(words)}, **{**config, 'dtype': np.dtype(config['dtype']).type}, rng=_Room(total + 2**22))
-        for name, w in model.params.items(): model.params[name] = read_weights(f['params'], name, w.shape, w.dtype)
-        if 'features' in f: model.feature_mean, model.feature_scale = (read_weights(f['features'], k, (model.input_dim,), model.dtype) for k in ('mean', 'scale'))
+        sizes = {
+            name: config.get(name)
+            for name in ('input_dim', 'hidden_dim', *config)
+            if name.endswith('_dim') or name.endswith('layers')
+        }
+        expect(
+            all(
+                isinstance(n, int) and (name != 'encoder_layers') <= n <= total
+                for name, n in sizes.items()
+            ),
+            f'config has widths {list(sizes.values())} and the file {total} weights: expected '
+            'widths that fit',
+        )
+        model = CLASSES[kind](
+            {w: i for i, w in enumerate(words)},
+            **{**config, 'dtype': np.dtype(config['dtype']).type},
+            rng=_Room(total + 2**22),
+        )
+        for name, w in model.params.items():
+            model.params[name] = read_weights(f['params'], name, w.shape, w.dtype)
+        if 'features' in f:
+            model.feature_mean, model.feature_scale = (
+                read_weights(f['features'], k, (model.input_dim,), model.dtype)
+                for k in ('mean', 'scale')
+            )
         model.encoder = str(attribute(f, 'encoder'))
-        if intact: check_content(f)
+        if intact:
+            check_content(f)
     return model
 
 # %% ../../nbs/training/01_checkpoint.ipynb #ca4492eb
 def _read_history(group, name):
     history = read(group, name)[()]
-    expect(history.ndim == 1 and history.dtype.kind == 'f', f'{name} has shape {history.shape} and dtype {history.dtype}: expected a list of numbers')
+    expect(
+        history.ndim == 1 and history.dtype.kind == 'f',
+        f'{name} has shape {history.shape} and dtype {history.dtype}: expected a list of numbers',
+    )
     return history.tolist()
+
 
 def _read_config(group, w, rule):
     "What an update rule remembers of one parameter: numbers, and arrays of the parameter's shape."
-    _, usual = rule(np.zeros(1), np.zeros(1), {})      # which is which
-    config = {name: read_weights(group, name, w.shape, w.dtype) if np.ndim(usual.get(name, item)) else item[()].item() for name, item in group.items()}
+    _, usual = rule(np.zeros(1), np.zeros(1), {})  # which is which
+    config = {
+        name: read_weights(group, name, w.shape, w.dtype)
+        if np.ndim(usual.get(name, item))
+        else item[()].item()
+        for name, item in group.items()
+    }
     check_rule(config, group.name)
     return config
 
 # %% ../../nbs/training/01_checkpoint.ipynb #6a22745d
 def load_solver(
-    path:str|Path,
-    model:Captioner,
-    data:Mapping[str, Any],
-    **options:Any,
-)->CaptioningSolver:
+    path: str | Path, model: Captioner, data: Mapping[str, Any], **options: Any
+) -> CaptioningSolver:
     """The solver of a checkpoint.
 
     Parameters
@@ -256,25 +385,53 @@ def load_solver(
         a solver that goes on where the other stopped
     """
     with reading(path), open_hdf5(path, CHECKPOINT) as f:
-        expect('solver' in f, f'{path}: was saved for captioning only: expected a checkpoint of an unfinished training')
+        expect(
+            'solver' in f,
+            f'{path}: was saved for captioning only: expected a checkpoint of an unfinished '
+            'training',
+        )
         data = check_match(model, data)
         group = f['solver']
         saved = read_json(group, 'options')
-        expect(saved.get('objective') in OBJECTIVES, f'{path}: was trained for {saved.get("objective")!r}: expected {" or ".join(OBJECTIVES)}')
-        solver = CaptioningSolver(model, data, **{**saved, 'objective': OBJECTIVES[saved['objective']], **options})
-        for name in SOLVER_NUMBERS: setattr(solver, name, attribute(group, name, None).item())
-        expect(isinstance(solver.epoch, int) and isinstance(solver.step, int), f'solver is at epoch {solver.epoch!r} and step {solver.step!r}: expected whole numbers')
-        expect(0 <= solver.epoch and 0 <= solver.step <= solver.steps, f'solver is at epoch {solver.epoch} and step {solver.step}: expected a step of 0 to {solver.steps}')
-        for name in SOLVER_LISTS: setattr(solver, name, _read_history(group, name))
+        expect(
+            saved.get('objective') in OBJECTIVES,
+            f'{path}: was trained for {saved.get("objective")!r}: expected '
+            f'{" or ".join(OBJECTIVES)}',
+        )
+        solver = CaptioningSolver(
+            model, data, **{**saved, 'objective': OBJECTIVES[saved['objective']], **options}
+        )
+        for name in SOLVER_NUMBERS:
+            setattr(solver, name, attribute(group, name, None).item())
+        expect(
+            isinstance(solver.epoch, int) and isinstance(solver.step, int),
+            f'solver is at epoch {solver.epoch!r} and step {solver.step!r}: expected whole numbers',
+        )
+        expect(
+            0 <= solver.epoch and 0 <= solver.step <= solver.steps,
+            f'solver is at epoch {solver.epoch} and step {solver.step}: expected a step of 0 '
+            f'to {solver.steps}',
+        )
+        for name in SOLVER_LISTS:
+            setattr(solver, name, _read_history(group, name))
         for kind in SOLVER_WEIGHTS:
-            if kind in group: setattr(solver, kind, {name: read_weights(group[kind], name, w.shape, w.dtype) for name, w in model.params.items()})
+            if kind in group:
+                setattr(
+                    solver,
+                    kind,
+                    {
+                        name: read_weights(group[kind], name, w.shape, w.dtype)
+                        for name, w in model.params.items()
+                    },
+                )
         for name, w in model.params.items():
             solver.optim_configs[name] = _read_config(group[f'optim/{name}'], w, solver.update_rule)
-            if 'params' in group: model.params[name] = read_weights(group['params'], name, w.shape, w.dtype)
+            if 'params' in group:
+                model.params[name] = read_weights(group['params'], name, w.shape, w.dtype)
     return solver
 
 # %% ../../nbs/training/01_checkpoint.ipynb #bbec4ef7
-def load_run(path)->dict:
+def load_run(path) -> dict:
     """What the run of a checkpoint was told.
 
     Parameters
@@ -287,4 +444,5 @@ def load_run(path)->dict:
     dict
         as it was saved; empty where nothing was
     """
-    with reading(path), open_hdf5(path, CHECKPOINT) as f: return read_json(f, 'run')
+    with reading(path), open_hdf5(path, CHECKPOINT) as f:
+        return read_json(f, 'run')

@@ -24,11 +24,13 @@ __all__ = ['SILENCE', 'LONGEST_LINE', 'WAITING_LINES', 'TRIAL', 'HEAPS', 'JavaEr
 class JavaError(InputError):
     "What a program in Java was asked for cannot be had: the message says why, in one line."
 
-SILENCE = 300.  # seconds in which a program must give its next line, which includes its start
+
+SILENCE = 300.0  # seconds in which a program must give its next line, which includes its start
 LONGEST_LINE = 2**20  # bytes
 WAITING_LINES = 1000  # read ahead at most; a program that says more has to wait
 _UNWANTED = '_JAVA_OPTIONS', 'JAVA_TOOL_OPTIONS', 'JDK_JAVA_OPTIONS', 'OPENJ9_JAVA_OPTIONS'
-_TICK = .2  # seconds between looks at the clock; Windows notices Ctrl-C only then
+_TICK = 0.2  # seconds between looks at the clock; Windows notices Ctrl-C only then
+
 
 def _environment():
     "The environment without variables that change the options with which Java is started."
@@ -37,7 +39,8 @@ def _environment():
 # %% ../../nbs/training/06_java.ipynb #58be6906
 class Program:
     "A program that gets lines and gives lines. Use it in a `with`: at its end, it has ended."
-    def __init__(self, command:list, folder=None, silence:float=None):
+
+    def __init__(self, command: list, folder=None, silence: float = None):
         """
         Parameters
         ----------
@@ -61,8 +64,12 @@ class Program:
         own_group = os.name == 'posix'
         try:
             self.process = subprocess.Popen(
-                self.command, cwd=self.folder, env=_environment(),
-                start_new_session=own_group, **pipes)
+                self.command,
+                cwd=self.folder,
+                env=_environment(),
+                start_new_session=own_group,
+                **pipes,
+            )
         except OSError as e:
             self.errors.close()
             raise JavaError(f'{self.command[0]}: cannot be started ({e.strerror or e})') from e
@@ -72,7 +79,7 @@ class Program:
     def __exit__(self, *_):
         self.end()
 
-    def ask(self, lines:list, count:int, last:bool=False)->list:
+    def ask(self, lines: list, count: int, last: bool = False) -> list:
         """Give the program lines and wait for its answer; `JavaError` where it gives another, or
         none.
 
@@ -103,7 +110,7 @@ class Program:
             raise JavaError(f'{self.command[0]} gave more than the {count} expected lines')
         return answer
 
-    def wait(self, seconds:float)->int:
+    def wait(self, seconds: float) -> int:
         """Wait until the program ends; `JavaError` where it does not.
 
         Parameters
@@ -143,7 +150,7 @@ class Program:
             except OSError:
                 pass  # what was not written before the program ended
 
-    def complaint(self)->str:
+    def complaint(self) -> str:
         "What the program, which has ended, said of itself: one line."
         return self.said or f'exit status {self.process.returncode}'
 
@@ -208,16 +215,20 @@ class Program:
         raise JavaError(f'{self.command[0]} gave no answer for {self.silence:g} seconds')
 
 # %% ../../nbs/training/06_java.ipynb #256ed7d9
-TRIAL = 30.  # seconds in which Java must have said its version
+TRIAL = 30.0  # seconds in which Java must have said its version
 HEAPS = '2G', '512m'
 
 _ENGLISH = '-Duser.language=en', '-Duser.country=US', '-Duser.variant=', '-Duser.script='
 _UTF8 = '-Dfile.encoding=UTF-8', '-Dstdout.encoding=UTF-8', '-Dsun.stdout.encoding=UTF-8'
 _FRUGAL = (
-    '-XX:+IgnoreUnrecognizedVMOptions', '-XX:+UseSerialGC',
-    '-XX:CompressedClassSpaceSize=64m', '-XX:ReservedCodeCacheSize=64m')
+    '-XX:+IgnoreUnrecognizedVMOptions',
+    '-XX:+UseSerialGC',
+    '-XX:CompressedClassSpaceSize=64m',
+    '-XX:ReservedCodeCacheSize=64m',
+)
 
-def find_java()->list:
+
+def find_java() -> list:
     """A Java that has shown that it runs; `JavaError` where there is none.
 
     Returns
@@ -237,7 +248,8 @@ def find_java()->list:
             return command
     raise JavaError(f'{java} does not run ({trial.complaint()})')
 
-def shipped_with_pycocoevalcap(*names:str)->Path:
+
+def shipped_with_pycocoevalcap(*names: str) -> Path:
     """The path of a file of `pycocoevalcap`; `InputError` where it is not there.
 
     Parameters
@@ -263,9 +275,11 @@ def _one_field(text):
     "A text that METEOR takes for one field."
     return ' '.join(text.split()).replace('|||', '').replace('  ', ' ')
 
+
 class Meteor:
     "METEOR 1.5, run from the archive in `pycocoevalcap`. Source: Denkowski and Lavie 2014."
-    def __init__(self, java:list=None):
+
+    def __init__(self, java: list = None):
         """
         Parameters
         ----------
@@ -275,7 +289,7 @@ class Meteor:
         self.java = find_java() if java is None else java
         self.jar = shipped_with_pycocoevalcap('meteor', 'meteor-1.5.jar')
 
-    def compute_score(self, references:dict, captions:dict)->tuple:
+    def compute_score(self, references: dict, captions: dict) -> tuple:
         """Score captions; `JavaError` where METEOR does not answer, or not with numbers.
 
         Parameters
@@ -305,7 +319,7 @@ class Meteor:
         return total, each
 
 # %% ../../nbs/training/06_java.ipynb #b66e686b
-def ptb_tokens(texts:list, java:list=None)->list:
+def ptb_tokens(texts: list, java: list = None) -> list:
     """Sentences cut into words as the COCO evaluation cuts them. Source: Manning et al. 2014.
 
     Parameters
@@ -323,6 +337,7 @@ def ptb_tokens(texts:list, java:list=None)->list:
     java = find_java() if java is None else java
     jar = shipped_with_pycocoevalcap('tokenizer', 'stanford-corenlp-3.4.1.jar')
     from pycocoevalcap.tokenizer.ptbtokenizer import PUNCTUATIONS
+
     name = 'edu.stanford.nlp.process.PTBTokenizer'
     command = [*java, '-cp', jar.name, name, '-preserveLines', '-lowerCase', '-encoding', 'UTF-8']
     with Program(command, jar.parent) as program:

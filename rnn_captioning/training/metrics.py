@@ -4,7 +4,10 @@
 
 # %% ../../nbs/training/04_metrics.ipynb #cf9d4f8d
 from __future__ import annotations
-import contextlib, io, json, warnings
+import contextlib
+import io
+import json
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,7 @@ __all__ = ['TOKENIZERS', 'AS_WRITTEN', 'Scoring', 'image_scores', 'score_caption
 # %% ../../nbs/training/04_metrics.ipynb #5ab6876d
 TOKENIZERS = {'alphanumeric': TOKENIZER, 'ptb': 'PTB, lowercase, without punctuation'}
 
+
 def _overlap_scorers():
     "What of `pycocoevalcap` needs no Java: the names of the scores, and what computes them."
     try:
@@ -37,9 +41,11 @@ def _overlap_scorers():
     bleu = [f'Bleu_{n}' for n in (1, 2, 3, 4)]
     return [(bleu, Bleu(4)), (['ROUGE_L'], Rouge()), (['CIDEr'], Cider())]
 
+
 class Scoring:
     "All that scores captions. What is missing for it is said when it is made."
-    def __init__(self, meteor:bool=None, tokenizer:str='alphanumeric'):
+
+    def __init__(self, meteor: bool = None, tokenizer: str = 'alphanumeric'):
         """
         Parameters
         ----------
@@ -62,7 +68,7 @@ class Scoring:
             except JavaError as e:
                 self._without_meteor(e)
 
-    def tokens(self, texts:list)->list:
+    def tokens(self, texts: list) -> list:
         """Cut sentences into words.
 
         Parameters
@@ -79,7 +85,7 @@ class Scoring:
             return ptb_tokens(texts, self.java)
         return [' '.join(tokenize(text)) for text in texts]
 
-    def __call__(self, captions:list, references:list, progress:bool=False)->tuple:
+    def __call__(self, captions: list, references: list, progress: bool = False) -> tuple:
         """Score captions.
 
         Parameters
@@ -123,12 +129,12 @@ class Scoring:
 
 # %% ../../nbs/training/04_metrics.ipynb #de876f1f
 def image_scores(
-    captions:list,
-    references:list,
-    meteor:bool=None,
-    progress:bool=False,
-    tokenizer:str='alphanumeric',
-)->tuple:
+    captions: list,
+    references: list,
+    meteor: bool = None,
+    progress: bool = False,
+    tokenizer: str = 'alphanumeric',
+) -> tuple:
     """BLEU-1 to 4, ROUGE-L, CIDEr and METEOR by pycocoevalcap, by default on lowercase alphanumeric
     tokens.
 
@@ -153,12 +159,13 @@ def image_scores(
     """
     return Scoring(meteor, tokenizer)(captions, references, progress)
 
+
 def score_captions(
-    captions:list[str],
-    references:list[list[str]],
-    meteor:bool|None=None,
-    tokenizer:str='alphanumeric',
-)->dict[str, Any]:
+    captions: list[str],
+    references: list[list[str]],
+    meteor: bool | None = None,
+    tokenizer: str = 'alphanumeric',
+) -> dict[str, Any]:
     """The scores of all pictures together; see `image_scores`.
 
     Parameters
@@ -180,7 +187,7 @@ def score_captions(
     return image_scores(captions, references, meteor, tokenizer=tokenizer)[0]
 
 # %% ../../nbs/training/04_metrics.ipynb #a3e77dd0
-def truth(captions:list, facts)->np.ndarray:
+def truth(captions: list, facts) -> np.ndarray:
     """Which captions are true of their scene.
 
     Parameters
@@ -198,7 +205,7 @@ def truth(captions:list, facts)->np.ndarray:
     return np.array([is_true(caption, json.loads(f)) for caption, f in zip(captions, facts)])
 
 # %% ../../nbs/training/04_metrics.ipynb #77fd0446
-def variety(captions:list, training:list=())->dict:
+def variety(captions: list, training: list = ()) -> dict:
     """How varied captions are, and how many of them the training captions do not have.
 
     Parameters
@@ -213,27 +220,38 @@ def variety(captions:list, training:list=())->dict:
     dict
         novel, distinct: shares of the captions; vocabulary_used: words
     """
-    clean = lambda text: ' '.join(tokenize(text))
+
+    def clean(text):
+        return ' '.join(tokenize(text))
+
     said, known = [clean(c) for c in captions], set(map(clean, training))
-    return dict(novel=float(np.mean([c not in known for c in said])), distinct=len(set(said)) / len(said), vocabulary_used=len({w for c in said for w in c.split()}))
+    return dict(
+        novel=float(np.mean([c not in known for c in said])),
+        distinct=len(set(said)) / len(said),
+        vocabulary_used=len({w for c in said for w in c.split()}),
+    )
 
 # %% ../../nbs/training/04_metrics.ipynb #ec7d7466
 AS_WRITTEN = 'texts as written'
 
+
 def _has_texts(data, split):
     return len(data.get(f'{split}_texts', ())) > 0
 
-def split_references(data, split)->list:
+
+def split_references(data, split) -> list:
     "For each picture of a split, what people wrote about it."
     if _has_texts(data, split):
         texts = data[f'{split}_texts']
     else:
         texts = caption_texts(data[f'{split}_captions'], data['idx_to_word'])
     groups = [[] for _ in range(len(data[f'{split}_features']))]
-    for text, i in zip(texts, data[f'{split}_image_idxs']): groups[i].append(text)
+    for text, i in zip(texts, data[f'{split}_image_idxs']):
+        groups[i].append(text)
     return groups
 
-def kind_of_references(data, split:str)->tuple:
+
+def kind_of_references(data, split: str) -> tuple:
     """Whether the references of a split are texts as written or decoded ids, and what the ids lost.
 
     Parameters
@@ -249,13 +267,16 @@ def kind_of_references(data, split:str)->tuple:
         what its references are; the share of their words that are `<UNK>`
     """
     if _has_texts(data, split):
-        return AS_WRITTEN, 0.
+        return AS_WRITTEN, 0.0
     captions, ids = np.asarray(data[f'{split}_captions']), data['word_to_idx']
     marks = [ids[word] for word in ('<NULL>', '<START>', '<END>')]
     words = ~np.isin(captions, marks)
-    unknown = (captions == ids['<UNK>']).sum() / max(words.sum(), 1) if '<UNK>' in ids else 0.
-    kind = f'decoded ids, cut at {words.sum(axis=1).max()} words' + (', with <UNK>' if unknown else '')
+    unknown = (captions == ids['<UNK>']).sum() / max(words.sum(), 1) if '<UNK>' in ids else 0.0
+    kind = f'decoded ids, cut at {words.sum(axis=1).max()} words' + (
+        ', with <UNK>' if unknown else ''
+    )
     return kind, float(unknown)
+
 
 @dataclass
 class References:
@@ -280,6 +301,7 @@ class References:
     training
         the captions of the split that is called train
     """
+
     split: str
     names: list
     groups: list
@@ -292,9 +314,12 @@ class References:
 
     def __post_init__(self):
         self.described = [i for i, group in enumerate(self.groups) if group]
-        expect(self.described, f'{self.where}: split {self.split!r} has no captions to compare with')
+        expect(
+            self.described, f'{self.where}: split {self.split!r} has no captions to compare with'
+        )
 
-def read_references(data, split:str='val')->References:
+
+def read_references(data, split: str = 'val') -> References:
     """The references of a split.
 
     Parameters
@@ -312,29 +337,37 @@ def read_references(data, split:str='val')->References:
     if isinstance(data, (str, Path)):
         texts, known = read_captions(data)
         found = list(dict.fromkeys(known.values()))
-        expect(not known or split in found,
-               f'{data}: has no split {split!r}: found {", ".join(found)}')
+        expect(
+            not known or split in found, f'{data}: has no split {split!r}: found {", ".join(found)}'
+        )
         names = [name for name in texts if not known or known.get(name) == split]
         ids = image_ids(data, needed=False) if str(data).lower().endswith('.json') else None
         rest = tuple(set(texts) - set(names))
         groups = [texts[name] for name in names]
-        return References(split if known else 'all', names, groups, AS_WRITTEN, str(data), rest, ids)
-    expect(split in data.splits,
-           f'{data.path}: has no split {split!r}: found {", ".join(data.splits)}')
+        return References(
+            split if known else 'all', names, groups, AS_WRITTEN, str(data), rest, ids
+        )
+    expect(
+        split in data.splits, f'{data.path}: has no split {split!r}: found {", ".join(data.splits)}'
+    )
     kind, unknown = kind_of_references(data, split)
     if kind != AS_WRITTEN:
-        warnings.warn(f'{data.path}: has no texts, so captions are compared with {kind} ({unknown:.1%} '
-                      'of the words): scores, above all CIDEr, come out higher than with texts as '
-                      'written, and do not compare with those of papers', stacklevel=3)
+        warnings.warn(
+            f'{data.path}: has no texts, so captions are compared with {kind} ({unknown:.1%} '
+            'of the words): scores, above all CIDEr, come out higher than with texts as '
+            'written, and do not compare with those of papers',
+            stacklevel=3,
+        )
     others = [name for s in data.splits if s != split for name in data[f'{s}_urls']]
     names, groups = list(data[f'{split}_urls']), split_references(data, split)
     training = sum(split_references(data, 'train'), []) if 'train' in data.splits else None
     facts = data.get(f'{split}_facts')
     return References(
-        split, names, groups, kind, data.path, tuple(others), facts=facts, training=training)
+        split, names, groups, kind, data.path, tuple(others), facts=facts, training=training
+    )
 
 # %% ../../nbs/training/04_metrics.ipynb #a445a6e3
-def write_captions(model, features, **decoding)->list:
+def write_captions(model, features, **decoding) -> list:
     """The best caption of each of many pictures.
 
     Parameters
@@ -359,8 +392,13 @@ def _judged(scoring, captions, references, about, progress):
     rows = references.described
     groups = [references.groups[i] for i in rows]
     total, each = scoring([captions[i] for i in rows], groups, progress)
-    scores = about | dict(tokenizer=TOKENIZERS[scoring.tokenizer], references=references.kind,
-                          images=len(rows)) | total
+    scores = (
+        about
+        | dict(
+            tokenizer=TOKENIZERS[scoring.tokenizer], references=references.kind, images=len(rows)
+        )
+        | total
+    )
     if references.training is not None:
         scores |= variety([captions[i] for i in rows], references.training)
     if references.facts is not None:
@@ -369,15 +407,16 @@ def _judged(scoring, captions, references, about, progress):
     by_row = {name: dict(zip(rows, values.tolist())) for name, values in each.items()}
     return scores, captions, by_row
 
+
 def evaluate(
-    model:Any,
-    data:CaptionData,
-    split:str='val',
-    progress:bool=False,
-    tokenizer:str='alphanumeric',
-    meteor:bool|None=None,
-    **decoding:Any,
-)->tuple[dict[str, float], list[str], dict[str, dict[int, float]]]:
+    model: Any,
+    data: CaptionData,
+    split: str = 'val',
+    progress: bool = False,
+    tokenizer: str = 'alphanumeric',
+    meteor: bool | None = None,
+    **decoding: Any,
+) -> tuple[dict[str, float], list[str], dict[str, dict[int, float]]]:
     """Caption every picture of a split and score the captions; with `truth` where the data set has
     facts.
 
@@ -418,15 +457,16 @@ def evaluate(
         scores['vocabulary'] = f'of the model, {len(words)} words; the data set has another'
     return scores, captions, each
 
+
 def evaluate_captions(
     results,
     data,
-    split:str='val',
+    split: str = 'val',
     annotations=None,
-    progress:bool=False,
-    tokenizer:str='alphanumeric',
-    meteor:bool=None,
-)->tuple:
+    progress: bool = False,
+    tokenizer: str = 'alphanumeric',
+    meteor: bool = None,
+) -> tuple:
     """Score the captions of any captioner: one for each picture of a split that people have
     described.
 
@@ -463,8 +503,10 @@ def evaluate_captions(
     split = f'split {references.split!r}'
     said, passed_over = captions_for(given, wanted, others, ids, where, split)
     if passed_over:
-        warnings.warn(f'{where}: {passed_over} captions are of images in other splits, '
-                      'and do not count', stacklevel=2)
+        warnings.warn(
+            f'{where}: {passed_over} captions are of images in other splits, and do not count',
+            stacklevel=2,
+        )
     captions = [''] * len(references.names)
     for i, caption in zip(references.described, said):
         captions[i] = caption

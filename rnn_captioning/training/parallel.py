@@ -18,17 +18,23 @@ __all__ = ['MOST', 'LEAST', 'SMALL', 'M_TRIM_THRESHOLD', 'M_TOP_PAD', 'M_MMAP_MA
            'shards', 'sharded_loss', 'stretches', 'add_up', 'threaded_update', 'keep_memory']
 
 # %% ../../nbs/training/07_parallel.ipynb #57f7535d
-MOST = 8      # each thread holds gradients of its own: more of them cost memory and the time to add them up
+# each thread holds gradients of its own: more of them cost memory and the time to add them up
+MOST = 8
+
 
 @cache
 def _blas():
     return ThreadpoolController().select(user_api='blas')
 
+
 def _blas_cores():
     return min((library['num_threads'] for library in _blas().info()), default=MOST)
 
+
 _counting = threading.Lock()
-_users, _usual, _limit = 0, MOST, None      # blocks that are open; BLAS's cores before; what lifts the limit
+# blocks that are open; BLAS's cores before; what lifts the limit
+_users, _usual, _limit = (0, MOST, None)
+
 
 @contextmanager
 def one_blas_thread():
@@ -46,11 +52,14 @@ def one_blas_thread():
             if not _users:
                 _limit.restore_original_limits()
 
-def cores()->int:
+
+def cores() -> int:
     """How many threads can work at once: as many as this process, and BLAS in it, may use, at most
     `MOST`.
     """
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+    usable = (
+        len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+    )
     with _counting:
         return max(1, min(usable, MOST, _usual if _users else _blas_cores()))
 
@@ -59,7 +68,8 @@ def cores()->int:
 def _pool(threads, process):
     return ThreadPoolExecutor(threads, thread_name_prefix='rnn_captioning')
 
-def in_threads(f, items, threads:int=None)->list:
+
+def in_threads(f, items, threads: int = None) -> list:
     """Call a function for several items at once, BLAS using one core for each.
 
     Parameters
@@ -80,13 +90,16 @@ def in_threads(f, items, threads:int=None)->list:
     with one_blas_thread():
         if len(items) < 2 or threads == 1:
             return [f(item) for item in items]
-        pool = _pool(min(threads or len(items), len(items)), os.getpid())      # threads do not outlive a fork: a child needs its own
+        # threads do not outlive a fork: a child needs its own
+        pool = _pool(min(threads or len(items), len(items)), os.getpid())
         return list(pool.map(f, items))
 
 # %% ../../nbs/training/07_parallel.ipynb #cc31a895
-LEAST = 8      # captions in a shard: products with fewer rows than that spend their time fetching the weights
+# captions in a shard: products with fewer rows than that spend their time fetching the weights
+LEAST = 8
 
-def shards(captions:np.ndarray, null:int, threads:int)->list:
+
+def shards(captions: np.ndarray, null: int, threads: int) -> list:
     """Deal captions out, longest first, so that every shard has about as many words.
 
     Parameters
@@ -110,13 +123,13 @@ def shards(captions:np.ndarray, null:int, threads:int)->list:
 # %% ../../nbs/training/07_parallel.ipynb #1a852a5f
 def sharded_loss(
     model,
-    features:np.ndarray,
-    captions:np.ndarray,
-    threads:int=1,
+    features: np.ndarray,
+    captions: np.ndarray,
+    threads: int = 1,
     rng=None,
     weight=None,
     **options,
-)->tuple:
+) -> tuple:
     """A captioner's loss and gradients, the captions dealt out to several threads.
 
     Parameters
@@ -142,21 +155,31 @@ def sharded_loss(
         the loss, and the gradients by name
     """
     parts = shards(captions, getattr(model, '_null', 0), threads) if threads > 1 else [None]
-    if len(parts) == 1: return model.loss(features, captions, **_given(rng=rng, weight=weight), **options)
+    if len(parts) == 1:
+        return model.loss(features, captions, **_given(rng=rng, weight=weight), **options)
     rngs = [None] * len(parts) if rng is None else rng.spawn(len(parts))
+
     def one(part):
         rows, rng = part
-        share = np.full(len(rows), len(rows) / len(captions)) * (1 if weight is None else weight[rows])
-        return model.loss(features[rows], captions[rows], weight=share, **_given(rng=rng), **options)
+        share = np.full(len(rows), len(rows) / len(captions)) * (
+            1 if weight is None else weight[rows]
+        )
+        return model.loss(
+            features[rows], captions[rows], weight=share, **_given(rng=rng), **options
+        )
+
     losses, grads = zip(*in_threads(one, zip(parts, rngs)))
     return sum(losses), None if grads[0] is None else add_up(grads)
 
-def _given(**options): return {name: value for name, value in options.items() if value is not None}
+
+def _given(**options):
+    return {name: value for name, value in options.items() if value is not None}
 
 # %% ../../nbs/training/07_parallel.ipynb #cea81f38
-SMALL = 65536      # elements: less than that is done sooner than it is shared out
+SMALL = 65536  # elements: less than that is done sooner than it is shared out
 
-def stretches(arrays:dict, threads:int)->list:
+
+def stretches(arrays: dict, threads: int) -> list:
     """Divide arrays among threads, a stretch of every large one for each.
 
     Parameters
@@ -174,10 +197,12 @@ def stretches(arrays:dict, threads:int)->list:
     out = [[] for _ in range(threads)]
     for name, a in arrays.items():
         cuts = np.linspace(0, a.size, threads + 1).astype(int) if a.size >= SMALL else [0, a.size]
-        for part, start, stop in zip(out, cuts, cuts[1:]): part.append((name, slice(start, stop)))
+        for part, start, stop in zip(out, cuts, cuts[1:]):
+            part.append((name, slice(start, stop)))
     return out
 
-def add_up(grads:list)->dict:
+
+def add_up(grads: list) -> dict:
     """Sum the gradients of the shards, in their order.
 
     Parameters
@@ -190,17 +215,25 @@ def add_up(grads:list)->dict:
     dict
         the first, now the sum
     """
+
     def add(part):
         for name, s in part:
             total = grads[0][name].reshape(-1)[s]
-            for g in grads[1:]: total += g[name].reshape(-1)[s]
+            for g in grads[1:]:
+                total += g[name].reshape(-1)[s]
+
     in_threads(add, stretches(grads[0], len(grads)))
     return grads[0]
 
 # %% ../../nbs/training/07_parallel.ipynb #9fd40504
-def _stretch(config, s): return {key: value.reshape(-1)[s] if isinstance(value, np.ndarray) else value for key, value in config.items()}
+def _stretch(config, s):
+    return {
+        key: value.reshape(-1)[s] if isinstance(value, np.ndarray) else value
+        for key, value in config.items()
+    }
 
-def threaded_update(rule, params:dict, grads:dict, configs:dict, threads:int=1):
+
+def threaded_update(rule, params: dict, grads: dict, configs: dict, threads: int = 1):
     """Apply an update rule to every parameter, several threads at once.
 
     Parameters
@@ -218,20 +251,30 @@ def threaded_update(rule, params:dict, grads:dict, configs:dict, threads:int=1):
     """
     keys = set(rule(np.zeros(1), np.zeros(1))[1])
     fresh = any(keys - set(config) for config in configs.values())
+
     def update(part):
         found = []
         for name, s in part:
             w, dw, config = params[name], grads[name], configs[name]
-            if not fresh: w, dw, config = w.reshape(-1)[s], dw.reshape(-1)[s], _stretch(config, s)
+            if not fresh:
+                w, dw, config = w.reshape(-1)[s], dw.reshape(-1)[s], _stretch(config, s)
             found.append((name, rule(w, dw, config, out=w)[1]))
         return found
+
     for name, config in in_threads(update, stretches(params, 1 if fresh else threads))[0]:
-        configs[name].update({key: value for key, value in config.items() if fresh or not isinstance(value, np.ndarray)})
+        configs[name].update(
+            {
+                key: value
+                for key, value in config.items()
+                if fresh or not isinstance(value, np.ndarray)
+            }
+        )
 
 # %% ../../nbs/training/07_parallel.ipynb #586ad9ae
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4      # of malloc.h
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # of malloc.h
 
-def keep_memory()->bool:
+
+def keep_memory() -> bool:
     """Ask the C library to keep freed memory for the arrays of the next step, from now on.
 
     Returns
@@ -239,6 +282,10 @@ def keep_memory()->bool:
     bool
         whether the C library can do so
     """
-    try: mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError): return False
-    return all([mallopt(M_MMAP_MAX, 0), mallopt(M_TRIM_THRESHOLD, 2**31 - 1), mallopt(M_TOP_PAD, 2**26)])
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return False
+    return all(
+        [mallopt(M_MMAP_MAX, 0), mallopt(M_TRIM_THRESHOLD, 2**31 - 1), mallopt(M_TOP_PAD, 2**26)]
+    )

@@ -21,11 +21,13 @@ __all__ = ['read_results', 'holds_captions', 'image_ids', 'coco_number', 'Images
 # %% ../../nbs/training/05_results_files.ipynb #e0a79645
 _NAME_COLUMNS = 'image', 'image_id', 'file_name', 'filename', 'image_name'
 
+
 def _parsed(text, path):
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as e:
         raise InputError(f'{path}: is not whole JSON ({e})') from e
+
 
 def _image_of(value, where):
     "An image as a name or a number; pandas writes whole numbers with a point."
@@ -35,14 +37,20 @@ def _image_of(value, where):
     expect(good, f'{where}: the image is {value!r}: expected its number or its name')
     return value
 
+
 def _from_json(text, path):
     entries = _parsed(text, path)
-    expect(isinstance(entries, list), f'{path}: is a {type(entries).__name__} in JSON: '
-           'expected a list of {"image_id": ..., "caption": ...}, as COCO has them')
+    expect(
+        isinstance(entries, list),
+        f'{path}: is a {type(entries).__name__} in JSON: '
+        'expected a list of {"image_id": ..., "caption": ...}, as COCO has them',
+    )
     for i, entry in enumerate(entries):
         where = f'{path}: entry {i}'
-        expect(isinstance(entry, dict),
-               f'{where} is {str(entry)[:40]!r}: expected image_id and caption')
+        expect(
+            isinstance(entry, dict),
+            f'{where} is {str(entry)[:40]!r}: expected image_id and caption',
+        )
         if 'captions' in entry:  # of the command `caption`
             texts = entry['captions']
             why = f': {entry["error"]}' if entry.get('error') else ''
@@ -50,33 +58,47 @@ def _from_json(text, path):
             expect(good, f'{where} has no caption{why}')
             entry = {'image_id': entry.get('image'), 'caption': texts[0].get('text')}
         for key in ('image_id', 'caption'):
-            expect(key in entry, f'{where} has {", ".join(map(str, entry)) or "nothing"}: '
-                   'expected image_id and caption')
+            expect(
+                key in entry,
+                f'{where} has {", ".join(map(str, entry)) or "nothing"}: '
+                'expected image_id and caption',
+            )
         yield where, _image_of(entry['image_id'], where), entry['caption']
+
 
 def _from_table(text, path):
     head = text.lstrip().partition('\n')[0]
     delimiter = max(',;\t', key=head.count)
-    reader = csv.reader(io.StringIO(text.lstrip(), newline=''), delimiter=delimiter,
-                        skipinitialspace=True, strict=True)
+    reader = csv.reader(
+        io.StringIO(text.lstrip(), newline=''),
+        delimiter=delimiter,
+        skipinitialspace=True,
+        strict=True,
+    )
     try:
         columns = [name.strip().casefold() for name in next(reader, [])]
         image = next((columns.index(name) for name in _NAME_COLUMNS if name in columns), None)
-        expect(image is not None and 'caption' in columns, f'{path}: starts with {head[:60]!r}: '
-               'expected COCO results (a JSON list), or a table with the columns image and caption')
+        expect(
+            image is not None and 'caption' in columns,
+            f'{path}: starts with {head[:60]!r}: '
+            'expected COCO results (a JSON list), or a table with the columns image and caption',
+        )
         caption = columns.index('caption')
         for row in reader:
             if not any(field.strip() for field in row):
                 continue
             where = f'{path}: line {reader.line_num}'
-            expect(len(row) > max(image, caption), f'{where} has {len(row)} fields: '
-                   f'expected {len(columns)}, with quotes around a caption that has commas')
+            expect(
+                len(row) > max(image, caption),
+                f'{where} has {len(row)} fields: '
+                f'expected {len(columns)}, with quotes around a caption that has commas',
+            )
             yield where, _image_of(row[image].strip(), where), row[caption]
     except csv.Error as e:
         raise InputError(f'{path}: line {reader.line_num} cannot be read as a table ({e})') from e
 
 # %% ../../nbs/training/05_results_files.ipynb #8d697fb3
-def read_results(path)->dict:
+def read_results(path) -> dict:
     """The captions of a file, one for each image; `InputError` where an image has two.
 
     Parameters
@@ -99,7 +121,8 @@ def read_results(path)->dict:
     expect(found, f'{path}: has no captions: expected at least one')
     return found
 
-def holds_captions(path)->bool:
+
+def holds_captions(path) -> bool:
     """Whether a file looks like one of captions, and not like a checkpoint or a data set.
 
     Parameters
@@ -120,7 +143,7 @@ def holds_captions(path)->bool:
     return not h5py.is_hdf5(path) and b'\0' not in start and path.suffix.lower() != '.h5'
 
 # %% ../../nbs/training/05_results_files.ipynb #ddfe15a2
-def image_ids(path, needed:bool=True)->dict:
+def image_ids(path, needed: bool = True) -> dict:
     """Which id is which image; `InputError` where an id stands for two, or an image has two.
 
     Parameters
@@ -137,13 +160,16 @@ def image_ids(path, needed:bool=True)->dict:
     """
     found = _parsed(read_text(path, 'a file of captions'), path)
     images = found.get('images') if isinstance(found, dict) else None
-    expect(isinstance(images, list) and images,
-           f'{path}: has no list of images: expected COCO annotations')
+    expect(
+        isinstance(images, list) and images,
+        f'{path}: has no list of images: expected COCO annotations',
+    )
     ids, owner = {}, {}
     for i, image in enumerate(images):
         where = f'{path}: image {i}'
-        expect(isinstance(image, dict),
-               f'{where} is {str(image)[:40]!r}: expected id and file_name')
+        expect(
+            isinstance(image, dict), f'{where} is {str(image)[:40]!r}: expected id and file_name'
+        )
         key = image.get('id', image.get('cocoid', image.get('imgid')))
         name = image.get('file_name', image.get('filename'))
         if key is None and not needed:
@@ -157,18 +183,22 @@ def image_ids(path, needed:bool=True)->dict:
         ids[key] = [name, *(url for url in others if isinstance(url, str) and url)]
     return ids
 
+
 _COCO_NAME = re.compile(r'(?:COCO_\w+_)?(\d{12})')
+
 
 def _plain(name):
     name = unicodedata.normalize('NFC', str(name)).replace('\\', '/')
     return re.sub(r'^(\./+)+', '', name)
+
 
 def _ends(name):
     "A path, and what is left of it without its first folders."
     parts = name.split('/')
     return ['/'.join(parts[i:]) for i in range(len(parts))]
 
-def coco_number(name:str):
+
+def coco_number(name: str):
     """The image id that a file name of COCO holds.
 
     Parameters
@@ -185,9 +215,11 @@ def coco_number(name:str):
     match = _COCO_NAME.fullmatch(stem)
     return int(match[1]) if match else None
 
+
 class Images:
     "The images of a data set, to be found by what others call them."
-    def __init__(self, names:list, ids:dict=None):
+
+    def __init__(self, names: list, ids: dict = None):
         """
         Parameters
         ----------
@@ -210,7 +242,7 @@ class Images:
             if coco_number(name) is not None:
                 self.numbers[coco_number(name)].add(row)
 
-    def rows(self, image)->set:
+    def rows(self, image) -> set:
         """Which of the images may be meant.
 
         Parameters
@@ -243,14 +275,15 @@ def _few(names):
     names = list(map(str, names))
     return ', '.join(names[:3]) + (f' and {len(names) - 3} more' if len(names) > 3 else '')
 
+
 def captions_for(
-    results:dict,
-    names:list,
-    elsewhere:list=(),
-    ids:dict=None,
-    where:str='results',
-    split:str='the split',
-)->tuple:
+    results: dict,
+    names: list,
+    elsewhere: list = (),
+    ids: dict = None,
+    where: str = 'results',
+    split: str = 'the split',
+) -> tuple:
     """One caption for each image, or an `InputError` that names what is missing, unknown or twice.
 
     Parameters
@@ -283,24 +316,30 @@ def captions_for(
             raise InputError(message)
         for row in rows:
             name = images.names[row]
-            expect(row not in found, f'{where}: {name} has two captions, the second as {image!r}: '
-                   'expected one')
+            expect(
+                row not in found,
+                f'{where}: {name} has two captions, the second as {image!r}: expected one',
+            )
             found[row] = caption
         if not rows:
             unknown.append(image)
     if unknown:
         number = any(isinstance(image, int) for image in unknown) and ids is None
-        lost = f'{len(unknown)} of its {len(results)} images are not in the data set: {_few(unknown)}'
+        lost = (
+            f'{len(unknown)} of its {len(results)} images are not in the data set: {_few(unknown)}'
+        )
         hint = ' (a file of annotations says which id is which image)' if number else ''
         raise InputError(f'{where}: {lost}: expected names such as {images.names[0]}{hint}')
     missing = [name for row, name in enumerate(names) if row not in found]
     lacking = f'{len(missing)} of the {len(names)} images of {split} have no caption'
-    expect(not missing, f'{where}: {lacking}: {_few(missing)}: '
-           'expected one for each, as the COCO evaluation does')
+    expect(
+        not missing,
+        f'{where}: {lacking}: {_few(missing)}: expected one for each, as the COCO evaluation does',
+    )
     return [found[row] for row in range(len(names))], len(found) - len(names)
 
 # %% ../../nbs/training/05_results_files.ipynb #e5deb9a6
-def ids_for(names:list, ids:dict=None)->list:
+def ids_for(names: list, ids: dict = None) -> list:
     """What a results file calls images; `InputError` where ids are given and an image has none.
 
     Parameters
@@ -322,15 +361,19 @@ def ids_for(names:list, ids:dict=None)->list:
     images, chosen = Images(names), {}
     for key, known in ids.items():
         for row in set().union(*map(images.rows, known)):
-            expect(row not in chosen,
-                   f'{names[row]}: may have id {chosen.get(row)!r} or {key!r}: expected one')
+            expect(
+                row not in chosen,
+                f'{names[row]}: may have id {chosen.get(row)!r} or {key!r}: expected one',
+            )
             chosen[row] = key
     lost = [name for row, name in enumerate(names) if row not in chosen]
-    expect(not lost,
-           f'{len(lost)} of {len(names)} images have no id in the annotations: {_few(lost)}')
+    expect(
+        not lost, f'{len(lost)} of {len(names)} images have no id in the annotations: {_few(lost)}'
+    )
     return [chosen[row] for row in range(len(names))]
 
-def write_results(path, ids:list, captions:list):
+
+def write_results(path, ids: list, captions: list):
     """Write captions as a results JSON of COCO, all of it or nothing.
 
     Parameters

@@ -17,7 +17,7 @@ __all__ = ['SAMPLES', 'CIDER', 'advantages', 'CiderReward', 'references_of', 're
            'minus_reward']
 
 # %% ../../nbs/training/03_reward.ipynb #a92da00c
-def advantages(rewards:np.ndarray)->np.ndarray:
+def advantages(rewards: np.ndarray) -> np.ndarray:
     """By how much each caption beats the mean of its picture's other captions. Source: Luo 2020.
 
     Parameters
@@ -39,7 +39,8 @@ class CiderReward:
 
     Source: Vedantam et al. 2015.
     """
-    def __init__(self, references:list):
+
+    def __init__(self, references: list):
         """
         Parameters
         ----------
@@ -50,13 +51,20 @@ class CiderReward:
         seen = Counter(run for group in runs for run in {r for caption in group for r in caption})
         self.log_N = np.log(max(len(references), 1))
         self.rarity = {run: self.log_N - np.log(n) for run, n in seen.items()}
-        self.references = [[self._vector(caption, r) for caption, r in zip(*both)] for both in zip(references, runs)]
+        self.references = [
+            [self._vector(caption, r) for caption, r in zip(*both)]
+            for both in zip(references, runs)
+        ]
+
     def _vector(self, caption, runs):
         "Weight by run, the length of the vector for each length of run, and the number of words."
-        weights, squares = {run: n * self.rarity.get(run, self.log_N) for run, n in runs.items()}, [0.] * 4
-        for run, w in weights.items(): squares[len(run) - 1] += w * w
-        return weights, [s**.5 for s in squares], len(caption)
-    def __call__(self, caption:tuple, picture:int)->float:
+        weights = {run: n * self.rarity.get(run, self.log_N) for run, n in runs.items()}
+        squares = [0.0] * 4
+        for run, w in weights.items():
+            squares[len(run) - 1] += w * w
+        return weights, [s**0.5 for s in squares], len(caption)
+
+    def __call__(self, caption: tuple, picture: int) -> float:
         """Score one caption.
 
         Parameters
@@ -72,23 +80,26 @@ class CiderReward:
             0 to 10
         """
         weights, norms, length = self._vector(caption, _runs(caption))
-        total = 0.
+        total = 0.0
         for true, true_norms, true_length in self.references[picture]:
-            shared = [0.] * 4
+            shared = [0.0] * 4
             for run, w in weights.items():
-                if run in true: shared[len(run) - 1] += min(w, true[run]) * true[run]
+                if run in true:
+                    shared[len(run) - 1] += min(w, true[run]) * true[run]
             cosine = sum(s / (a * b) for s, a, b in zip(shared, norms, true_norms) if a and b) / 4
-            total += cosine * np.exp(-(length - true_length)**2 / 72)
+            total += cosine * np.exp(-((length - true_length) ** 2) / 72)
         return 10 * total / max(len(self.references[picture]), 1)
+
 
 def _runs(caption):
     "How often each run of one to four words occurs."
-    return Counter(caption[i:i+n] for n in range(1, 5) for i in range(len(caption) - n + 1))
+    return Counter(caption[i : i + n] for n in range(1, 5) for i in range(len(caption) - n + 1))
 
 # %% ../../nbs/training/03_reward.ipynb #ae49ed46
-SAMPLES = 5      # captions drawn of each picture
+SAMPLES = 5  # captions drawn of each picture
 
-def references_of(data, split:str)->CiderReward:
+
+def references_of(data, split: str) -> CiderReward:
     """The captions of a split as references, `<UNK>` included.
 
     Parameters
@@ -105,16 +116,24 @@ def references_of(data, split:str)->CiderReward:
     """
     groups = [[] for _ in range(len(data[f'{split}_features']))]
     start, null = data['word_to_idx']['<START>'], data['word_to_idx']['<NULL>']
-    for caption, i in zip(np.asarray(data[f'{split}_captions']).tolist(), np.asarray(data[f'{split}_image_idxs'])):
+    for caption, i in zip(
+        np.asarray(data[f'{split}_captions']).tolist(), np.asarray(data[f'{split}_image_idxs'])
+    ):
         groups[i].append(tuple(w for w in caption if w not in (start, null)))
     return CiderReward(groups)
 
-def rewards_of(reward, captions, pictures, null)->np.ndarray:
+
+def rewards_of(reward, captions, pictures, null) -> np.ndarray:
     "The reward of each caption, (N,)."
-    return np.array([reward(tuple(w for w in caption if w != null), i) for caption, i in zip(captions.tolist(), pictures)])
+    return np.array(
+        [
+            reward(tuple(w for w in caption if w != null), i)
+            for caption, i in zip(captions.tolist(), pictures)
+        ]
+    )
 
 # %% ../../nbs/training/03_reward.ipynb #26e100fa
-def reward_batch(solver)->tuple:
+def reward_batch(solver) -> tuple:
     """Captions that the model writes, each weighted by its advantage.
 
     Parameters
@@ -128,25 +147,37 @@ def reward_batch(solver)->tuple:
         features, captions, and options for the model's `loss`
     """
     model, data = solver.model, solver.data
-    if 'reward' not in solver.cache: solver.cache['reward'] = references_of(data, 'train')
+    if 'reward' not in solver.cache:
+        solver.cache['reward'] = references_of(data, 'train')
     epoch, place = divmod(solver.step, solver.steps_per_epoch)
     count, n = len(data['train_features']), max(solver.batch_size // SAMPLES, 1)
-    chosen = epoch_order(count, solver.seed or 0, epoch)[np.arange(place * n, (place + 1) * n) % count]
-    pictures, features = np.repeat(chosen, SAMPLES), Repeated(gather(data['train_features'], chosen), np.repeat(np.arange(n), SAMPLES))
+    chosen = epoch_order(count, solver.seed or 0, epoch)[
+        np.arange(place * n, (place + 1) * n) % count
+    ]
+    pictures = np.repeat(chosen, SAMPLES)
+    features = Repeated(gather(data['train_features'], chosen), np.repeat(np.arange(n), SAMPLES))
     width = np.shape(data['train_captions'])[1]
-    captions = drawn_by(model, features, step_rng(solver, 2), Rules(max_length=width - 1), solver.threads)
+    captions = drawn_by(
+        model, features, step_rng(solver, 2), Rules(max_length=width - 1), solver.threads
+    )
     rewards = rewards_of(solver.cache['reward'], captions, pictures, model._null)
     weight = advantages(rewards.reshape(-1, SAMPLES)).reshape(-1)
     return features, np.insert(captions, 0, model._start, axis=1), dict(weight=weight)
 
-def drawn_by(model, features, rng, rules, threads=1)->np.ndarray:
+
+def drawn_by(model, features, rng, rules, threads=1) -> np.ndarray:
     "A caption for each row of features, drawn by lot, several threads at once."
     threads = min(threads, max(len(features), 1))
     parts = [features[part] for part in np.array_split(np.arange(len(features)), threads)]
     rngs = rng.spawn(threads) if threads > 1 else [rng]
-    return np.concatenate(in_threads(lambda part: word_by_word(model, part[0], by_lot(part[1]), rules)[0], zip(parts, rngs)))
+    return np.concatenate(
+        in_threads(
+            lambda part: word_by_word(model, part[0], by_lot(part[1]), rules)[0], zip(parts, rngs)
+        )
+    )
 
-def minus_reward(model, data, split:str='val', threads:int=1)->float:
+
+def minus_reward(model, data, split: str = 'val', threads: int = 1) -> float:
     """Minus the mean reward of greedy captions.
 
     Parameters
@@ -166,10 +197,21 @@ def minus_reward(model, data, split:str='val', threads:int=1)->float:
         between -10 and 0
     """
     features = data[f'{split}_features']
-    reward, rules = references_of(data, split), Rules(max_length=np.shape(data[f'{split}_captions'])[1] - 1)
+    reward = references_of(data, split)
+    rules = Rules(max_length=np.shape(data[f'{split}_captions'])[1] - 1)
+
     def part(start):
-        captions, _ = word_by_word(model, np.asarray(features[start:start+500]), best_word, rules)
+        captions, _ = word_by_word(
+            model, np.asarray(features[start : start + 500]), best_word, rules
+        )
         return rewards_of(reward, captions, range(start, start + len(captions)), model._null).sum()
+
     return -sum(in_threads(part, range(0, len(features), 500), threads)) / len(features)
 
-CIDER = Objective('cider', reward_batch, minus_reward, needs=tuple((protocol, 'training for CIDEr') for protocol in (Writer, Weighted)))
+
+CIDER = Objective(
+    'cider',
+    reward_batch,
+    minus_reward,
+    needs=tuple((protocol, 'training for CIDEr') for protocol in (Writer, Weighted)),
+)

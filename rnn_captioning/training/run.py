@@ -4,15 +4,41 @@
 
 # %% ../../nbs/training/02_run.ipynb #80e17401
 from __future__ import annotations
-import csv, functools, hashlib, inspect, io, os, signal, threading, time, warnings
+import csv
+import functools
+import hashlib
+import inspect
+import io
+import os
+import signal
+import threading
+import time
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar, cast
 import numpy as np
-from .checkpoint import MODELS, damage, load_checkpoint, load_run, load_solver, save_checkpoint
+from rnn_captioning.training.checkpoint import (
+    MODELS,
+    damage,
+    load_checkpoint,
+    load_run,
+    load_solver,
+    save_checkpoint,
+)
 from ..data.dataset import as_read, open_data
-from ..files.paths import InputError, atomic_path, earlier, expect, local_path, output_folder, reading, shipped, sole_user
+from rnn_captioning.files.paths import (
+    InputError,
+    atomic_path,
+    earlier,
+    expect,
+    local_path,
+    output_folder,
+    reading,
+    shipped,
+    sole_user,
+)
 from ..progress import command_line
 from .reward import CIDER
 from ..solver import LIKELIHOOD, CaptioningSolver, one_name
@@ -25,11 +51,14 @@ __all__ = ['LEAST', 'RATES', 'SHARES', 'DEFAULTS', 'SCHEDULE', 'ASKING', 'HANGUP
            'by_their_names', 'finished_passes', 'RunLog', 'train']
 
 # %% ../../nbs/training/02_run.ipynb #daa994b8
-LEAST = dict(epochs=1, reward_epochs=0, batch_size=1, hidden_dim=1, wordvec_dim=1, threads=1, seed=0)
+LEAST = dict(
+    epochs=1, reward_epochs=0, batch_size=1, hidden_dim=1, wordvec_dim=1, threads=1, seed=0
+)
 RATES = 'learning_rate', 'reward_learning_rate'
 SHARES = 'label_smoothing', 'average'
 
-def check_settings(run:dict):
+
+def check_settings(run: dict):
     """Raise an `InputError` for the first setting that makes no sense.
 
     Parameters
@@ -37,13 +66,29 @@ def check_settings(run:dict):
     run
         the arguments of `train` by name
     """
-    for name, least in LEAST.items(): expect(run[name] is None or (isinstance(run[name], int) and run[name] >= least), f'{name} is {run[name]!r}: expected at least {least}, a whole number')
-    for name in RATES: expect(isinstance(run[name], (int, float)) and 0 < run[name] < float('inf'), f'{name} is {run[name]!r}: expected a number above 0')
-    for name in SHARES: expect(isinstance(run[name], (int, float)) and 0 <= run[name] < 1, f'{name} is {run[name]!r}: expected at least 0 and less than 1')
+    for name, least in LEAST.items():
+        expect(
+            run[name] is None or (isinstance(run[name], int) and run[name] >= least),
+            f'{name} is {run[name]!r}: expected at least {least}, a whole number',
+        )
+    for name in RATES:
+        expect(
+            isinstance(run[name], (int, float)) and 0 < run[name] < float('inf'),
+            f'{name} is {run[name]!r}: expected a number above 0',
+        )
+    for name in SHARES:
+        expect(
+            isinstance(run[name], (int, float)) and 0 <= run[name] < 1,
+            f'{name} is {run[name]!r}: expected at least 0 and less than 1',
+        )
     expect(run['model'] in MODELS, f'model is {run["model"]!r}: expected {" or ".join(MODELS)}')
-    expect(isinstance(run['model_options'], dict), f'model_options are {run["model_options"]!r}: expected options by name')
+    expect(
+        isinstance(run['model_options'], dict),
+        f'model_options are {run["model_options"]!r}: expected options by name',
+    )
 
-def digest(data)->str:
+
+def digest(data) -> str:
     """What a data set is recognised by when a run goes on.
 
     Parameters
@@ -56,14 +101,22 @@ def digest(data)->str:
     str
         the same for the same training captions and features
     """
-    parts = (np.ascontiguousarray(data[f'train_{name}'][:]).tobytes() for name in ('captions', 'image_idxs'))
+    parts = (
+        np.ascontiguousarray(data[f'train_{name}'][:]).tobytes()
+        for name in ('captions', 'image_idxs')
+    )
     return hashlib.sha256(b''.join(parts)).hexdigest()[:16]
 
 # %% ../../nbs/training/02_run.ipynb #4e53e02e
-DEFAULTS = {'rnn': dict(wordvec_dim=256, hidden_dim=512, cell_type='rnn', recurrent_scale=.9, forget_bias=1.)}
+DEFAULTS = {
+    'rnn': dict(
+        wordvec_dim=256, hidden_dim=512, cell_type='rnn', recurrent_scale=0.9, forget_bias=1.0
+    )
+}
 SCHEDULE = {'transformer': 'warm cosine', 'encoded-attention': 'warm cosine'}
 
-def model_options(run:dict)->dict:
+
+def model_options(run: dict) -> dict:
     """What a run says about its model; `InputError` where the model has no such option.
 
     Parameters
@@ -76,18 +129,37 @@ def model_options(run:dict)->dict:
     dict
         arguments of the constructor
     """
-    kind, said = run['model'], dict(cell_type=run['cell'], hidden_dim=run['hidden_dim'], wordvec_dim=run['wordvec_dim'])
-    given = {name: value for name, value in said.items() if value is not None} | run['model_options']
-    known = {name: p.default for name, p in inspect.signature(MODELS[kind]).parameters.items() if name not in ('word_to_idx', 'input_dim', 'dtype', 'rng')}
+    kind = run['model']
+    said = dict(cell_type=run['cell'], hidden_dim=run['hidden_dim'], wordvec_dim=run['wordvec_dim'])
+    given = {name: value for name, value in said.items() if value is not None} | run[
+        'model_options'
+    ]
+    known = {
+        name: p.default
+        for name, p in inspect.signature(MODELS[kind]).parameters.items()
+        if name not in ('word_to_idx', 'input_dim', 'dtype', 'rng')
+    }
     for name, value in given.items():
-        expect(name in known, f'{name.removesuffix("_type")} is {value!r}, and a model {kind!r} has none: expected some of {", ".join(known)}')
+        expect(
+            name in known,
+            f'{name.removesuffix("_type")} is {value!r}, and a model {kind!r} has none: '
+            f'expected some of {", ".join(known)}',
+        )
         numbers, usual = (int, float), known[name]
-        fits = usual is None or (isinstance(value, numbers) and not isinstance(value, bool) if isinstance(usual, float) else isinstance(value, type(usual)))
+        fits = usual is None or (
+            isinstance(value, numbers) and not isinstance(value, bool)
+            if isinstance(usual, float)
+            else isinstance(value, type(usual))
+        )
         expect(fits, f'{name} is {value!r}: expected a value like {usual!r}')
-    return DEFAULTS.get(kind, {}) | dict(dropout=run['dropout'], inner_dropout=run['inner_dropout']) | given
+    return (
+        DEFAULTS.get(kind, {})
+        | dict(dropout=run['dropout'], inner_dropout=run['inner_dropout'])
+        | given
+    )
 
 # %% ../../nbs/training/02_run.ipynb #336e0da5
-def new_captioner(data, run:dict):
+def new_captioner(data, run: dict):
     """The captioner that a run begins with.
 
     Parameters
@@ -105,12 +177,16 @@ def new_captioner(data, run:dict):
     kind, options = MODELS[run['model']], model_options(run)
     features = as_read(data, kind)['train_features']
     shape = np.shape(features)[1:]
-    expect(kind.reads == 'grid' or len(shape) == 1, f'{data.path}: features have shape {shape} a picture: expected one row of numbers')
+    expect(
+        kind.reads == 'grid' or len(shape) == 1,
+        f'{data.path}: features have shape {shape} a picture: expected one row of numbers',
+    )
     model = kind(data.word_to_idx, shape[-1], rng=np.random.default_rng(run['seed']), **options)
     model.normalize(features)
     return model
 
-def new_solver(model, data, run:dict, objective, **options)->CaptioningSolver:
+
+def new_solver(model, data, run: dict, objective, **options) -> CaptioningSolver:
     """The solver of one of the two parts of a run: Adam, a rate that falls to zero along a cosine,
     clipped gradients.
 
@@ -133,19 +209,40 @@ def new_solver(model, data, run:dict, objective, **options)->CaptioningSolver:
         ready to train
     """
     rewarded = objective is CIDER
-    return CaptioningSolver(model, as_read(data, model), update_rule='adam', optim_config={'learning_rate': run[RATES[rewarded]]}, num_epochs=run['reward_epochs' if rewarded else 'epochs'],
-        batch_size=run['batch_size'] * (2 if rewarded else 1), seed=run['seed'], clip_norm=5., lr_schedule=SCHEDULE.get(run['model'], 'cosine'), validate='val' in data.splits,
-        objective=objective, threads=run['threads'], label_smoothing=0. if rewarded else run['label_smoothing'], average=run['average'], verbose=False, **options)
+    return CaptioningSolver(
+        model,
+        as_read(data, model),
+        update_rule='adam',
+        optim_config={'learning_rate': run[RATES[rewarded]]},
+        num_epochs=run['reward_epochs' if rewarded else 'epochs'],
+        batch_size=run['batch_size'] * (2 if rewarded else 1),
+        seed=run['seed'],
+        clip_norm=5.0,
+        lr_schedule=SCHEDULE.get(run['model'], 'cosine'),
+        validate='val' in data.splits,
+        objective=objective,
+        threads=run['threads'],
+        label_smoothing=0.0 if rewarded else run['label_smoothing'],
+        average=run['average'],
+        verbose=False,
+        **options,
+    )
 
 # %% ../../nbs/training/02_run.ipynb #fa0d1d6c
 class Interrupted(KeyboardInterrupt):
     "A run was asked to stop, and saved where it was; the message says how to go on."
 
-ASKING = [getattr(signal, name) for name in ('SIGINT', 'SIGTERM', 'SIGHUP', 'SIGBREAK') if hasattr(signal, name)]
-HANGUP = getattr(signal, 'SIGHUP', None)      # Windows has none
+
+ASKING = [
+    getattr(signal, name)
+    for name in ('SIGINT', 'SIGTERM', 'SIGHUP', 'SIGBREAK')
+    if hasattr(signal, name)
+]
+HANGUP = getattr(signal, 'SIGHUP', None)  # Windows has none
+
 
 @contextmanager
-def signals(asked:list):
+def signals(asked: list):
     """Note Ctrl-C, SIGTERM and a closed terminal instead of breaking off; the second time, the
     first two do what they did before.
 
@@ -155,6 +252,7 @@ def signals(asked:list):
         gets the number of a signal that asks to stop
     """
     usual = {}
+
     def note(number, frame):
         asked.append(number)
         if number == HANGUP:
@@ -162,14 +260,19 @@ def signals(asked:list):
         for again, handler in usual.items():
             if again != HANGUP:
                 signal.signal(again, handler)
-    if threading.current_thread() is threading.main_thread():       # no other can
-        for number in ASKING:
-            if signal.getsignal(number) not in (signal.SIG_IGN, None): usual[number] = signal.signal(number, note)
-    try: yield
-    finally:
-        for number, handler in usual.items(): signal.signal(number, handler)
 
-def from_time_to_time(save, asked:list, minutes:float, out):
+    if threading.current_thread() is threading.main_thread():  # no other can
+        for number in ASKING:
+            if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                usual[number] = signal.signal(number, note)
+    try:
+        yield
+    finally:
+        for number, handler in usual.items():
+            signal.signal(number, handler)
+
+
+def from_time_to_time(save, asked: list, minutes: float, out):
     """Save every few minutes; where the run is asked to stop, save and raise `Interrupted`.
 
     Parameters
@@ -189,17 +292,27 @@ def from_time_to_time(save, asked:list, minutes:float, out):
         a function of the solver, for after each step
     """
     last = [time.monotonic()]
+
     def after_step(solver):
-        if not asked and time.monotonic() - last[0] < 60 * minutes: return
+        if not asked and time.monotonic() - last[0] < 60 * minutes:
+            return
         save(solver)
         last[0] = time.monotonic()
-        if asked: raise Interrupted(f'stopped after step {solver.step:,} of {solver.steps:,} for {solver.objective.name}, and saved; to go on: {command_line("train", "--out", out, "--resume")}')
+        if asked:
+            raise Interrupted(
+                f'stopped after step {solver.step:,} of {solver.steps:,} for '
+                f'{solver.objective.name}, and saved; to go on: '
+                f'{command_line("train", "--out", out, "--resume")}'
+            )
+
     return after_step
 
 # %% ../../nbs/training/02_run.ipynb #d3752a75
-LATER = dict(average=0.)      # settings that a run of an earlier version does not have, as it did without them
+# settings that a run of an earlier version does not have, as it did without them
+LATER = dict(average=0.0)
 
-def intact(path)->Path:
+
+def intact(path) -> Path:
     """The newest checkpoint that is as it was written.
 
     Parameters
@@ -213,15 +326,17 @@ def intact(path)->Path:
         it, or if it is damaged and an earlier one is not, that
     """
     problem, n = damage(path), 1
-    if problem is None: return path
+    if problem is None:
+        return path
     while (other := earlier(path, n)).exists():
         if damage(other) is None:
-            warnings.warn(f'{problem}; going on from the one before, {other.name}')
+            warnings.warn(f'{problem}; going on from the one before, {other.name}', stacklevel=2)
             return other
         n += 1
     return path
 
-def told(path, run:dict)->dict:
+
+def told(path, run: dict) -> dict:
     """What the run of a checkpoint was told, all of it.
 
     Parameters
@@ -239,10 +354,14 @@ def told(path, run:dict)->dict:
     saved = load_run(path)
     saved |= {name: value for name, value in LATER.items() if name not in saved}
     missing = set(run) - set(saved)
-    expect(not missing, f'{path}: its run does not say {", ".join(sorted(missing))}: expected all settings')
+    expect(
+        not missing,
+        f'{path}: its run does not say {", ".join(sorted(missing))}: expected all settings',
+    )
     return saved
 
-def opened(data, run:dict, path):
+
+def opened(data, run: dict, path):
     """Open the data set of a run, and make sure that it is the one that the run began with.
 
     Parameters
@@ -261,13 +380,21 @@ def opened(data, run:dict, path):
     """
     expect(data is None or str(data), 'the path of the data set is empty: expected a data set')
     data = open_data(data or run.get('data') or shipped('scenes.h5'))
-    expect('train' in data.splits, f'{data.path}: has no split called train: found {", ".join(data.splits)}')
-    expect(run.get('digest') in (None, digest(data)), f'{data.path}: has other training captions than the run in {path} began with ({run.get("data")}): expected the same data set')
+    expect(
+        'train' in data.splits,
+        f'{data.path}: has no split called train: found {", ".join(data.splits)}',
+    )
+    expect(
+        run.get('digest') in (None, digest(data)),
+        f'{data.path}: has other training captions than the run in {path} began with '
+        f'({run.get("data")}): expected the same data set',
+    )
     run |= dict(data=str(Path(data.path).resolve()), digest=digest(data))
     return data
 
 # %% ../../nbs/training/02_run.ipynb #6f9be7cc
 OF_THE_MODEL = 'cell', 'hidden_dim', 'wordvec_dim', 'model_options', 'dropout', 'inner_dropout'
+
 
 def _captioner(run):
     "The captioner that a run asks for; nothing where that cannot be."
@@ -276,7 +403,8 @@ def _captioner(run):
     except (InputError, KeyError):
         return None
 
-def agreed(saved:dict, given:dict, path)->dict:
+
+def agreed(saved: dict, given: dict, path) -> dict:
     """The settings of a run that goes on; an `InputError` where one is given that is not as it was.
 
     Parameters
@@ -297,19 +425,30 @@ def agreed(saved:dict, given:dict, path)->dict:
         if value is None or name == 'threads' or saved[name] == value:
             continue
         before = _captioner(saved)
-        if name in OF_THE_MODEL and before is not None and before == _captioner({**saved, name: value}):
-            continue       # said in other words, such as the default cell by its name
+        if (
+            name in OF_THE_MODEL
+            and before is not None
+            and before == _captioner({**saved, name: value})
+        ):
+            continue  # said in other words, such as the default cell by its name
         began = saved[name]
         if began is None and before is not None:
             began = before[1].get(dict(cell='cell_type').get(name, name))
-        raise InputError(f'{name} is {value!r}: the run in {path} began with {began!r}; leave {name} out to go on, or train anew without resume')
-    return saved | {name: value for name, value in given.items() if name == 'threads' and value is not None}
+        raise InputError(
+            f'{name} is {value!r}: the run in {path} began with {began!r}; leave {name} out '
+            'to go on, or train anew without resume'
+        )
+    return saved | {
+        name: value for name, value in given.items() if name == 'threads' and value is not None
+    }
 
 # %% ../../nbs/training/02_run.ipynb #da21c4a9
 _Function = TypeVar('_Function', bound=Callable[..., Any])
 
-def noting_given(function:_Function)->_Function:
-    """Hand a function, as `_names_written`, the names of those of its arguments that its caller wrote.
+
+def noting_given(function: _Function) -> _Function:
+    """Hand a function, as `_names_written`, the names
+    of those of its arguments that its caller wrote.
 
     Parameters
     ----------
@@ -324,19 +463,23 @@ def noting_given(function:_Function)->_Function:
     signature = inspect.signature(function)
     shown = [p for p in signature.parameters.values() if p.name != '_names_written']
     written = signature.replace(parameters=shown)
+
     @functools.wraps(function)
     def noting(*args, **kwargs):
         try:
             given = frozenset(written.bind_partial(*args, **kwargs).arguments)
-        except TypeError:       # Python says it better, when it calls the function
+        except TypeError:  # Python says it better, when it calls the function
             given = frozenset()
         return function(*args, **kwargs, _names_written=given)
+
     noting.__signature__ = written
     return cast(_Function, noting)
 
-COURSE = dict(num_epochs='epochs', cell_type='cell')      # the course's names of settings
 
-def by_their_names(run:dict, given:frozenset)->tuple:
+COURSE = dict(num_epochs='epochs', cell_type='cell')  # the course's names of settings
+
+
+def by_their_names(run: dict, given: frozenset) -> tuple:
     """Settings under the names that a run keeps them by; an `InputError` where the two names of one
     say different things.
 
@@ -360,10 +503,11 @@ def by_their_names(run:dict, given:frozenset)->tuple:
     return {name: value for name, value in run.items() if name not in COURSE} | wanted, wanted
 
 # %% ../../nbs/training/02_run.ipynb #c0e6d211
-TIMES = 'learning_rate', 'seconds', 'words_per_second'      # what a checkpoint does not know
+TIMES = 'learning_rate', 'seconds', 'words_per_second'  # what a checkpoint does not know
 COLUMNS = 'pass', 'objective', 'step', 'loss', 'val_loss', *TIMES
 
-def finished_passes(solver, batch_size:int, since:int=0)->list:
+
+def finished_passes(solver, batch_size: int, since: int = 0) -> list:
     """What a solver remembers of its passes, and of those of an earlier part.
 
     Parameters
@@ -382,20 +526,49 @@ def finished_passes(solver, batch_size:int, since:int=0)->list:
     """
     first = max(len(solver.data['train_captions']) // batch_size, 1)
     count = len(solver.earlier_loss_history) // first
-    parts = [(solver.objective.name, solver.loss_history, solver.val_loss_history, solver.steps_per_epoch, count, since)]
+    parts = [
+        (
+            solver.objective.name,
+            solver.loss_history,
+            solver.val_loss_history,
+            solver.steps_per_epoch,
+            count,
+            since,
+        )
+    ]
     if not since:
-        parts.insert(0, (LIKELIHOOD.name, solver.earlier_loss_history, solver.earlier_val_loss_history, first, 0, 0))
+        parts.insert(
+            0,
+            (
+                LIKELIHOOD.name,
+                solver.earlier_loss_history,
+                solver.earlier_val_loss_history,
+                first,
+                0,
+                0,
+            ),
+        )
     rows = []
     for objective, losses, val_losses, steps, before, start in parts:
         for i in range(start, len(losses) // steps):
             val = f'{val_losses[i]:.6g}' if i < len(val_losses) else ''
-            loss = f'{np.mean(losses[i * steps:(i + 1) * steps]):.6g}'
-            rows.append(dict({'pass': before + i + 1}, objective=objective, step=(i + 1) * steps, loss=loss, val_loss=val))
+            loss = f'{np.mean(losses[i * steps : (i + 1) * steps]):.6g}'
+            rows.append(
+                dict(
+                    {'pass': before + i + 1},
+                    objective=objective,
+                    step=(i + 1) * steps,
+                    loss=loss,
+                    val_loss=val,
+                )
+            )
     return rows
+
 
 class RunLog:
     "The table of a run, a row for each pass."
-    def __init__(self, path, batch_size:int):
+
+    def __init__(self, path, batch_size: int):
         """
         Parameters
         ----------
@@ -406,8 +579,10 @@ class RunLog:
         """
         self.path, self.batch_size = Path(path), batch_size
         self.words, self.began = 0, time.perf_counter()
-        self.rows, self.sound = [], False      # all rows as text; whether the file ends with the last but one of them
-    def read(self)->list:
+        # all rows as text; whether the file ends with the last but one of them
+        self.rows, self.sound = ([], False)
+
+    def read(self) -> list:
         """What is in the file, as far as it is a table of a run.
 
         Returns
@@ -423,6 +598,7 @@ class RunLog:
                 return [row for row in rows if None not in row and None not in row.values()]
         except (OSError, csv.Error):
             return None
+
     def resume(self, solver):
         """Make the table end where the solver is.
 
@@ -435,10 +611,13 @@ class RunLog:
         times = {(row['objective'], row['step']): row for row in old or ()}
         for row in finished_passes(solver, self.batch_size):
             known = times.get((row['objective'], str(row['step'])), {})
-            self.rows.append(_as_text(row | {name: known[name] for name in TIMES if _is_number(known.get(name))}))
-        if old is None and self.path.exists():       # not ours, so it is kept
+            self.rows.append(
+                _as_text(row | {name: known[name] for name in TIMES if _is_number(known.get(name))})
+            )
+        if old is None and self.path.exists():  # not ours, so it is kept
             os.replace(self.path, self.path.with_name('log.before.csv'))
         self._write()
+
     def after_pass(self, solver):
         """Write the row of a pass.
 
@@ -449,9 +628,13 @@ class RunLog:
         """
         seconds, words = time.perf_counter() - self.began, self.words + solver.words_seen
         for row in finished_passes(solver, self.batch_size, solver.epoch - 1)[-1:]:
-            row |= zip(TIMES, (f'{solver.last_learning_rate:.6g}', f'{seconds:.3f}', f'{words / seconds:.0f}'))
+            row |= zip(
+                TIMES,
+                (f'{solver.last_learning_rate:.6g}', f'{seconds:.3f}', f'{words / seconds:.0f}'),
+            )
             self.rows.append(_as_text(row))
             self._write()
+
     def after_step(self, solver):
         """Count the words of a pass, and its time.
 
@@ -463,6 +646,7 @@ class RunLog:
         self.words += solver.words_seen
         if solver.step % solver.steps_per_epoch == 0:
             self.words, self.began = 0, time.perf_counter()
+
     def _write(self):
         """The last row onto the end, or all of them, where something had gone wrong before or
         nothing is there yet.
@@ -472,16 +656,25 @@ class RunLog:
                 with open(self.path, 'a', encoding='utf-8', newline='') as f:
                     f.write(self.rows[-1])
             else:
-                with atomic_path(self.path) as beside, open(beside, 'w', encoding='utf-8', newline='') as f:
+                with (
+                    atomic_path(self.path) as beside,
+                    open(beside, 'w', encoding='utf-8', newline='') as f,
+                ):
                     f.writelines([_as_text({name: name for name in COLUMNS}), *self.rows])
             self.sound = True
         except (OSError, InputError) as e:
             self.sound = False
-            warnings.warn(f'{self.path}: cannot be written now ({getattr(e, "strerror", None) or e}); the run goes on')
+            warnings.warn(
+                f'{self.path}: cannot be written now ({getattr(e, "strerror", None) or e}); '
+                'the run goes on',
+                stacklevel=2,
+            )
+
 
 def _as_text(row):
     csv.DictWriter(line := io.StringIO(), COLUMNS, lineterminator='\n').writerow(row)
     return line.getvalue()
+
 
 def _is_number(text):
     try:
@@ -490,38 +683,48 @@ def _is_number(text):
         return False
 
 # %% ../../nbs/training/02_run.ipynb #37244a8c
-NOT_OF_THE_RUN = '_names_written', 'data', 'out', 'resume', 'checkpoint_minutes', 'keep', 'progress', 'callbacks'
+NOT_OF_THE_RUN = (
+    '_names_written',
+    'data',
+    'out',
+    'resume',
+    'checkpoint_minutes',
+    'keep',
+    'progress',
+    'callbacks',
+)
+
 
 @noting_given
-def train(
-    data:str|Path|None=None,
-    out:str|Path='captioner',
-    model:str='rnn',
-    cell:str|None=None,
-    epochs:int=6,
-    reward_epochs:int=2,
-    batch_size:int=100,
-    hidden_dim:int|None=None,
-    wordvec_dim:int|None=None,
-    learning_rate:float=1e-3,
-    reward_learning_rate:float=2e-4,
-    dropout:float=0.,
-    inner_dropout:float=0.,
-    label_smoothing:float=0.,
-    average:float=0.,
-    model_options:dict[str, Any]|None=None,
-    seed:int=0,
-    threads:int|None=None,
-    resume:bool=False,
-    checkpoint_minutes:float=10.,
-    keep:int=1,
-    progress:bool=False,
-    callbacks:Sequence[Callable[[CaptioningSolver], Any]]=(),
-    num_epochs:int|None=None,
-    cell_type:str|None=None,
+def train(  # noqa: C901
+    data: str | Path | None = None,
+    out: str | Path = 'captioner',
+    model: str = 'rnn',
+    cell: str | None = None,
+    epochs: int = 6,
+    reward_epochs: int = 2,
+    batch_size: int = 100,
+    hidden_dim: int | None = None,
+    wordvec_dim: int | None = None,
+    learning_rate: float = 1e-3,
+    reward_learning_rate: float = 2e-4,
+    dropout: float = 0.0,
+    inner_dropout: float = 0.0,
+    label_smoothing: float = 0.0,
+    average: float = 0.0,
+    model_options: dict[str, Any] | None = None,
+    seed: int = 0,
+    threads: int | None = None,
+    resume: bool = False,
+    checkpoint_minutes: float = 10.0,
+    keep: int = 1,
+    progress: bool = False,
+    callbacks: Sequence[Callable[[CaptioningSolver], Any]] = (),
+    num_epochs: int | None = None,
+    cell_type: str | None = None,
     *,
-    _names_written:frozenset[str]=frozenset(),
-)->CaptioningSolver:
+    _names_written: frozenset[str] = frozenset(),
+) -> CaptioningSolver:
     """Train a captioner on a data set; leaves a checkpoint after every epoch, and every few minutes
     within it.
 
@@ -584,43 +787,76 @@ def train(
     CaptioningSolver
         of the last part, the model with its best parameters in it
     """
-    expect(isinstance(checkpoint_minutes, (int, float)) and checkpoint_minutes >= 0, f'checkpoint_minutes is {checkpoint_minutes!r}: expected at least 0')
-    expect(isinstance(keep, int) and keep >= 0, f'keep is {keep!r}: expected at least 0, a whole number')
+    expect(
+        isinstance(checkpoint_minutes, (int, float)) and checkpoint_minutes >= 0,
+        f'checkpoint_minutes is {checkpoint_minutes!r}: expected at least 0',
+    )
+    expect(
+        isinstance(keep, int) and keep >= 0,
+        f'keep is {keep!r}: expected at least 0, a whole number',
+    )
     data, out = local_path(data), local_path(out)
     run = {name: value for name, value in locals().items() if name not in NOT_OF_THE_RUN}
     run, wanted = by_their_names(run, _names_written)
     run |= dict(threads=cores() if threads is None else threads, model_options=model_options or {})
-    path, asked = Path(out)/'checkpoint.h5', []
+    path, asked = Path(out) / 'checkpoint.h5', []
     with ExitStack() as held:
-        held.enter_context(signals(asked))      # from here on: reading a large data set takes time as well
-        if resume and Path(out).is_dir(): held.enter_context(sole_user(out))
+        # from here on: reading a large data set takes time as well
+        held.enter_context(signals(asked))
+        if resume and Path(out).is_dir():
+            held.enter_context(sole_user(out))
         found = intact(path) if resume else path
-        if resume: run = agreed(told(found, run), wanted, found)
-        with reading(found) if resume else nullcontext(): check_settings(run)
+        if resume:
+            run = agreed(told(found, run), wanted, found)
+        with reading(found) if resume else nullcontext():
+            check_settings(run)
         data = opened(data, run, found)
         log, aside = RunLog(path.with_name('log.csv'), run['batch_size']), []
+
         def set_aside(s):
-            while aside: os.replace(*aside.pop())
+            while aside:
+                os.replace(*aside.pop())
+
         def save(s, keep=keep):
             set_aside(s)
             save_checkpoint(path, s.model, s, data.encoder, run=run, keep=keep)
-        options = dict(progress=progress, callbacks=[set_aside, log.after_pass, save, *callbacks], each_step=[log.after_step, from_time_to_time(save, asked, checkpoint_minutes, out)])
+
+        options = dict(
+            progress=progress,
+            callbacks=[set_aside, log.after_pass, save, *callbacks],
+            each_step=[log.after_step, from_time_to_time(save, asked, checkpoint_minutes, out)],
+        )
         captioner = load_checkpoint(found, intact=False) if resume else new_captioner(data, run)
-        solver = load_solver(found, captioner, data, **options, threads=run['threads'], verbose=False) if resume else new_solver(captioner, data, run, LIKELIHOOD, **options)
-        if resume: expect(not (problem := damage(found)), problem)
+        solver = (
+            load_solver(found, captioner, data, **options, threads=run['threads'], verbose=False)
+            if resume
+            else new_solver(captioner, data, run, LIKELIHOOD, **options)
+        )
+        if resume:
+            expect(not (problem := damage(found)), problem)
         output_folder(out, 'checkpoint.h5', 'log.csv', 'loss.png', 'captions.png')
-        if not resume: held.enter_context(sole_user(out))
-        if found != path and path.exists(): os.replace(path, path.with_name('checkpoint.damaged.h5'))
-        for half in Path(out).glob(f'.{path.name}.*'): half.unlink()      # of runs that were killed while they wrote
+        if not resume:
+            held.enter_context(sole_user(out))
+        if found != path and path.exists():
+            os.replace(path, path.with_name('checkpoint.damaged.h5'))
+        for half in Path(out).glob(f'.{path.name}.*'):
+            half.unlink()  # of runs that were killed while they wrote
         if not resume and path.exists():
             aside.append((path, path.with_name('checkpoint.before.h5')))
-            warnings.warn(f'{out}: holds a captioner already, which will be kept as checkpoint.before.h5; to go on with it instead, resume it')
-        if not resume and log.path.exists(): aside.append((log.path, log.path.with_name('log.before.csv')))
-        if resume: log.resume(solver)
+            warnings.warn(
+                f'{out}: holds a captioner already, which will be kept as '
+                'checkpoint.before.h5; to go on with it instead, resume it',
+                stacklevel=2,
+            )
+        if not resume and log.path.exists():
+            aside.append((log.path, log.path.with_name('log.before.csv')))
+        if resume:
+            log.resume(solver)
         solver.train()
         if run['reward_epochs'] and solver.objective is LIKELIHOOD and not solver.stop:
             first, solver = solver, new_solver(captioner, data, run, CIDER, **options)
-            solver.earlier_loss_history, solver.earlier_val_loss_history = first.loss_history, first.val_loss_history
+            solver.earlier_loss_history = first.loss_history
+            solver.earlier_val_loss_history = first.val_loss_history
             solver.train()
-        save(solver, keep=0)     # the newest is of the same step, without the best parameters in place
+        save(solver, keep=0)  # the newest is of the same step, without the best parameters in place
     return solver

@@ -1,6 +1,6 @@
 // Whether the interactive figures of the built site work, asked of a browser: each draws, each of its controls has a label
 // and changes it, it fits its column, it is drawn anew in the dark, and nothing comes from the network.
-// checkInteractive(browser, folder) is for any check that has a browser of puppeteer's; by itself: node .ci/check_interactive.mjs
+// checkInteractive(browser, folder) is for any check that has a browser of puppeteer's; by itself: node tools/check_interactive.mjs
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join, resolve } from "node:path";
@@ -76,8 +76,8 @@ if (process.argv[1] && fileURLToPath(import.meta.url) === resolve(process.argv[1
   const root = dirname(dirname(fileURLToPath(import.meta.url)));
   const chromium = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find((p) => p && existsSync(p));
   let puppeteer;
-  try { puppeteer = createRequire(join(process.env.PUPPETEER || join(root, ".ci"), "x.js"))("puppeteer-core"); } catch { /* said below */ }
-  if (!puppeteer || !chromium) { console.log("not checked: needs puppeteer-core (npm) in .ci/node_modules and Chromium, whose path may be in CHROMIUM"); process.exit(77); }
+  try { puppeteer = createRequire(join(process.env.PUPPETEER || join(root, "tools"), "x.js"))("puppeteer-core"); } catch { /* said below */ }
+  if (!puppeteer || !chromium) { console.log("not checked: needs puppeteer-core (npm) in tools/node_modules and Chromium, whose path may be in CHROMIUM"); process.exit(77); }
   const browser = await puppeteer.launch({ executablePath: chromium, headless: true, args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking"] });
   const found = await checkInteractive(browser, join(root, "_docs"));
   await browser.close();

@@ -1,9 +1,12 @@
-"""Write the cell of nbs/reference/04_api.ipynb that tells editors and type checkers what the front door holds, from the table above it.
+"""Write the cell of nbs/reference/04_api.ipynb that tells editors
+and type checkers what the front door holds, from the table above it.
 
-    python .ci/front_door.py
+    python tools/front_door.py
 
-`make export` runs it first. The package looks names up when they are asked for, which no checker can follow; the imports of
+`make export` runs it first. The package looks names up when
+they are asked for, which no checker can follow; the imports of
 this cell are never carried out, and say the same in a form that they read."""
+
 import ast
 import json
 import textwrap
@@ -11,7 +14,7 @@ from pathlib import Path
 
 NOTEBOOK = Path(__file__).resolve().parent.parent / 'nbs' / 'reference' / '04_api.ipynb'
 OLD_MODULES = {'data': 'dataset', 'files': 'paths', 'training': 'run', 'bench': 'report'}
-MADE = '# Made from the table by .ci/front_door.py: what editors and type checkers see. None of it is imported.'
+MADE = '# Made from the table by tools/front_door.py: for editors and type checkers, never run.'
 
 
 def source(cell):
@@ -31,7 +34,9 @@ def table(cells):
 
 
 def wrapped(words, indent):
-    return textwrap.wrap(', '.join(words) + ',', 100, initial_indent=indent, subsequent_indent=indent)
+    return textwrap.wrap(
+        ', '.join(words) + ',', 100, initial_indent=indent, subsequent_indent=indent
+    )
 
 
 def imports(module, names):
@@ -43,7 +48,7 @@ def imports(module, names):
 
 def generated(modules):
     "The source of the cell at the front door."
-    lines = ['#| export', MADE, 'if TYPE_CHECKING:']
+    lines = ['#| export', MADE, '# fmt: off', 'if TYPE_CHECKING:']
     tops = sorted({module.partition('.')[0] for module in modules})
     lines += [f'    from . import {top} as {top}' for top in tops]
     for module, names in sorted(modules.items()):
@@ -56,17 +61,33 @@ def generated(modules):
 def generated_wing(wing, modules):
     "The source of the cell of a folder of modules: they are loaded when they are asked for."
     here = sorted(module.partition('.')[2] for module in modules if module.startswith(f'{wing}.'))
-    lines = ['#| export', MADE, 'TYPE_CHECKING = False', 'if TYPE_CHECKING:']
+    lines = ['#| export', MADE, '# fmt: off', 'TYPE_CHECKING = False', 'if TYPE_CHECKING:']
     lines += [f'    from . import {module} as {module}' for module in here]
     lines += ['', '_MODULES = [', *wrapped(map(repr, here), ' ' * 4), ']']
     if wing in OLD_MODULES:
-        lines += [f"_OLD_MODULE = '{OLD_MODULES[wing]}'      # has what version 0.1 had in a module called {wing}"]
-    lines += ['', 'def __dir__():', '    return _MODULES.copy()', '', 'if not TYPE_CHECKING:',
-              '    def __getattr__(name):', '        from importlib import import_module',
-              '        if name in _MODULES:', "            return import_module(f'{__name__}.{name}')"]
+        lines += [
+            (
+                f"_OLD_MODULE = '{OLD_MODULES[wing]}'      # has what version 0.1 had in a module "
+                f"called {wing}"
+            )
+        ]
+    lines += [
+        '',
+        'def __dir__():',
+        '    return _MODULES.copy()',
+        '',
+        'if not TYPE_CHECKING:',
+        '    def __getattr__(name):',
+        '        from importlib import import_module',
+        '        if name in _MODULES:',
+        "            return import_module(f'{__name__}.{name}')",
+    ]
     if wing in OLD_MODULES:
-        lines += ["        old = import_module(f'{__name__}.{_OLD_MODULE}')",
-                  '        if hasattr(old, name):', '            return getattr(old, name)']
+        lines += [
+            "        old = import_module(f'{__name__}.{_OLD_MODULE}')",
+            '        if hasattr(old, name):',
+            '            return getattr(old, name)',
+        ]
     lines += ["        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')"]
     return '\n'.join(lines)
 

@@ -2,9 +2,9 @@
 // that fails or leaves the machine, a page wider than its window, a formula that is cut, what scrolls and cannot be reached by the
 // keyboard, a violation of axe-core's rules, or a page that is too heavy.
 //
-//     node .ci/check_pages.mjs [--screenshots] [PAGE.html...]
+//     node tools/check_pages.mjs [--screenshots] [PAGE.html...]
 //
-// --screenshots puts a picture of each page, at the narrowest and the widest, into .ci/screenshots/ to look at.
+// --screenshots puts a picture of each page, at the narrowest and the widest, into tools/screenshots/ to look at.
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { createServer } from 'node:http'
