@@ -60,7 +60,9 @@ _MODULES = {
     'data.caption_files': '',
     'data.prepare': 'prepare_data',
     'data.fetch': 'fetch_data',
-    'files.paths': 'InputError',
+    'errors': 'InputError',
+    'files.paths': '',
+    'files.hdf5': '',
     'photos.images': '',
     'photos.encoder': 'load_encoder',
     'photo_captioner': 'load PhotoCaptioner',
@@ -168,6 +170,7 @@ if TYPE_CHECKING:
     from . import decoding as decoding
     from . import drawing as drawing
     from . import embedding as embedding
+    from . import errors as errors
     from . import files as files
     from . import gradient_check as gradient_check
     from . import layers as layers
@@ -192,7 +195,7 @@ if TYPE_CHECKING:
     from .data.scenes import is_true, make_scenes
     from .decoding import beam_search, decode
     from .embedding import word_embedding_backward, word_embedding_forward
-    from .files.paths import InputError
+    from .errors import InputError
     from .gradient_check import (
         check_backward, eval_numerical_gradient, eval_numerical_gradient_array, grad_check_sparse,
         odd_shapes, rel_error,

@@ -30,7 +30,7 @@ def say(text: str, err: bool = False):
     err
         to standard error
     """
-    from rnn_captioning.files.paths import printable
+    from rnn_captioning.errors import printable
 
     encoding = getattr(sys.stderr if err else sys.stdout, 'encoding', None) or 'utf-8'
     click.echo(printable(text).encode(encoding, 'backslashreplace').decode(encoding), err=err)
@@ -95,7 +95,7 @@ class OneLine(click.Group):
         "Run a command, and end the process with its exit status."
         _escape_output()
         try:
-            from rnn_captioning.files.paths import InputError
+            from rnn_captioning.errors import InputError
 
             with _warnings_as_lines():
                 sys.exit(super().main(*args, **{**kwargs, 'standalone_mode': False}))
@@ -138,7 +138,8 @@ class LocalPath(click.Path):
 
     def convert(self, value, param, ctx):
         "The path, or click's error."
-        from rnn_captioning.files.paths import InputError, local_path
+        from rnn_captioning.errors import InputError
+        from rnn_captioning.files.paths import local_path
 
         try:
             value = local_path(value)
@@ -242,7 +243,7 @@ def plot_captions(pictures, captions, references, marks, path, note=''):
         a line to stand under all of them
     """
     from rnn_captioning.drawing import choose_fonts, new_figure, save_figure
-    from rnn_captioning.files.paths import printable
+    from rnn_captioning.errors import printable
 
     said = [printable(MARKS[mark] + caption) for mark, caption in zip(marks, captions)]
     true = [printable(f'true: {reference}') for reference in references]
@@ -290,7 +291,7 @@ def _pictures(data, split, rows):
     images = getattr(data, 'images', '')
     if not images or not Path(images).is_dir():
         return names
-    from rnn_captioning.files.paths import InputError
+    from rnn_captioning.errors import InputError
     from rnn_captioning.data.prepare import locate
 
     paths, found, problems = locate(images, names), [], []
@@ -380,7 +381,7 @@ def _report(solver, out, count=8):
 # %% ../nbs/reference/01_command_line.ipynb #11b3b30e
 def _by_name(pairs):
     "Options given as NAME=VALUE, the values as JSON where they are that, and as text otherwise."
-    from rnn_captioning.files.paths import expect
+    from rnn_captioning.errors import expect
 
     for pair in pairs:
         expect('=' in pair, f'--model-option {pair}: expected NAME=VALUE')
@@ -603,7 +604,8 @@ def _of_a_checkpoint_only(*names):
 
 def _check_outputs(outputs, inputs):
     "Files can be written where they shall be, and over nothing that is read."
-    from rnn_captioning.files.paths import distinct_output, expect, output_folder
+    from rnn_captioning.errors import expect
+    from rnn_captioning.files.paths import distinct_output, output_folder
 
     for path in outputs.values():
         distinct_output(path, *inputs)
@@ -778,7 +780,7 @@ def evaluate_command(
 )
 def prepare_command(splits, out, quiet, **options):
     "Make a data set from captions and photographs, or captions and features."
-    from rnn_captioning.files.paths import expect
+    from rnn_captioning.errors import expect
     from rnn_captioning.data.prepare import prepare
 
     chosen = click.get_current_context().get_parameter_source('min_count')
@@ -889,7 +891,8 @@ def info(path: str | Path) -> dict[str, Any]:
         what it holds
     """
     from rnn_captioning.data.dataset import open_data
-    from rnn_captioning.files.paths import CHECKPOINT, attribute, open_hdf5, to_texts, read, reading
+    from rnn_captioning.files.hdf5 import CHECKPOINT, attribute, open_hdf5, to_texts, read
+    from rnn_captioning.files.paths import reading
     from rnn_captioning.training.checkpoint import read_json
 
     with reading(path), open_hdf5(path) as f:

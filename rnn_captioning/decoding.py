@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 import numpy as np
 from .data.dataset import caption_texts
-from .files.paths import expect
+from .errors import expect
 from .progress import show_progress
 from .training.parallel import cores, in_threads
 from .models.captioner import Writer, check_protocol

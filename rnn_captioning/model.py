@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from .data.dataset import Repeated
 from .embedding import word_embedding_backward, word_embedding_forward
-from .files.paths import InputError, expect
+from .errors import InputError, expect
 from .layers.gru import GRU
 from .layers.lstm import LSTM
 from .sequence import RNN, pack

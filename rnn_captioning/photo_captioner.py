@@ -25,7 +25,8 @@ from rnn_captioning.photos.encoder import (
     photo_name,
     preprocess,
 )
-from .files.paths import InputError, expect, printable, shipped
+from .errors import InputError, expect, printable
+from .files.paths import shipped
 from .photos.images import find_photos, writable
 from .model import Captioner
 from .data.prepare import to_bytes_grid

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from . import optim
 from .data.dataset import ReadAhead, minibatch, sample_coco_minibatch
-from .files.paths import expect
+from .errors import expect
 from .progress import show_progress
 from rnn_captioning.models.captioner import (
     Weighted,

@@ -25,7 +25,8 @@ import h5py
 import numpy as np
 from rnn_captioning.training.checkpoint import load_checkpoint, load_run, load_solver
 from rnn_captioning.data.dataset import caption_texts, minibatch, open_data
-from rnn_captioning.files.paths import InputError, write_attributes
+from rnn_captioning.errors import InputError
+from rnn_captioning.files.hdf5 import write_attributes
 from rnn_captioning.data.prepare import build_vocabulary, encode_captions, read_captions
 from rnn_captioning.data.scenes import make_scenes
 from rnn_captioning.solver import train_step

@@ -15,7 +15,9 @@ from click.testing import CliRunner
 from rnn_captioning.training.checkpoint import load_checkpoint
 from rnn_captioning.command_line import main, plot_captions
 from rnn_captioning.data.dataset import open_data, write_data
-from rnn_captioning.files.paths import InputError, atomic_path, raises, write_attributes
+from rnn_captioning.errors import InputError, raises
+from rnn_captioning.files.hdf5 import write_attributes
+from rnn_captioning.files.paths import atomic_path
 from systems import PIPES, link
 from rnn_captioning.data.prepare import prepare, read_captions, read_features
 from rnn_captioning.data.scenes import make_scenes
@@ -616,7 +618,7 @@ def test_names_of_any_length(tmp_path, monkeypatch):
     with h5py.File(tmp_path / 'f.h5', 'w') as f:
         f['features'], f['image_names'] = np.eye(3, dtype='f4'), names
     assert read_features(tmp_path / 'f.h5')[0] == names
-    monkeypatch.setattr('rnn_captioning.files.paths.SMALL', 1)  # a name at a time
+    monkeypatch.setattr('rnn_captioning.files.hdf5.SMALL', 1)  # a name at a time
     assert read_features(tmp_path / 'f.h5')[0] == names
     with h5py.File(tmp_path / 'shared.h5', 'w') as f:
         f['features'], f['image_names'] = np.eye(9, dtype='f4'), ['x' * 9999] + ['y' * 9999] * 8
@@ -627,7 +629,7 @@ def test_names_of_any_length(tmp_path, monkeypatch):
     (tmp_path / 'shared.h5').write_bytes(
         content[:place] + content[place : place + 16] * 9 + content[place + 9 * 16 :]
     )
-    monkeypatch.setattr('rnn_captioning.files.paths.os.path.getsize', lambda path: 50_000)
+    monkeypatch.setattr('rnn_captioning.files.hdf5.os.path.getsize', lambda path: 50_000)
     with raises('shared.h5', 'texts longer than the file'):
         read_features(tmp_path / 'shared.h5')
 

@@ -25,7 +25,8 @@ from rnn_captioning.data.caption_files import (
 from rnn_captioning.training.checkpoint import load_checkpoint
 from rnn_captioning.command_line import main
 from rnn_captioning.data.dataset import SPECIAL, check_match, open_data
-from rnn_captioning.files.paths import raises, to_bytes
+from rnn_captioning.errors import raises
+from rnn_captioning.files.hdf5 import to_bytes
 from rnn_captioning.data.prepare import prepare
 from rnn_captioning.training.run import train
 

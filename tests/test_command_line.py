@@ -19,7 +19,8 @@ from click.testing import CliRunner
 from rnn_captioning.training.checkpoint import load_checkpoint, load_run
 from rnn_captioning.command_line import info, main
 from rnn_captioning.data.dataset import open_data
-from rnn_captioning.files.paths import sole_user, write_attributes
+from rnn_captioning.files.hdf5 import write_attributes
+from rnn_captioning.files.paths import sole_user
 from rnn_captioning.data.scenes import make_scenes
 from rnn_captioning.training.run import LATER, train
 

@@ -17,7 +17,7 @@ import pytest
 Image = pytest.importorskip('PIL.Image')
 from PIL import ImageFile
 from rnn_captioning.photos import encoder as E
-from rnn_captioning.files.paths import raises
+from rnn_captioning.errors import raises
 
 ROOT = Path(__file__).parent.parent
 FLICKR8K = Path(os.environ.get('RNN_CAPTIONING_FLICKR8K', ROOT.parent / 'shared' / 'flickr8k'))

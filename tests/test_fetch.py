@@ -23,7 +23,7 @@ import pytest
 from rnn_captioning.data import fetch as module
 from rnn_captioning.data.dataset import load_coco_data
 from rnn_captioning.data.fetch import DATASETS, FLICKR8K, download, fetch, next_step, unpack
-from rnn_captioning.files.paths import InputError, raises
+from rnn_captioning.errors import InputError, raises
 from systems import link
 
 # no whole archive: its name must not end in .zip
@@ -368,7 +368,7 @@ def child(*lines, **options):
             '\n'.join(
                 [
                     'from rnn_captioning.data.fetch import *',
-                    'from rnn_captioning.files.paths import InputError',
+                    'from rnn_captioning.errors import InputError',
                     *lines,
                 ]
             ),

@@ -24,9 +24,11 @@ from rnn_captioning import progress
 
 from rnn_captioning.data import fetch
 
+from rnn_captioning.files import hdf5
 from rnn_captioning.files import paths as files
 from rnn_captioning.data.dataset import load_coco_data
-from rnn_captioning.files.paths import InputError, atomic_path, raises, sole_user
+from rnn_captioning.errors import InputError, raises
+from rnn_captioning.files.paths import atomic_path, sole_user
 from rnn_captioning.data.scenes import make_scenes
 
 ROOT = Path(__file__).parent.parent
@@ -203,7 +205,7 @@ def test_files_of_other_programs_without_locks(flock, tmp_path):
     with h5py.File(tmp_path / 'f.h5', 'w') as f:
         f['features'] = np.eye(3)
     read = (
-        'import sys; from rnn_captioning.files.paths import foreign_hdf5; '
+        'import sys; from rnn_captioning.files.hdf5 import foreign_hdf5; '
         'print(foreign_hdf5(sys.argv[1])["features"].shape)'
     )
     done = call(sys.executable, '-c', read, tmp_path / 'f.h5', **without_locks(flock, 'ENOLCK'))
@@ -237,9 +239,9 @@ def test_file_that_is_being_written(data, tmp_path):
         with raises(
             'busy.h5', 'another program' if os.name != 'nt' else 'not a readable HDF5 file'
         ):
-            files.open_hdf5(tmp_path / 'busy.h5').close()
+            hdf5.open_hdf5(tmp_path / 'busy.h5').close()
         writer.stdin.close()
-    files.open_hdf5(tmp_path / 'busy.h5').close()
+    hdf5.open_hdf5(tmp_path / 'busy.h5').close()
 
 
 def test_one_place_opens_hdf5():
@@ -248,7 +250,7 @@ def test_one_place_opens_hdf5():
     for path in sorted((ROOT / 'rnn_captioning').rglob('*.py')):
         if found := re.findall(r'h5py\.File\(', path.read_text(encoding='utf-8')):
             places[path.name] = len(found)
-    assert places == {'paths.py': 2}
+    assert places == {'hdf5.py': 2}
 
 
 HOLD = '''
@@ -292,7 +294,8 @@ def test_lock_is_taken_anew_many_times(tmp_path):
     program = '''
 import sys, time
 from pathlib import Path
-from rnn_captioning.files.paths import InputError, sole_user
+from rnn_captioning.errors import InputError
+from rnn_captioning.files.paths import sole_user
 folder, turns = Path(sys.argv[1]), 0
 while turns < 20:
     try:

@@ -168,6 +168,8 @@ OLD = [
     'data.open_data',
     'data.Grid',
     'files.InputError',
+    'files.open_hdf5',
+    'files.raises',
     'files.replace_file',
     'training.train',
     'training.Interrupted',

@@ -7,7 +7,7 @@ import pytest
 
 resource = pytest.importorskip('resource', reason='needs processes as Linux has them')
 import fuzz
-from rnn_captioning.files.paths import InputError
+from rnn_captioning.errors import InputError
 
 pytestmark = pytest.mark.skipif(
     not hasattr(os, 'fork') or not os.path.exists('/proc/self/statm'),

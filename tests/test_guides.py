@@ -18,7 +18,8 @@ from click.testing import CliRunner
 import rnn_captioning
 from rnn_captioning import CaptioningRNN, CaptioningSolver, load_coco_data
 from rnn_captioning.command_line import main
-from rnn_captioning.files.paths import raises, to_bytes
+from rnn_captioning.errors import raises
+from rnn_captioning.files.hdf5 import to_bytes
 from rnn_captioning.layers.gru import GRU, gru_forward
 from rnn_captioning.model import CELLS
 from rnn_captioning.data.prepare import prepare

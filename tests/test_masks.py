@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pytest
 from rnn_captioning.models.attention import additive_attention_backward, additive_attention_forward
-from rnn_captioning.files.paths import InputError
+from rnn_captioning.errors import InputError
 from rnn_captioning.gradient_check import check_backward
 from rnn_captioning.temporal_affine import temporal_softmax_loss
 from rnn_captioning.layers.transformer_layers import (

@@ -18,7 +18,8 @@ from PIL import Image
 from rnn_captioning.command_line import main, plot_captions, say
 from rnn_captioning.data.dataset import open_data, write_data
 from rnn_captioning.drawing import BOX, choose_fonts, new_figure, save_figure
-from rnn_captioning.files.paths import InputError, local_path, raises
+from rnn_captioning.errors import InputError, raises
+from rnn_captioning.files.paths import local_path
 from rnn_captioning.data.scenes import make_scenes
 
 COMMAND = [sys.executable, '-m', 'rnn_captioning']

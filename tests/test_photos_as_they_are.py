@@ -29,7 +29,8 @@ from rnn_captioning.data import prepare as P
 from rnn_captioning.training.checkpoint import save_checkpoint
 from rnn_captioning.command_line import main
 from rnn_captioning.data.dataset import open_data
-from rnn_captioning.files.paths import InputError, raises, shipped
+from rnn_captioning.errors import InputError, raises
+from rnn_captioning.files.paths import shipped
 from rnn_captioning.model import CaptioningRNN
 from rnn_captioning.solver import CaptioningSolver
 

@@ -36,7 +36,8 @@ from rnn_captioning.decoding import (
 )
 from rnn_captioning.embedding import word_embedding_backward, word_embedding_forward
 from rnn_captioning.models.encoded_attention import EncodedAttentionCaptioner
-from rnn_captioning.files.paths import InputError, printable, to_bytes, to_texts
+from rnn_captioning.errors import InputError, printable
+from rnn_captioning.files.hdf5 import to_bytes, to_texts
 from rnn_captioning.layers.gru import (
     gru_backward,
     gru_forward,

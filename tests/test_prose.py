@@ -13,7 +13,7 @@ import yaml
 ROOT = Path(__file__).parent.parent
 NBS = sorted((ROOT / 'nbs').rglob('*.ipynb'))
 PAGES = ('README.md', 'CONTRIBUTING.md', 'CHANGELOG.md')
-NO_CHAPTERS = ('Guides', 'Results', 'Speed', 'Reference')  # sections of the sidebar
+NO_CHAPTERS = ('Guides', 'Files', 'Results', 'Speed', 'Reference')  # sections of the sidebar
 OTHERS = re.compile(r'^00_notation|/00_index|models/01_captioner')
 # Right here, and mistakes elsewhere: ROUGE is a score.
 IGNORED = 'rouge'

@@ -7,7 +7,8 @@ import pytest
 
 from rnn_captioning.data.dataset import open_data
 from rnn_captioning.decoding import decode
-from rnn_captioning.files.paths import InputError, shipped
+from rnn_captioning.errors import InputError
+from rnn_captioning.files.paths import shipped
 from rnn_captioning.model import CaptioningRNN
 from rnn_captioning.models.captioner import (
     Smoothable,

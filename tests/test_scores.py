@@ -29,7 +29,7 @@ from rnn_captioning.training.results_files import (
 from rnn_captioning.training.checkpoint import save_checkpoint
 from rnn_captioning.command_line import main
 from rnn_captioning.data.dataset import CaptionData, check_match, open_data, write_data
-from rnn_captioning.files.paths import InputError, raises
+from rnn_captioning.errors import InputError, raises
 from rnn_captioning.training.java import Meteor, Program, ptb_tokens
 from rnn_captioning.model import CaptioningRNN
 from rnn_captioning.data.scenes import make_scenes

@@ -25,7 +25,8 @@ from rnn_captioning import solver as solver_module
 from rnn_captioning.training import run as training
 from rnn_captioning.training.checkpoint import load_run
 from rnn_captioning.command_line import main
-from rnn_captioning.files.paths import InputError, write_attributes
+from rnn_captioning.errors import InputError
+from rnn_captioning.files.hdf5 import write_attributes
 from rnn_captioning.data.scenes import make_scenes
 from rnn_captioning.training.run import COLUMNS, Interrupted, RunLog, train
 

@@ -253,7 +253,7 @@ def test_the_layers_themselves_are_typed_rightly(tmp_path):
     needs('mypy')
     settings = (
         '[mypy]\nfollow_imports = silent\n'
-        '[mypy-torch.*,h5py.*,rnn_captioning.data.dataset,rnn_captioning.files.paths]\n'
+        '[mypy-torch.*,h5py.*,rnn_captioning.data.dataset,rnn_captioning.files.hdf5]\n'
         'follow_imports = skip\nignore_missing_imports = True\n'
     )
     (tmp_path / 'mypy.ini').write_text(settings, encoding='utf-8')

@@ -13,7 +13,13 @@ import textwrap
 from pathlib import Path
 
 NOTEBOOK = Path(__file__).resolve().parent.parent / 'nbs' / 'reference' / '04_api.ipynb'
-OLD_MODULES = {'data': 'dataset', 'files': 'paths', 'training': 'run', 'bench': 'report'}
+# Where that is which version 0.1 had in a module of a folder's name.
+OLD_MODULES = {
+    'data': ['data.dataset'],
+    'files': ['files.paths', 'files.hdf5', 'errors'],
+    'training': ['training.run'],
+    'bench': ['bench.report'],
+}
 MADE = '# Made from the table by tools/front_door.py: for editors and type checkers, never run.'
 
 
@@ -65,12 +71,7 @@ def generated_wing(wing, modules):
     lines += [f'    from . import {module} as {module}' for module in here]
     lines += ['', '_MODULES = [', *wrapped(map(repr, here), ' ' * 4), ']']
     if wing in OLD_MODULES:
-        lines += [
-            (
-                f"_OLD_MODULE = '{OLD_MODULES[wing]}'      # has what version 0.1 had in a module "
-                f"called {wing}"
-            )
-        ]
+        lines += [f'_OLD = {OLD_MODULES[wing]}  # what version 0.1 had in a module called {wing}']
     lines += [
         '',
         'def __dir__():',
@@ -84,9 +85,10 @@ def generated_wing(wing, modules):
     ]
     if wing in OLD_MODULES:
         lines += [
-            "        old = import_module(f'{__name__}.{_OLD_MODULE}')",
-            '        if hasattr(old, name):',
-            '            return getattr(old, name)',
+            '        for old in _OLD:',
+            "            module = import_module(f'{__package__.partition(\".\")[0]}.{old}')",
+            '            if hasattr(module, name):',
+            '                return getattr(module, name)',
         ]
     lines += ["        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')"]
     return '\n'.join(lines)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _MODULES = [
     'report',
 ]
-_OLD_MODULE = 'report'      # has what version 0.1 had in a module called bench
+_OLD = ['bench.report']  # what version 0.1 had in a module called bench
 
 def __dir__():
     return _MODULES.copy()
@@ -25,7 +25,8 @@ if not TYPE_CHECKING:
         from importlib import import_module
         if name in _MODULES:
             return import_module(f'{__name__}.{name}')
-        old = import_module(f'{__name__}.{_OLD_MODULE}')
-        if hasattr(old, name):
-            return getattr(old, name)
+        for old in _OLD:
+            module = import_module(f'{__package__.partition(".")[0]}.{old}')
+            if hasattr(module, name):
+                return getattr(module, name)
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from ..models.attention import AttentionCaptioner
 from ..data.dataset import ReadAhead
 from ..decoding import decode
-from ..files.paths import foreign_hdf5, new_hdf5
+from ..files.hdf5 import foreign_hdf5, new_hdf5
 from ..model import CaptioningRNN, pack_captions
 from ..optim import adam
 from ..models.transformer import TransformerCaptioner
@@ -675,7 +675,7 @@ def from_disk(f) -> dict:
 _ALONE = """
 import json, sys
 from rnn_captioning.bench.report import epoch_step, from_disk, peak_megabytes
-from rnn_captioning.files.paths import foreign_hdf5
+from rnn_captioning.files.hdf5 import foreign_hdf5
 with foreign_hdf5(sys.argv[1]) as f:
     step = epoch_step(from_disk(f), json.loads(sys.argv[2]))
     for _ in range(int(sys.argv[3])): step()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _MODULES = [
     'caption_files', 'dataset', 'fetch', 'prepare', 'scenes',
 ]
-_OLD_MODULE = 'dataset'      # has what version 0.1 had in a module called data
+_OLD = ['data.dataset']  # what version 0.1 had in a module called data
 
 def __dir__():
     return _MODULES.copy()
@@ -29,7 +29,8 @@ if not TYPE_CHECKING:
         from importlib import import_module
         if name in _MODULES:
             return import_module(f'{__name__}.{name}')
-        old = import_module(f'{__name__}.{_OLD_MODULE}')
-        if hasattr(old, name):
-            return getattr(old, name)
+        for old in _OLD:
+            module = import_module(f'{__package__.partition(".")[0]}.{old}')
+            if hasattr(module, name):
+                return getattr(module, name)
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

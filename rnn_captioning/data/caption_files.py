@@ -16,15 +16,9 @@ from collections import Counter
 from pathlib import Path
 import numpy as np
 from .dataset import SPECIAL, check_vocabulary, open_data
-from rnn_captioning.files.paths import (
-    InputError,
-    existing_file,
-    expect,
-    open_hdf5,
-    read,
-    reading,
-    to_texts,
-)
+from ..errors import InputError, expect
+from ..files.hdf5 import open_hdf5, read, to_texts
+from ..files.paths import existing_file, reading
 
 # %% auto #0
 __all__ = ['TOKENIZER', 'UNSPACED', 'LONGEST_WORD', 'FORMATS', 'USUAL', 'tokenize', 'unspaced', 'build_vocabulary',

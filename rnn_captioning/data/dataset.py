@@ -13,30 +13,24 @@ from pathlib import Path
 from typing import Any
 import numpy as np
 import h5py
-from rnn_captioning.files.paths import (
+from ..errors import InputError, check_captions, check_features, expect
+from rnn_captioning.files.hdf5 import (
     DATA,
     RATIO,
     VERSION,
-    InputError,
-    atomic_path,
     attribute,
-    check_captions,
     check_contents,
-    check_features,
-    distinct_output,
-    expect,
     foreign_hdf5,
-    local_path,
     new_hdf5,
     open_hdf5,
     pack_texts,
     read,
-    reading,
     to_bytes,
     to_texts,
     utf8,
     write_attributes,
 )
+from ..files.paths import atomic_path, distinct_output, local_path, reading
 
 # %% auto #0
 __all__ = ['SPECIAL', 'PER_CAPTION', 'GRIDS', 'REQUIRED', 'WIDE', 'LARGE', 'decode_captions', 'caption_texts', 'check_splits',

@@ -23,9 +23,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Callable, NamedTuple
 from urllib.request import Request, urlopen
 from .dataset import open_data
+from ..errors import InputError, expect
 from rnn_captioning.files.paths import (
-    InputError,
-    expect,
     flush_to_disk,
     local_path,
     output_folder,

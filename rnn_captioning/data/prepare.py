@@ -16,19 +16,15 @@ from pathlib import Path
 from typing import Any
 import numpy as np
 from .dataset import SPECIAL, check_vocabulary, write_data
+from ..errors import check_features, expect
+from ..files.hdf5 import attribute, foreign_hdf5, read, to_texts
 from rnn_captioning.files.paths import (
     atomic_path,
-    attribute,
-    check_features,
     distinct_output,
     existing_file,
-    expect,
-    foreign_hdf5,
     local_path,
     output_folder,
-    read,
     reading,
-    to_texts,
 )
 from ..progress import show_progress
 

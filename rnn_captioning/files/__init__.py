@@ -10,12 +10,13 @@ __all__ = ['TYPE_CHECKING']
 # fmt: off
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from . import hdf5 as hdf5
     from . import paths as paths
 
 _MODULES = [
-    'paths',
+    'hdf5', 'paths',
 ]
-_OLD_MODULE = 'paths'      # has what version 0.1 had in a module called files
+_OLD = ['files.paths', 'files.hdf5', 'errors']  # what version 0.1 had in a module called files
 
 def __dir__():
     return _MODULES.copy()
@@ -25,7 +26,8 @@ if not TYPE_CHECKING:
         from importlib import import_module
         if name in _MODULES:
             return import_module(f'{__name__}.{name}')
-        old = import_module(f'{__name__}.{_OLD_MODULE}')
-        if hasattr(old, name):
-            return getattr(old, name)
+        for old in _OLD:
+            module = import_module(f'{__package__.partition(".")[0]}.{old}')
+            if hasattr(module, name):
+                return getattr(module, name)
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -11,7 +11,7 @@ import numpy as np
 from ..data.dataset import add_repeats, distinct
 from ..decoding import decode
 from ..embedding import word_embedding_backward, word_embedding_forward
-from ..files.paths import expect, printable
+from ..errors import expect, printable
 from ..layers.lstm import lstm_slopes, lstm_step, squash
 from ..model import Captioner, drop, initial_params, orthogonal, pack_captions
 from ..data.prepare import tokenize

@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Protocol
 import numpy as np
-from ..files.paths import expect
+from ..errors import expect
 
 # %% auto #0
 __all__ = ['Trainable', 'Validatable', 'Weighted', 'WithDropout', 'Smoothable', 'Writer', 'accepts', 'missing', 'check_protocol',

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 import numpy as np
 from .attention import AttentionCaptioner
-from ..files.paths import expect
+from ..errors import expect
 from .transformer import encoder_params, memory_backward, memory_forward
 
 # %% auto #0

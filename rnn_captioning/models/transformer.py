@@ -9,7 +9,7 @@ import numpy as np
 from .attention import Places
 from ..data.dataset import distinct
 from ..embedding import word_embedding_backward, word_embedding_forward
-from ..files.paths import expect
+from ..errors import expect
 from ..model import Captioner, drop
 from ..temporal_affine import affine_forward
 from rnn_captioning.layers.transformer_layers import (

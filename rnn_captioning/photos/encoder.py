@@ -16,14 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 import numpy as np
-from rnn_captioning.files.paths import (
-    InputError,
-    check_features,
-    expect,
-    kind_of,
-    local_path,
-    shipped,
-)
+from ..errors import InputError, check_features, expect
+from ..files.paths import kind_of, local_path, shipped
 from .images import advice, photo_suffixes, register_heif, writable
 from ..progress import show_progress
 

@@ -12,7 +12,8 @@ import warnings
 from collections import Counter, defaultdict
 from functools import cache
 from pathlib import Path
-from ..files.paths import expect, local_path
+from ..errors import expect
+from ..files.paths import local_path
 
 # %% auto #0
 __all__ = ['SUFFIXES', 'register_heif', 'photo_suffixes', 'advice', 'passed_over', 'list_files', 'find_photos', 'locate',

@@ -15,21 +15,19 @@ import h5py
 from ..models.attention import AttentionCaptioner
 from ..data.dataset import check_match
 from ..models.encoded_attention import EncodedAttentionCaptioner
-from rnn_captioning.files.paths import (
+from ..errors import InputError, expect
+from rnn_captioning.files.hdf5 import (
     CHECKPOINT,
     VERSION,
-    InputError,
-    atomic_path,
     attribute,
-    expect,
     new_hdf5,
     open_hdf5,
     read,
-    reading,
     to_bytes,
     to_texts,
     write_attributes,
 )
+from ..files.paths import atomic_path, reading
 from ..model import Captioner, CaptioningRNN
 from .reward import CIDER
 from ..solver import LIKELIHOOD, CaptioningSolver, check_rule

@@ -14,7 +14,7 @@ import threading
 import time
 from importlib.util import find_spec
 from pathlib import Path
-from ..files.paths import InputError, expect
+from ..errors import InputError, expect
 
 # %% auto #0
 __all__ = ['SILENCE', 'LONGEST_LINE', 'WAITING_LINES', 'TRIAL', 'HEAPS', 'JavaError', 'Program', 'find_java',

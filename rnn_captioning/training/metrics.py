@@ -15,7 +15,7 @@ import numpy as np
 from .results_files import captions_for, image_ids, read_results
 from ..data.dataset import CaptionData, caption_texts, check_match
 from ..decoding import decode
-from ..files.paths import InputError, expect
+from ..errors import InputError, expect
 from .java import JavaError, Meteor, find_java, ptb_tokens
 from ..data.prepare import TOKENIZER, read_captions, tokenize
 from ..progress import tracked

@@ -13,7 +13,8 @@ from collections import defaultdict
 from pathlib import Path
 import h5py
 from ..data.caption_files import read_text
-from ..files.paths import InputError, atomic_path, expect
+from ..errors import InputError, expect
+from ..files.paths import atomic_path
 
 # %% auto #0
 __all__ = ['read_results', 'holds_captions', 'image_ids', 'coco_number', 'Images', 'captions_for', 'ids_for', 'write_results']

@@ -28,11 +28,10 @@ from rnn_captioning.training.checkpoint import (
     save_checkpoint,
 )
 from ..data.dataset import as_read, open_data
+from ..errors import InputError, expect
 from rnn_captioning.files.paths import (
-    InputError,
     atomic_path,
     earlier,
-    expect,
     local_path,
     output_folder,
     reading,
