@@ -19,6 +19,9 @@ import numpy as np
 from ..errors import InputError, check_features, expect
 from ..files.paths import kind_of, local_path, shipped
 from .images import advice, photo_suffixes, register_heif, writable
+
+# two that lived here once, and are still found here
+from .images import SUFFIXES, find_photos  # noqa: F401
 from ..progress import show_progress
 
 # %% auto #0
