@@ -55,14 +55,19 @@ _MODULES = {
     'attend draw_attention',
     'models.transformer': 'TransformerCaptioner',
     'models.encoded_attention': 'EncodedAttentionCaptioner',
-    'data.dataset': 'load_coco_data sample_coco_minibatch decode_captions open_data write_data',
+    'data.vocabulary': 'Vocabulary decode_captions',
+    'data.dataset': 'Dataset Split open_data write_data',
+    'data.batches': '',
+    'data.coco': 'load_coco_data sample_coco_minibatch',
     'data.scenes': 'make_scenes is_true',
     'data.caption_files': '',
     'data.prepare': 'prepare_data',
     'data.fetch': 'fetch_data',
     'errors': 'InputError',
+    'rows': '',
     'files.paths': '',
     'files.hdf5': '',
+    'files.download': '',
     'photos.images': '',
     'photos.encoder': 'load_encoder',
     'photo_captioner': 'load PhotoCaptioner',
@@ -180,6 +185,7 @@ if TYPE_CHECKING:
     from . import photo_captioner as photo_captioner
     from . import photos as photos
     from . import progress as progress
+    from . import rows as rows
     from . import sequence as sequence
     from . import solver as solver
     from . import step_backward as step_backward
@@ -187,12 +193,12 @@ if TYPE_CHECKING:
     from . import temporal_affine as temporal_affine
     from . import training as training
     from .command_line import info
-    from .data.dataset import (
-        decode_captions, load_coco_data, open_data, sample_coco_minibatch, write_data,
-    )
+    from .data.coco import load_coco_data, sample_coco_minibatch
+    from .data.dataset import Dataset, Split, open_data, write_data
     from .data.fetch import fetch_data
     from .data.prepare import prepare_data
     from .data.scenes import is_true, make_scenes
+    from .data.vocabulary import Vocabulary, decode_captions
     from .decoding import beam_search, decode
     from .embedding import word_embedding_backward, word_embedding_forward
     from .errors import InputError
@@ -233,20 +239,20 @@ if TYPE_CHECKING:
 
 __all__ = [
     'AttentionCaptioner', 'CELLS', 'Captioner', 'CaptioningRNN', 'CaptioningSolver', 'Cell',
-    'EncodedAttentionCaptioner', 'GRU', 'InputError', 'Interrupted', 'LSTM', 'PhotoCaptioner',
-    'RNN', 'TransformerCaptioner', 'adam', 'additive_attention_backward',
-    'additive_attention_forward', 'affine_backward', 'affine_forward', 'attend',
-    'attention_backward', 'attention_forward', 'beam_search', 'causal_mask', 'check_backward',
-    'cross_attention_backward', 'cross_attention_forward', 'decode', 'decode_captions',
-    'draw_attention', 'eval_numerical_gradient', 'eval_numerical_gradient_array', 'evaluate',
-    'fetch_data', 'grad_check_sparse', 'gru_backward', 'gru_forward', 'gru_step_backward',
-    'gru_step_forward', 'info', 'is_true', 'layer_norm_backward', 'layer_norm_forward', 'load',
-    'load_checkpoint', 'load_coco_data', 'load_encoder', 'load_solver', 'lstm_backward',
-    'lstm_forward', 'lstm_step_backward', 'lstm_step_forward', 'make_scenes', 'odd_shapes',
-    'open_data', 'pack', 'prepare_data', 'rel_error', 'rmsprop', 'rnn_backward', 'rnn_forward',
-    'rnn_step_backward', 'rnn_step_forward', 'sample_coco_minibatch', 'save_checkpoint',
-    'score_captions', 'self_attention_backward', 'self_attention_forward', 'sgd', 'sgd_momentum',
-    'sigmoid', 'sinusoids', 'temporal_affine_backward', 'temporal_affine_forward',
-    'temporal_softmax_loss', 'train', 'word_embedding_backward', 'word_embedding_forward',
-    'write_data',
+    'Dataset', 'EncodedAttentionCaptioner', 'GRU', 'InputError', 'Interrupted', 'LSTM',
+    'PhotoCaptioner', 'RNN', 'Split', 'TransformerCaptioner', 'Vocabulary', 'adam',
+    'additive_attention_backward', 'additive_attention_forward', 'affine_backward',
+    'affine_forward', 'attend', 'attention_backward', 'attention_forward', 'beam_search',
+    'causal_mask', 'check_backward', 'cross_attention_backward', 'cross_attention_forward',
+    'decode', 'decode_captions', 'draw_attention', 'eval_numerical_gradient',
+    'eval_numerical_gradient_array', 'evaluate', 'fetch_data', 'grad_check_sparse', 'gru_backward',
+    'gru_forward', 'gru_step_backward', 'gru_step_forward', 'info', 'is_true',
+    'layer_norm_backward', 'layer_norm_forward', 'load', 'load_checkpoint', 'load_coco_data',
+    'load_encoder', 'load_solver', 'lstm_backward', 'lstm_forward', 'lstm_step_backward',
+    'lstm_step_forward', 'make_scenes', 'odd_shapes', 'open_data', 'pack', 'prepare_data',
+    'rel_error', 'rmsprop', 'rnn_backward', 'rnn_forward', 'rnn_step_backward', 'rnn_step_forward',
+    'sample_coco_minibatch', 'save_checkpoint', 'score_captions', 'self_attention_backward',
+    'self_attention_forward', 'sgd', 'sgd_momentum', 'sigmoid', 'sinusoids',
+    'temporal_affine_backward', 'temporal_affine_forward', 'temporal_softmax_loss', 'train',
+    'word_embedding_backward', 'word_embedding_forward', 'write_data',
 ]

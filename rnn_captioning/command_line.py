@@ -315,7 +315,7 @@ def _examples(solver, count):
 
     The verdict is a line about all captions of the split; empty where nobody can judge them.
     """
-    from rnn_captioning.data.dataset import gather
+    from rnn_captioning.rows import gather
     from rnn_captioning.training.metrics import split_references, truth, write_captions
 
     data, model = solver.data, solver.model

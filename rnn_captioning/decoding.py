@@ -8,7 +8,7 @@ from collections import namedtuple
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 import numpy as np
-from .data.dataset import caption_texts
+from .data.vocabulary import caption_texts
 from .errors import expect
 from .progress import show_progress
 from .training.parallel import cores, in_threads

@@ -6,7 +6,7 @@
 from __future__ import annotations
 from typing import Any
 import numpy as np
-from .data.dataset import Repeated
+from .rows import Repeated
 from .embedding import word_embedding_backward, word_embedding_forward
 from .errors import InputError, expect
 from .layers.gru import GRU

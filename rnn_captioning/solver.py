@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 import numpy as np
 from . import optim
-from .data.dataset import ReadAhead, minibatch, sample_coco_minibatch
+from .data.batches import Minibatches, minibatch
+from .data.coco import sample_coco_minibatch
 from .errors import expect
 from .progress import show_progress
 from rnn_captioning.models.captioner import (
@@ -367,7 +368,7 @@ def next_batch(solver) -> tuple:
         captions, features, _ = sample_coco_minibatch(solver.data, solver.batch_size, split='train')
         return features, captions, options
     if 'ahead' not in solver.cache:
-        solver.cache['ahead'] = ReadAhead(solver.data, 'train', solver.batch_size, solver.seed)
+        solver.cache['ahead'] = Minibatches(solver.data, 'train', solver.batch_size, solver.seed)
     captions, features = solver.cache['ahead'](solver.step)
     return features, captions, options
 

@@ -24,10 +24,13 @@ for name in ('OPENBLAS_NUM_THREADS', 'OMP_NUM_THREADS', 'MKL_NUM_THREADS'):
 import h5py
 import numpy as np
 from rnn_captioning.training.checkpoint import load_checkpoint, load_run, load_solver
-from rnn_captioning.data.dataset import caption_texts, minibatch, open_data
+from rnn_captioning.data.batches import minibatch
+from rnn_captioning.data.dataset import open_data
+from rnn_captioning.data.vocabulary import caption_texts
 from rnn_captioning.errors import InputError
 from rnn_captioning.files.hdf5 import write_attributes
-from rnn_captioning.data.prepare import build_vocabulary, encode_captions, read_captions
+from rnn_captioning.data.prepare import read_captions
+from rnn_captioning.data.vocabulary import build_vocabulary, encode_captions
 from rnn_captioning.data.scenes import make_scenes
 from rnn_captioning.solver import train_step
 from rnn_captioning.training.run import train

@@ -12,19 +12,17 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import example, given, settings, strategies as st
 from rnn_captioning.data.caption_files import (
-    LONGEST_WORD,
-    build_vocabulary,
     read_captions,
     read_list,
     read_vocabulary,
     split_images,
-    tokenize,
-    unspaced,
     usual_names,
 )
+from rnn_captioning.data.vocabulary import LONGEST_WORD, build_vocabulary, tokenize, unspaced
 from rnn_captioning.training.checkpoint import load_checkpoint
 from rnn_captioning.command_line import main
-from rnn_captioning.data.dataset import SPECIAL, check_match, open_data
+from rnn_captioning.data.dataset import check_match, open_data
+from rnn_captioning.data.vocabulary import SPECIAL
 from rnn_captioning.errors import raises
 from rnn_captioning.files.hdf5 import to_bytes
 from rnn_captioning.data.prepare import prepare

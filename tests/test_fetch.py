@@ -20,9 +20,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from rnn_captioning.data import fetch as module
-from rnn_captioning.data.dataset import load_coco_data
-from rnn_captioning.data.fetch import DATASETS, FLICKR8K, download, fetch, next_step, unpack
+from rnn_captioning.data.coco import load_coco_data
+from rnn_captioning.data.fetch import DATASETS, FLICKR8K, fetch, next_step
+from rnn_captioning.files.download import download, unpack
 from rnn_captioning.errors import InputError, raises
 from systems import link
 
@@ -350,9 +350,7 @@ def test_places_that_cannot_be_written(server, tmp_path, monkeypatch):
         get(server, tmp_path / 'file' / 'a')
     with raises('is a folder'):
         get(server, tmp_path)
-    monkeypatch.setattr(
-        module.shutil, 'disk_usage', lambda path: shutil._ntuple_diskusage(10, 10, 1000)
-    )
+    monkeypatch.setattr(shutil, 'disk_usage', lambda path: shutil._ntuple_diskusage(10, 10, 1000))
     with raises('1,000 bytes free', 'expected 200,002'):
         get(server, tmp_path / 'a')
     (tmp_path / 'x.zip').write_bytes(zipped({'a': BODY}))
@@ -368,6 +366,7 @@ def child(*lines, **options):
             '\n'.join(
                 [
                     'from rnn_captioning.data.fetch import *',
+                    'from rnn_captioning.files.download import *',
                     'from rnn_captioning.errors import InputError',
                     *lines,
                 ]
@@ -545,7 +544,7 @@ def test_killed_unpacking_goes_on(tmp_path):
     members = {f'd/{i}': BODY[i : i + 50_000] for i in range(30)}
     path.write_bytes(zipped(members))
     lines = [
-        'import os, rnn_captioning.data.fetch as f',
+        'import os, rnn_captioning.files.download as f',
         'written = f._write',
         'def slow(*args):',
         '    written(*args)',

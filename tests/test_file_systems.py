@@ -26,7 +26,7 @@ from rnn_captioning.data import fetch
 
 from rnn_captioning.files import hdf5
 from rnn_captioning.files import paths as files
-from rnn_captioning.data.dataset import load_coco_data
+from rnn_captioning.data.coco import load_coco_data
 from rnn_captioning.errors import InputError, raises
 from rnn_captioning.files.paths import atomic_path, sole_user
 from rnn_captioning.data.scenes import make_scenes
@@ -338,7 +338,7 @@ def coco_folder(folder):
 
 READ_COCO = '''
 import json, sys
-from rnn_captioning.data.dataset import load_coco_data
+from rnn_captioning.data.coco import load_coco_data
 data = load_coco_data(sys.argv[1])
 print(json.dumps([data['idx_to_word'][4:], data['train_urls'][5], sorted(data['word_to_idx'])[-1]]))
 '''

@@ -167,6 +167,10 @@ for w in said:
 OLD = [
     'data.open_data',
     'data.Grid',
+    'data.CaptionData',
+    'data.decode_captions',
+    'data.minibatch',
+    'data.load_coco_data',
     'files.InputError',
     'files.open_hdf5',
     'files.raises',

@@ -5,6 +5,7 @@ lead nowhere, formats of phones, files that change between two runs.
 import io
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import unicodedata
 import warnings
 import zlib
 
+import h5py
 import numpy as np
 import pytest
 
@@ -371,16 +373,28 @@ def test_prepare_again_after_a_failure(tmp_path):
     )
 
 
+def without(name):
+    def damage(path):
+        with h5py.File(path, 'r+') as f:
+            del f[name]
+
+    return damage
+
+
+def one_row_less(path):
+    with h5py.File(path, 'r+') as f:
+        f['features'].resize(9, axis=0)
+
+
 @pytest.mark.parametrize(
     'damage',
     [
         lambda f: f.write_bytes(b''),
         lambda f: f.write_bytes(f.read_bytes()[:90]),
-        lambda f: np.savez(f, good=np.ones(3)),
-        lambda f: np.savez(
-            f, good=np.ones(4, bool), stamps=np.zeros((4, 2), int), features=np.zeros((2, 3))
-        ),
         lambda f: f.write_text('x', encoding='utf-8'),
+        lambda f: h5py.File(f, 'w').close(),
+        without('stamps'),
+        one_row_less,
     ],
 )
 def test_damaged_parts_are_made_again(tmp_path, damage):
@@ -389,6 +403,55 @@ def test_damaged_parts_are_made_again(tmp_path, damage):
     for part in (tmp_path / 'parts').iterdir():
         damage(part)
     assert np.array_equal(encoded(tmp_path, NAMES)[1]['features'], before)
+
+
+def test_a_photograph_that_is_new_gets_a_row_beside_the_others(tmp_path):
+    photographs(tmp_path / 'photos', *NAMES)
+    before = encoded(tmp_path, NAMES[2:7])[1]['features']
+    seen = []
+
+    def counting(images):
+        seen.append(len(images))
+        return means(images)
+
+    names, arrays, _ = encoded(tmp_path, NAMES, E.load_encoder(counting, name='means'))
+    assert sum(seen) == 5 and names == NAMES
+    assert np.array_equal(arrays['features'][2:7], before)
+    fresh = P.encode_images(
+        {n: tmp_path / 'photos' / n for n in NAMES}, small_encoder(), tmp_path / 'new'
+    )[1]
+    assert np.array_equal(arrays['features'], fresh['features'])
+
+
+@pytest.mark.skipif(os.name != 'posix', reason='only Unix kills a process without a word')
+def test_a_killed_process_leaves_what_it_has_made(tmp_path):
+    photographs(tmp_path / 'photos', *NAMES)
+    whole = encoded(tmp_path, NAMES)[1]['features']
+    shutil.rmtree(tmp_path / 'parts')
+    code = f"""
+import os, pathlib, signal
+from rnn_captioning.data import prepare as P
+from rnn_captioning.photos import encoder as E
+seen = []
+def dying(images):
+    seen.append(len(images))
+    if sum(seen) > 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return images.mean(axis=(2, 3)) + 1
+folder = pathlib.Path({str(tmp_path)!r})
+paths = {{name: folder / 'photos' / name for name in {NAMES!r}}}
+P.encode_images(paths, E.load_encoder(dying, name='means'), folder / 'parts', part_size=4)
+"""
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, encoding='utf-8')
+    assert done.returncode == -9, done.stderr
+    seen = []
+
+    def counting(images):
+        seen.append(len(images))
+        return means(images)
+
+    arrays = encoded(tmp_path, NAMES, E.load_encoder(counting, name='means'))[1]
+    assert sum(seen) == 6 and np.array_equal(arrays['features'], whole)
 
 
 def test_photographs_that_vanish_between_the_two_passes(tmp_path, monkeypatch):
@@ -986,7 +1049,7 @@ def test_everything_says_what_it_is(tmp_path):
     for thing, parts in [
         (model, ['CaptioningRNN', 'rnn', '8 words', '3 features', 'parameters']),
         (captioner, ['PhotoCaptioner', 'CaptioningRNN', 'means']),
-        (data, ['CaptionData', scenes.name, 'train: 6,000 pictures', 'words']),
+        (data, ['Dataset(', scenes.name, 'train: 6,000 pictures', 'words']),
         (solver, ['CaptioningSolver', 'CaptioningRNN', 'epoch 0 of 10', 'adam']),
         *((other, [type(other).__name__, 'at each place']) for other in others),
     ]:

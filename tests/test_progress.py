@@ -20,7 +20,7 @@ from rnn_captioning.bench import report as bench
 from rnn_captioning.command_line import main
 from rnn_captioning.data.dataset import open_data
 from rnn_captioning.decoding import decode
-from rnn_captioning.data.fetch import DATASETS, Dataset, next_step
+from rnn_captioning.data.fetch import DATASETS, PublicData, next_step
 from rnn_captioning.model import CaptioningRNN
 from rnn_captioning.progress import (
     Bar,
@@ -344,7 +344,7 @@ def test_command_after_a_download(monkeypatch):
     monkeypatch.setitem(
         DATASETS,
         'x',
-        Dataset('x', (), 'rnn-captioning prepare --captions {0}/a.csv --split train={0}/b.txt'),
+        PublicData('x', (), 'rnn-captioning prepare --captions {0}/a.csv --split train={0}/b.txt'),
     )
     assert shlex.split(next_step('x', 'my {0} data')) == [
         'rnn-captioning',

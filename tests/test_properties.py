@@ -14,14 +14,9 @@ from rnn_captioning.models.attention import (
     attention_packed_forward,
     softmax,
 )
-from rnn_captioning.data.dataset import (
-    SPECIAL,
-    add_repeats,
-    caption_texts,
-    decode_captions,
-    epoch_order,
-    gather,
-)
+from rnn_captioning.data.batches import epoch_order
+from rnn_captioning.data.vocabulary import SPECIAL, caption_texts, decode_captions
+from rnn_captioning.rows import add_repeats, gather
 from rnn_captioning.decoding import (
     Rules,
     best_word,
@@ -65,7 +60,8 @@ from rnn_captioning.model import (
     pack_captions,
 )
 from rnn_captioning.optim import RULES
-from rnn_captioning.data.prepare import build_vocabulary, encode_captions, to_bytes_grid, tokenize
+from rnn_captioning.data.prepare import to_bytes_grid
+from rnn_captioning.data.vocabulary import build_vocabulary, encode_captions, tokenize
 from rnn_captioning.sequence import (
     from_packed,
     pack,

@@ -14,7 +14,9 @@ ROOT = Path(__file__).parent.parent
 NBS = sorted((ROOT / 'nbs').rglob('*.ipynb'))
 PAGES = ('README.md', 'CONTRIBUTING.md', 'CHANGELOG.md')
 NO_CHAPTERS = ('Guides', 'Files', 'Results', 'Speed', 'Reference')  # sections of the sidebar
-OTHERS = re.compile(r'^00_notation|/00_index|models/01_captioner')
+OTHERS = re.compile(
+    r'^00_notation|/00_index|models/01_captioner|data/(00_vocabulary|02_(rows|batches|coco)|05_fetch)'
+)
 # Right here, and mistakes elsewhere: ROUGE is a score.
 IGNORED = 'rouge'
 # Of words that are spelt in two ways, the book takes the British one.

@@ -28,7 +28,7 @@ from rnn_captioning.training.results_files import (
 )
 from rnn_captioning.training.checkpoint import save_checkpoint
 from rnn_captioning.command_line import main
-from rnn_captioning.data.dataset import CaptionData, check_match, open_data, write_data
+from rnn_captioning.data.dataset import Dataset, check_match, open_data, write_data
 from rnn_captioning.errors import InputError, raises
 from rnn_captioning.training.java import Meteor, Program, ptb_tokens
 from rnn_captioning.model import CaptioningRNN
@@ -483,7 +483,7 @@ def test_texts_are_scored_whatever_the_vocabulary(tiny, tmp_path, no_meteor):
 
 def test_ids_are_scored_with_their_vocabulary_alone(tiny, tmp_path, no_meteor):
     data = open_data(other_vocabulary(tiny / 'data.h5', tmp_path / 'other.h5'))
-    ids = CaptionData({k: v for k, v in data.items() if not k.endswith('_texts')}, 'ids')
+    ids = Dataset({k: v for k, v in data.items() if not k.endswith('_texts')}, 'ids')
     model = CaptioningRNN(open_data(tiny / 'data.h5').word_to_idx, 33, 8, 8)
     with warnings.catch_warnings(), raises('words is not the model'):
         warnings.simplefilter('ignore')

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given, settings, strategies as st
 from rnn_captioning.command_line import info
-from rnn_captioning.data.dataset import SPECIAL, open_data, write_data
+from rnn_captioning.data.dataset import open_data, write_data
+from rnn_captioning.data.vocabulary import SPECIAL
 from rnn_captioning.errors import InputError, raises
 from rnn_captioning.files.hdf5 import PADDING, pack_texts, to_bytes, to_texts
 from rnn_captioning.data.prepare import prepare

@@ -90,7 +90,7 @@ def from_files(folder: Path) -> str:
     solver = train(folder / 'data.h5', out=folder / 'run', epochs=1, callbacks=[print])
     reveal_type(solver)  # CaptioningSolver
     data = open_data(folder / 'data.h5')
-    reveal_type(data)  # CaptionData
+    reveal_type(data)  # Dataset
     model = load_checkpoint(folder / 'run' / 'checkpoint.h5')
     reveal_type(model)  # Captioner
     scores, captions, _ = evaluate(model, data, split='val', beam_size=5)

@@ -15,7 +15,7 @@ from pathlib import Path
 NOTEBOOK = Path(__file__).resolve().parent.parent / 'nbs' / 'reference' / '04_api.ipynb'
 # Where that is which version 0.1 had in a module of a folder's name.
 OLD_MODULES = {
-    'data': ['data.dataset'],
+    'data': ['data.dataset', 'data.vocabulary', 'data.batches', 'data.coco', 'rows'],
     'files': ['files.paths', 'files.hdf5', 'errors'],
     'training': ['training.run'],
     'bench': ['bench.report'],
@@ -71,7 +71,10 @@ def generated_wing(wing, modules):
     lines += [f'    from . import {module} as {module}' for module in here]
     lines += ['', '_MODULES = [', *wrapped(map(repr, here), ' ' * 4), ']']
     if wing in OLD_MODULES:
-        lines += [f'_OLD = {OLD_MODULES[wing]}  # what version 0.1 had in a module called {wing}']
+        lines += [
+            f'# what version 0.1 had in a module called {wing}',
+            f'_OLD = {OLD_MODULES[wing]}',
+        ]
     lines += [
         '',
         'def __dir__():',

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 _MODULES = [
     'report',
 ]
-_OLD = ['bench.report']  # what version 0.1 had in a module called bench
+# what version 0.1 had in a module called bench
+_OLD = ['bench.report']
 
 def __dir__():
     return _MODULES.copy()

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
 from ..models.attention import AttentionCaptioner
-from ..data.dataset import ReadAhead
+from ..data.batches import Minibatches
 from ..decoding import decode
 from ..files.hdf5 import foreign_hdf5, new_hdf5
 from ..model import CaptioningRNN, pack_captions
@@ -623,7 +623,11 @@ def coco_sized(path, pictures: int = 82783, captions: int = 400135, width: int =
 
 def epoch_step(data, size):
     "A training step on the next minibatch of an epoch."
-    train_on, ahead, number = our_trainer(size), ReadAhead(data, 'train', size[0], seed=0), count()
+    train_on, ahead, number = (
+        our_trainer(size),
+        Minibatches(data, 'train', size[0], seed=0),
+        count(),
+    )
 
     def step():
         captions, features = ahead(next(number))

@@ -10,16 +10,20 @@ __all__ = ['TYPE_CHECKING']
 # fmt: off
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from . import batches as batches
     from . import caption_files as caption_files
+    from . import coco as coco
     from . import dataset as dataset
     from . import fetch as fetch
     from . import prepare as prepare
     from . import scenes as scenes
+    from . import vocabulary as vocabulary
 
 _MODULES = [
-    'caption_files', 'dataset', 'fetch', 'prepare', 'scenes',
+    'batches', 'caption_files', 'coco', 'dataset', 'fetch', 'prepare', 'scenes', 'vocabulary',
 ]
-_OLD = ['data.dataset']  # what version 0.1 had in a module called data
+# what version 0.1 had in a module called data
+_OLD = ['data.dataset', 'data.vocabulary', 'data.batches', 'data.coco', 'rows']
 
 def __dir__():
     return _MODULES.copy()

@@ -6,138 +6,30 @@
 from __future__ import annotations
 import codecs
 import csv
-import functools
 import io
 import json
 import re
-import unicodedata
 import warnings
 from collections import Counter
 from pathlib import Path
 import numpy as np
-from .dataset import SPECIAL, check_vocabulary, open_data
+from .dataset import open_data
+from .vocabulary import check_vocabulary, tokenize, unspaced
 from ..errors import InputError, expect
 from ..files.hdf5 import open_hdf5, read, to_texts
 from ..files.paths import existing_file, reading
 
+# names that lived here once, and are still found here
+from rnn_captioning.data.vocabulary import (  # noqa: F401
+    LONGEST_WORD,
+    TOKENIZER,
+    UNSPACED,
+    build_vocabulary,
+    encode_captions,
+)
+
 # %% auto #0
-__all__ = ['TOKENIZER', 'UNSPACED', 'LONGEST_WORD', 'FORMATS', 'USUAL', 'tokenize', 'unspaced', 'build_vocabulary',
-           'read_vocabulary', 'unknown_words', 'encode_captions', 'usual_names', 'few', 'read_text', 'read_captions',
-           'split_images', 'read_list']
-
-# %% ../../nbs/data/03_caption_files.ipynb #090d12db
-TOKENIZER = 'lowercase alphanumeric'
-
-# they choose a drawing, not a letter
-_SELECTORS = re.compile('[\ufe00-\ufe0f\u20e3\U000e0100-\U000e01ef]')
-
-
-@functools.cache
-def _word():
-    """What a word is, beyond ASCII.
-
-    Made when it is first needed: to find the marks takes some milliseconds.
-    """
-    marks = [
-        chr(code)
-        for code in range(0x300, 0x20000)
-        if unicodedata.category(chr(code)).startswith('M')
-    ]
-    mark = f'[{"".join(marks)}]'
-    return re.compile(rf'[^\W_](?:[^\W_]+|{mark}+|[\u200c\u200d]+(?=[^\W_]|{mark}))*')
-
-
-def tokenize(text: str) -> list:
-    """The runs of letters and digits in a text, with their marks, in lower case and in the form
-    NFC.
-
-    Parameters
-    ----------
-    text
-        a caption as somebody wrote it
-
-    Returns
-    -------
-    list
-        words
-    """
-    if text.isascii():
-        return re.findall(r'[^\W_]+', text.lower())
-    composed = unicodedata.normalize('NFC', _SELECTORS.sub('', text))
-    lower = composed.replace('İ', 'i').lower()
-    return _word().findall(unicodedata.normalize('NFC', lower))
-
-# %% ../../nbs/data/03_caption_files.ipynb #c0a11f02
-UNSPACED = [  # scripts without spaces, their letters, and more letters than words have on average
-    (
-        'Chinese or Japanese',
-        re.compile(
-            '[\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff]'
-        ),
-        3,
-    ),
-    ('Thai', re.compile('[\u0e01-\u0e30\u0e32\u0e33\u0e40-\u0e46]'), 6),
-    ('Lao', re.compile('[\u0e81-\u0eb0\u0eb2\u0eb3\u0ebd-\u0ec6\u0edc-\u0edf]'), 6),
-    ('Khmer', re.compile('[\u1780-\u17b3]'), 6),
-    (
-        'Burmese',
-        re.compile(
-            '[\u1000-\u102a\u103f\u1050-\u1055\ua9e0-\ua9e4\ua9e7-\ua9ef\ua9fa-\ua9fe\uaa60-\uaa76]'
-        ),
-        6,
-    ),
-]
-
-
-def unspaced(texts) -> dict:
-    """The scripts of some captions in which words do not stand apart, though they should.
-
-    Parameters
-    ----------
-    texts
-        captions
-
-    Returns
-    -------
-    dict
-        {script: (how many of the captions hold its letters, the first of them)}
-    """
-    texts = [text for text in texts if not text.isascii()]
-    found = {}
-    for script, letters, longest in UNSPACED:
-        written = [text for text in texts if letters.search(text)]
-        counts = [len(letters.findall(word)) for text in written for word in tokenize(text)]
-        words = [count for count in counts if count]
-        if words and sum(words) > longest * len(words):
-            found[script] = len(written), written[0]
-    return found
-
-# %% ../../nbs/data/03_caption_files.ipynb #a0a7642d
-LONGEST_WORD = 100  # letters
-
-
-def build_vocabulary(texts, min_count: int = 5) -> list:
-    """The vocabulary of some captions: the special words, then the frequent ones, most frequent
-    first.
-
-    Parameters
-    ----------
-    texts
-        training captions
-    min_count
-        a word needs this many occurrences to get an id
-
-    Returns
-    -------
-    list
-        words in the order of their ids, the four special ones first
-    """
-    expect(min_count >= 1, f'min_count is {min_count}: expected at least 1')
-    counts = Counter(word for text in texts for word in tokenize(text))
-    frequent = [
-        word for word, count in counts.items() if count >= min_count and len(word) <= LONGEST_WORD
-    ]
-    return SPECIAL + sorted(frequent, key=lambda word: (-counts[word], word))
+__all__ = ['FORMATS', 'USUAL', 'read_vocabulary', 'usual_names', 'few', 'read_text', 'read_captions', 'split_images', 'read_list']
 
 # %% ../../nbs/data/03_caption_files.ipynb #c0a11f05
 def read_vocabulary(path) -> list:
@@ -155,57 +47,11 @@ def read_vocabulary(path) -> list:
     """
     if Path(path).is_dir():
         data = open_data(path, in_memory=False)
-        return list(data.idx_to_word)
+        return data.vocabulary.words
     with reading(path), open_hdf5(path) as f:
         words = to_texts(read(f, 'vocabulary'))
     check_vocabulary(path, words)
     return words
-
-
-def unknown_words(texts, vocabulary: list) -> Counter:
-    """The words of some captions that a vocabulary does not have.
-
-    Parameters
-    ----------
-    texts
-        captions
-    vocabulary
-        words in the order of their ids
-
-    Returns
-    -------
-    Counter
-        {word: how often it occurs}
-    """
-    known = set(vocabulary)
-    return Counter(word for text in texts for word in tokenize(text) if word not in known)
-
-# %% ../../nbs/data/03_caption_files.ipynb #a52556da
-def encode_captions(texts: list, vocabulary: list, max_words: int = 20) -> tuple:
-    """Captions as rows `<START> words <END> <NULL>...`, rare words as `<UNK>`.
-
-    Parameters
-    ----------
-    texts
-        captions
-    vocabulary
-        words in the order of their ids
-    max_words
-        longer captions are cut to so many words
-
-    Returns
-    -------
-    tuple
-        ids (captions, longest + 2) int32, how many captions were cut
-    """
-    expect(max_words >= 1, f'max_words is {max_words}: expected at least 1')
-    word_to_idx, unknown = {w: i for i, w in enumerate(vocabulary)}, SPECIAL.index('<UNK>')
-    rows = [[word_to_idx.get(w, unknown) for w in tokenize(t)] for t in texts]
-    ids = np.zeros((len(rows), min(max(map(len, rows), default=0), max_words) + 2), np.int32)
-    for row, words in zip(ids, rows):
-        words = [1, *words[:max_words], 2]
-        row[: len(words)] = words
-    return ids, sum(len(words) > max_words for words in rows)
 
 # %% ../../nbs/data/03_caption_files.ipynb #41a6d55c
 # five rows of Flickr8k's captions are about it; its photographs lack it

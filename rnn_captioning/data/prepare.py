@@ -6,46 +6,60 @@
 from __future__ import annotations
 import hashlib
 import json
+import math
 import os
 import shutil
 import warnings
-import zipfile
 from collections import Counter
-from copy import copy
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 import numpy as np
-from .dataset import SPECIAL, check_vocabulary, write_data
-from ..errors import check_features, expect
-from ..files.hdf5 import attribute, foreign_hdf5, read, to_texts
+import h5py
+from .dataset import write_data
+from ..errors import InputError, check_features, expect
+from rnn_captioning.files.hdf5 import (
+    attribute,
+    check_contents,
+    foreign_hdf5,
+    new_hdf5,
+    read,
+    to_texts,
+    update_hdf5,
+)
 from rnn_captioning.files.paths import (
-    atomic_path,
     distinct_output,
     existing_file,
+    flush_to_disk,
     local_path,
     output_folder,
     reading,
 )
 from ..progress import show_progress
+from ..rows import Repeated
 
 # %% auto #0
-__all__ = ['prepare', 'read_features', 'to_bytes_grid', 'InParts', 'encode_images', 'mirrored', 'prepare_data']
+__all__ = ['prepare', 'read_features', 'to_bytes_grid', 'encode_images', 'mirrored', 'prepare_data']
 
 # %% ../../nbs/data/04_prepare.ipynb #c0a11e10
-# names that lived here once, and are still found here, among them
-from rnn_captioning.data.caption_files import (  # noqa: F401
-    FORMATS,
-    TOKENIZER,
-    build_vocabulary,
-    encode_captions,
+from rnn_captioning.data.caption_files import (
     few as _few,
     read_captions,
     read_list as _read_list,
     read_vocabulary,
     split_images,
-    tokenize,
-    unknown_words,
 )
+from rnn_captioning.data.vocabulary import (
+    SPECIAL,
+    Vocabulary,
+    build_vocabulary,
+    check_vocabulary,
+    tokenize,
+)
+
+# names that lived here once, and are still found here
+from .caption_files import FORMATS  # noqa: F401
+from .vocabulary import TOKENIZER, encode_captions  # noqa: F401
 
 # %% ../../nbs/data/04_prepare.ipynb #c9f95644
 def read_features(path) -> tuple:
@@ -85,29 +99,10 @@ def read_features(path) -> tuple:
 from ..photos.images import list_files, locate, nearest_first, passed_over
 
 # %% ../../nbs/data/04_prepare.ipynb #ad16d404
-# the form of the parts, and of what is done to a photograph: parts of another form are made again
-_PARTS = 2
-_ROWS = 'features', 'grid', 'grid_scale'  # arrays with one row a photograph that could be read
-
-
-def _one_part(paths, encoder, grid, strict):
-    """The features of some photographs as arrays, which of them they are, and {place: why another
-    is left out}.
-    """
-    from rnn_captioning.photos.encoder import encode_batches
-
-    errors, pooled, grids = [], [], []
-    for some, rows, places in encode_batches(list(paths), encoder, grid=grid, strict=strict):
-        errors += some
-        if rows is not None:
-            pooled.append(rows)
-            grids.append(places)
-    part = dict(good=np.array([not error for error in errors], bool))
-    if pooled:
-        part['features'] = np.concatenate(pooled).astype(np.float16)
-    if pooled and grid:
-        part['grid'], part['grid_scale'] = to_bytes_grid(np.concatenate(grids))
-    return part, {place: error for place, error in enumerate(errors) if error}
+# the form of the file, and of what is done to a photograph: rows of another form are made again
+_FORM = 3
+_NOT_MADE = -2  # in the place of a size; -1 is that of a file that cannot be asked
+_CHUNK = 2**18  # bytes of rows that lie together on the disk
 
 
 def _stamp(path):
@@ -121,47 +116,147 @@ def _stamp(path):
     return status.st_size, status.st_mtime_ns
 
 
-def _part_key(paths, encoder, grid):
-    wanted = [_PARTS, encoder.name, grid, [os.path.abspath(path) for path in paths]]
-    return hashlib.sha256(json.dumps(wanted).encode()).hexdigest()
+def _key(thing):
+    "Sixteen bytes that stand for a text, or for what can be written as JSON."
+    return hashlib.sha256(json.dumps(thing).encode()).digest()[:16]
 
 
-def _joined(old, new, fresh):
-    "A part of the rows of `old` where they are `fresh`, and of `new` for the other photographs."
-    if old is None:
-        return new
-    good = fresh.copy()
-    good[~fresh] = new['good']
-    from_old = np.cumsum(old['good']) - 1
-    from_new = old['good'].sum() + np.cumsum(new['good']) - 1
-    rows = np.where(fresh, from_old, 0)
-    rows[~fresh] = from_new
-    part = dict(good=good)
-    for key in _ROWS:
-        both = [each[key] for each in (old, new) if key in each]
-        if both:
-            part[key] = np.concatenate(both)[rows[good]]
-    return part
-
-
-def _finished_part(place, paths, encoder, grid, strict):
-    """A part, of which as much as can be is taken from its file, and {place: why a photograph is
-    left out}.
+def _growing_table(file, name, shape, dtype):
+    """A table that can grow, all of which has its place in the file from the start: to write rows
+    to it moves nothing else.
     """
-    # before they are read: what changes meanwhile is read again
-    stamps = np.array([_stamp(path) for path in paths], np.int64)
-    old = _load_part(place, len(paths))
-    fresh = (
-        old['good'] & (old['stamps'] == stamps).all(axis=1) if old else np.zeros(len(paths), bool)
-    )
-    if fresh.all():
-        return old, {}
-    again = np.flatnonzero(~fresh)
-    new, lost = _one_part([paths[i] for i in again], encoder, grid, strict)
-    part = _joined(old, new, fresh) | dict(stamps=stamps)
-    with atomic_path(place) as beside, open(beside, 'wb') as f:
-        np.savez(f, **part)
-    return part, {int(again[i]): error for i, error in lost.items()}
+    row = math.prod(shape[1:]) * np.dtype(dtype).itemsize
+    setup = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    setup.set_chunk((max(_CHUNK // row, 1), *shape[1:]))
+    setup.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    setup.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    space = h5py.h5s.create_simple(shape, (h5py.h5s.UNLIMITED, *shape[1:]))
+    kind = h5py.h5t.py_create(np.dtype(dtype))
+    return h5py.Dataset(h5py.h5d.create(file.id, name.encode(), kind, space, setup))
+
+# %% ../../nbs/data/04_prepare.ipynb #encoded-store
+class _Encoded:
+    "Rows of encoded photographs on the disk, and which of them are made, of which files."
+
+    def __init__(self, place):
+        self.place = Path(place)
+        try:
+            self.file = update_hdf5(place)
+        except OSError:  # none, or damaged
+            self.file = new_hdf5(place)
+        try:
+            if not self._is_whole():
+                self.file.close()
+                self.file = new_hdf5(place)
+                self.file.attrs['form'] = _FORM
+                _growing_table(self.file, 'keys', (0, 16), np.uint8)
+                _growing_table(self.file, 'stamps', (0, 2), np.int64)
+            self.stamps = self.file['stamps'][:]
+            self.row_of = {key.tobytes(): row for row, key in enumerate(self.file['keys'][:])}
+        except BaseException:
+            self.file.close()
+            raise
+
+    def _is_whole(self):
+        try:
+            check_contents(self.file)
+            count = len(self.file['keys'])
+            return (
+                self.file.attrs['form'] == _FORM
+                and self.file['keys'].dtype == np.uint8
+                and self.file['keys'].shape == (count, 16)
+                and self.file['stamps'].dtype == np.int64
+                and self.file['stamps'].shape == (count, 2)
+                and all(len(table) == count for table in self.file.values())
+            )
+        except (InputError, OSError, KeyError, RuntimeError, TypeError, ValueError):
+            return False
+
+    def rows(self, paths):
+        "The row of each photograph; new ones get places behind the others."
+        keys = [_key(os.path.abspath(path)) for path in paths]
+        new = [key for key in dict.fromkeys(keys) if key not in self.row_of]
+        if new:
+            begin = len(self.row_of)
+            self.row_of |= {key: begin + i for i, key in enumerate(new)}
+            for table in self.file.values():
+                table.resize(len(self.row_of), axis=0)
+            self.file['keys'][begin:] = np.frombuffer(b''.join(new), np.uint8).reshape(-1, 16)
+            self.file['stamps'][begin:] = _NOT_MADE
+            self.stamps = self.file['stamps'][:]
+            self._flush()
+        return np.array([self.row_of[key] for key in keys], int)
+
+    def write(self, rows, arrays):
+        "Write some photographs' rows, `(n, ...)` each, of which there is no word yet."
+        for name, values in arrays.items():
+            if name not in self.file:
+                shape = len(self.row_of), *values.shape[1:]
+                _growing_table(self.file, name, shape, values.dtype)
+                self._flush()
+            _write_rows(self.file[name], rows, values)
+
+    def note(self, rows, stamps):
+        "Say of which versions of the photographs some rows are, once these are on the disk."
+        self._flush()
+        self.stamps[rows] = stamps
+        _write_rows(self.file['stamps'], rows, self.stamps[rows])
+        self._flush()
+
+    def _flush(self):
+        self.file.flush()
+        flush_to_disk(self.file.id.get_vfd_handle())
+
+    def read(self, name, rows):
+        "Some rows, in memory."
+        table = self.file[name][:]
+        return table if np.array_equal(rows, np.arange(len(table))) else table[rows]
+
+    def close(self):
+        with suppress(OSError, RuntimeError):  # where the disk is full, the error has been raised
+            self.file.close()
+
+
+def _runs(rows):
+    "Slices of places in which rows follow each other: HDF5 is slow to pick rows one by one."
+    ends = [*(np.flatnonzero(np.diff(rows) != 1) + 1), len(rows)]
+    for begin, end in zip([0, *ends], ends):
+        if end > begin:
+            yield slice(begin, end), slice(rows[begin], rows[end - 1] + 1)
+
+
+def _write_rows(table, rows, values):
+    "Write rows to a table on the disk, those that lie together at once."
+    for places, run in _runs(rows):
+        table[run] = values[places]
+
+
+@contextmanager
+def _writing(place):
+    "Turn what the disk says while a file is written into an `InputError` that names it."
+    try:
+        yield
+    except OSError as e:
+        said = os.strerror(e.errno) if e.errno else ' '.join(str(e).split())
+        raise InputError(f'{place}: cannot be written ({said}); what was made is kept') from e
+
+
+class _OnDisk:
+    "A table in a file that is opened whenever rows are asked for."
+
+    def __init__(self, table):
+        self.place, self.name = table.file.filename, table.name
+        self.shape, self.dtype = table.shape, table.dtype
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, rows):
+        out = np.empty((len(rows), *self.shape[1:]), self.dtype)
+        with foreign_hdf5(self.place) as f:
+            for places, run in _runs(rows):
+                out[places] = f[self.name][run]
+        return out
 
 # %% ../../nbs/data/04_prepare.ipynb #6eb3ecb6
 def to_bytes_grid(grid: np.ndarray) -> tuple:
@@ -187,57 +282,6 @@ def to_bytes_grid(grid: np.ndarray) -> tuple:
     scale = np.maximum(grid.max(axis=(1, 2), initial=0), 1e-6).astype(np.float32) / 255
     return np.rint(grid / scale[:, None, None]).astype(np.uint8), scale
 
-# %% ../../nbs/data/04_prepare.ipynb #c3b4059f
-class InParts:
-    "Rows that lie in the files of finished parts, read part by part."
-
-    def __init__(self, files: list, counts: list, key: str):
-        """
-        Parameters
-        ----------
-        files
-            of `numpy.savez`
-        counts
-            how many rows each has
-        key
-            the array's name in each
-        """
-        self.files, self.key = files, key
-        self.rows = np.array(
-            [(part, row) for part, count in enumerate(counts) for row in range(count)], int
-        ).reshape(-1, 2)  # which part, which row of it
-        with np.load(files[0], allow_pickle=False) as first:
-            self.width, self.dtype = first[key].shape[1:], first[key].dtype
-
-    @property
-    def shape(self):
-        return len(self.rows), *self.width
-
-    @property
-    def ndim(self):
-        return 1 + len(self.width)
-
-    def __len__(self):
-        return len(self.rows)
-
-    def __getitem__(self, rows):
-        some = copy(self)
-        some.rows = self.rows[rows]
-        return some
-
-    def pieces(self):
-        "The rows of one part after the other: their places, and what they hold."
-        for part in np.unique(self.rows[:, 0]):
-            places = np.flatnonzero(self.rows[:, 0] == part)
-            with np.load(self.files[part], allow_pickle=False) as arrays:
-                yield places, arrays[self.key][self.rows[places, 1]]
-
-    def __array__(self, dtype=None, copy=None):
-        out = np.empty(self.shape, dtype or self.dtype)
-        for places, rows in self.pieces():
-            out[places] = rows
-        return out
-
 # %% ../../nbs/data/04_prepare.ipynb #7f1af8f1
 def encode_images(
     paths: dict,
@@ -248,8 +292,7 @@ def encode_images(
     progress: bool = False,
     part_size: int = 256,
 ) -> tuple:
-    """The features of photographs, part by part; what an interrupted run has finished is used
-    again.
+    """The features of photographs; what an interrupted run has made of them is used again.
 
     Parameters
     ----------
@@ -258,7 +301,7 @@ def encode_images(
     encoder
         of `load_encoder`
     parts
-        a folder for finished parts; removed by whoever has used the result
+        a folder for what is made; removed by whoever has used the result
     grid
         also the features of each place
     strict
@@ -266,57 +309,73 @@ def encode_images(
     progress
         show a progress bar
     part_size
-        photographs in a part
+        photographs after which what is made is on the disk
 
     Returns
     -------
     tuple
-        names, arrays by name ('features', 'grid', 'grid_scale'), one row a name; and {name: why it
-        is left out}
+        names, tables by name ('features', 'grid', 'grid_scale'), one row a name; and {name: why it
+        is left out}. The grid stays on the disk
     """
-    names, made, lost = list(paths), [], {}
-    parts = output_folder(parts)
-    with show_progress(len(names), 'photographs', progress, unit='photo') as bar:
-        for start in range(0, len(names), part_size):
-            some = names[start : start + part_size]
-            files = [paths[name] for name in some]
-            place = parts / f'{_part_key(files, encoder, grid)[:32]}.npz'
-            part, errors = _finished_part(place, files, encoder, grid, strict)
-            lost |= {some[i]: error for i, error in errors.items()}
-            if part['good'].any():
-                part.pop('grid', None)  # it stays in the file
-                made.append(part | dict(place=place))
-            bar.update(len(some))
-    if not made:
-        return [], dict(features=np.zeros((0, encoder.width), np.float16)), lost
-    arrays = {}
-    for key in ('features', 'grid_scale'):
-        if key in made[0]:
-            arrays[key] = np.concatenate([part[key] for part in made])
-    if grid:
-        counts = [len(part['features']) for part in made]
-        arrays['grid'] = InParts([part['place'] for part in made], counts, 'grid')
+    names, lost = list(paths), {}
+    place = output_folder(parts) / f'{_key([encoder.name, grid]).hex()}.h5'
+    with ExitStack() as held:
+        with _writing(place):
+            made = held.enter_context(closing(_Encoded(place)))
+            rows = made.rows(paths.values())
+        with show_progress(len(names), 'photographs', progress, unit='photo') as bar:
+            for start in range(0, len(names), part_size):
+                some = slice(start, start + part_size)
+                files = [paths[name] for name in names[some]]
+                errors = _complete(made, rows[some], files, encoder, grid, strict)
+                lost |= {names[start + i]: error for i, error in errors.items()}
+                bar.update(len(files))
+        good = np.array([name not in lost for name in names], bool)
+        if not good.any():
+            return [], dict(features=np.zeros((0, encoder.width), np.float16)), lost
+        arrays = dict(features=made.read('features', rows[good]))
+        if grid:
+            arrays['grid'] = Repeated(_OnDisk(made.file['grid']), rows[good])
+            arrays['grid_scale'] = made.read('grid_scale', rows[good])
     return [name for name in names if name not in lost], arrays, lost
 
 
-def _load_part(place, count):
-    """What the file of a part of `count` photographs holds; None where it is not there, or not
-    whole.
+def _complete(made, rows, paths, encoder, grid, strict):
+    """Make those rows of some photographs that are not made yet, or of another version of the file;
+    {place: why a photograph is left out}.
     """
+    from rnn_captioning.photos.encoder import encode_batches
+
+    # before they are read: what changes meanwhile is read again
+    stamps = np.array([_stamp(path) for path in paths], np.int64)
+    missing = np.flatnonzero((made.stamps[rows] != stamps).any(axis=1))
+    if (made.stamps[rows[missing]] != _NOT_MADE).any():  # they will be written over
+        made.note(rows[missing], _NOT_MADE)
+    done, lost, waiting = [], {}, iter(missing)
+    batches = encode_batches([paths[i] for i in missing], encoder, grid=grid, strict=strict)
     try:
-        with np.load(place, allow_pickle=False) as file:
-            part = dict(file)
-        good, rows = part['good'], int(part['good'].sum())
-        whole = good.shape == (count,) and good.dtype == bool and part['stamps'].shape == (count, 2)
-        whole &= all(len(part[key]) == rows for key in _ROWS if key in part)
-        return part if whole else None
-    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile):
-        return None
+        for errors, pooled, places in batches:
+            batch = [(next(waiting), error) for error in errors]
+            lost |= {int(i): error for i, error in batch if error}
+            if pooled is None:
+                continue
+            good = [i for i, error in batch if not error]
+            arrays = dict(features=pooled.astype(np.float16))
+            if grid:
+                arrays['grid'], arrays['grid_scale'] = to_bytes_grid(places)
+            with _writing(made.place):
+                made.write(rows[good], arrays)
+            done += good
+    finally:
+        if done:
+            with _writing(made.place):
+                made.note(rows[done], stamps[done])
+    return lost
 
 # %% ../../nbs/data/04_prepare.ipynb #da2e8e0a
 def _split_arrays(images, captions, row_of, arrays, vocabulary, max_words):
     texts = [text for image in images for text in captions[image]]
-    ids, cut = encode_captions(texts, vocabulary, max_words)
+    ids, cut = vocabulary.encode(texts, max_words)
     index = np.repeat(np.arange(len(images)), [len(captions[image]) for image in images]).astype(
         np.int32
     )
@@ -437,7 +496,7 @@ def _count_unknown(texts, groups, words, vocabulary):
     "How many words of the captions a given vocabulary does not have."
     where = vocabulary if isinstance(vocabulary, (str, os.PathLike)) else 'the vocabulary'
     captions = [text for group in groups.values() for image in group for text in texts[image]]
-    unknown, total = unknown_words(captions, words), sum(len(tokenize(text)) for text in captions)
+    unknown, total = words.unknown(captions), sum(len(tokenize(text)) for text in captions)
     count = sum(unknown.values())
     expect(
         count < total,
@@ -578,8 +637,8 @@ def prepare_data(
         strict,
     )
     groups = split_images(there, known=known, seed=seed)
-    words = given or build_vocabulary(
-        [t for image in groups['train'] for t in texts[image]], min_count
+    words = Vocabulary(
+        given or build_vocabulary([t for image in groups['train'] for t in texts[image]], min_count)
     )
     expect(
         len(words) > len(SPECIAL),

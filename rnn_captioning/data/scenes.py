@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 import numpy as np
 from .dataset import write_data
-from .prepare import build_vocabulary, encode_captions, tokenize
+from .vocabulary import build_vocabulary, encode_captions, tokenize
 
 # %% auto #0
 __all__ = ['SIDE', 'BACKGROUND', 'COLOURS', 'SIZES', 'CENTRES', 'STAR', 'SHAPES', 'HELD_OUT', 'NUMBERS', 'RELATIONS', 'PLACES',

@@ -10,13 +10,15 @@ __all__ = ['TYPE_CHECKING']
 # fmt: off
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from . import download as download
     from . import hdf5 as hdf5
     from . import paths as paths
 
 _MODULES = [
-    'hdf5', 'paths',
+    'download', 'hdf5', 'paths',
 ]
-_OLD = ['files.paths', 'files.hdf5', 'errors']  # what version 0.1 had in a module called files
+# what version 0.1 had in a module called files
+_OLD = ['files.paths', 'files.hdf5', 'errors']
 
 def __dir__():
     return _MODULES.copy()

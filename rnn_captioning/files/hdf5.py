@@ -15,8 +15,8 @@ from .paths import _reason, existing_file, reading
 
 # %% auto #0
 __all__ = ['SMALL', 'RATIO', 'MOST_ITEMS', 'DEEPEST', 'FILTERS', 'DATA', 'CHECKPOINT', 'VERSION', 'PADDING', 'write_attributes',
-           'attribute', 'read', 'check_contents', 'foreign_hdf5', 'new_hdf5', 'open_hdf5', 'utf8', 'to_bytes',
-           'pack_texts', 'to_texts']
+           'attribute', 'read', 'check_contents', 'foreign_hdf5', 'new_hdf5', 'update_hdf5', 'open_hdf5', 'utf8',
+           'to_bytes', 'pack_texts', 'to_texts']
 
 # %% ../../nbs/files/02_hdf5.ipynb #1f15e89f
 # bytes that are always granted; bytes for each byte of the file; entries; folders within folders
@@ -314,6 +314,24 @@ def new_hdf5(path) -> h5py.File:
         open for writing; close it, or use it in a `with`
     """
     return _hdf5(path, 'w')
+
+
+def update_hdf5(path) -> h5py.File:
+    """Open an HDF5 file to write to it; `OSError` where there is none, or one that is damaged.
+
+    Needs no lock; where another program holds it, an `InputError`.
+
+    Parameters
+    ----------
+    path
+        the file
+
+    Returns
+    -------
+    h5py.File
+        open for reading and writing; close it, or use it in a `with`
+    """
+    return _hdf5(path, 'r+')
 
 
 def open_hdf5(path, kind: str = None) -> h5py.File:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 from typing import Any
 import numpy as np
-from ..data.dataset import add_repeats
+from ..rows import add_repeats
 from ..errors import expect
 from ..temporal_affine import affine_backward, affine_forward
 

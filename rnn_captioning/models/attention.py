@@ -8,13 +8,13 @@ from collections.abc import Callable
 from copy import copy
 from typing import Any
 import numpy as np
-from ..data.dataset import add_repeats, distinct
+from ..rows import add_repeats, distinct
 from ..decoding import decode
 from ..embedding import word_embedding_backward, word_embedding_forward
 from ..errors import expect, printable
 from ..layers.lstm import lstm_slopes, lstm_step, squash
 from ..model import Captioner, drop, initial_params, orthogonal, pack_captions
-from ..data.prepare import tokenize
+from ..data.vocabulary import tokenize
 from ..sequence import previous_states
 from ..temporal_affine import affine_backward, affine_forward
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 import numpy as np
 from .attention import Places
-from ..data.dataset import distinct
+from ..rows import distinct
 from ..embedding import word_embedding_backward, word_embedding_forward
 from ..errors import expect
 from ..model import Captioner, drop

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 _MODULES = [
     'checkpoint', 'java', 'metrics', 'parallel', 'results_files', 'reward', 'run',
 ]
-_OLD = ['training.run']  # what version 0.1 had in a module called training
+# what version 0.1 had in a module called training
+_OLD = ['training.run']
 
 def __dir__():
     return _MODULES.copy()

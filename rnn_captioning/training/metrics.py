@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 import numpy as np
 from .results_files import captions_for, image_ids, read_results
-from ..data.dataset import CaptionData, caption_texts, check_match
+from ..data.dataset import Dataset, check_match
+from ..data.vocabulary import caption_texts
 from ..decoding import decode
 from ..errors import InputError, expect
 from .java import JavaError, Meteor, find_java, ptb_tokens
-from ..data.prepare import TOKENIZER, read_captions, tokenize
+from ..data.prepare import read_captions
+from ..data.vocabulary import TOKENIZER, tokenize
 from ..progress import tracked
 from ..data.scenes import is_true
 
@@ -410,7 +412,7 @@ def _judged(scoring, captions, references, about, progress):
 
 def evaluate(
     model: Any,
-    data: CaptionData,
+    data: Dataset,
     split: str = 'val',
     progress: bool = False,
     tokenizer: str = 'alphanumeric',

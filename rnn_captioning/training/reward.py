@@ -6,7 +6,8 @@
 from __future__ import annotations
 from collections import Counter
 import numpy as np
-from ..data.dataset import Repeated, epoch_order, gather
+from ..data.batches import epoch_order
+from ..rows import Repeated, gather
 from ..decoding import Rules, best_word, by_lot, word_by_word
 from ..models.captioner import Weighted, Writer
 from ..solver import Objective, step_rng

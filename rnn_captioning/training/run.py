@@ -27,7 +27,7 @@ from rnn_captioning.training.checkpoint import (
     load_solver,
     save_checkpoint,
 )
-from ..data.dataset import as_read, open_data
+from ..data.dataset import columns_for, open_data
 from ..errors import InputError, expect
 from rnn_captioning.files.paths import (
     atomic_path,
@@ -164,7 +164,7 @@ def new_captioner(data, run: dict):
     Parameters
     ----------
     data
-        a data set of `open_data`
+        a data set with the columns that the captioner reads
     run
         the arguments of `train` by name
 
@@ -174,7 +174,7 @@ def new_captioner(data, run: dict):
         fresh, with its features normalised
     """
     kind, options = MODELS[run['model']], model_options(run)
-    features = as_read(data, kind)['train_features']
+    features = data['train'].features
     shape = np.shape(features)[1:]
     expect(
         kind.reads == 'grid' or len(shape) == 1,
@@ -194,7 +194,7 @@ def new_solver(model, data, run: dict, objective, **options) -> CaptioningSolver
     model
         a captioner
     data
-        a data set of `open_data`
+        a data set with the columns that the captioner reads
     run
         the arguments of `train` by name
     objective
@@ -210,7 +210,7 @@ def new_solver(model, data, run: dict, objective, **options) -> CaptioningSolver
     rewarded = objective is CIDER
     return CaptioningSolver(
         model,
-        as_read(data, model),
+        data,
         update_rule='adam',
         optim_config={'learning_rate': run[RATES[rewarded]]},
         num_epochs=run['reward_epochs' if rewarded else 'epochs'],
@@ -375,7 +375,7 @@ def opened(data, run: dict, path):
     Returns
     -------
     object
-        the data set
+        the data set, with the columns that the run's captioner reads
     """
     expect(data is None or str(data), 'the path of the data set is empty: expected a data set')
     data = open_data(data or run.get('data') or shipped('scenes.h5'))
@@ -389,7 +389,7 @@ def opened(data, run: dict, path):
         f'({run.get("data")}): expected the same data set',
     )
     run |= dict(data=str(Path(data.path).resolve()), digest=digest(data))
-    return data
+    return columns_for(data, MODELS[run['model']])
 
 # %% ../../nbs/training/02_run.ipynb #6f9be7cc
 OF_THE_MODEL = 'cell', 'hidden_dim', 'wordvec_dim', 'model_options', 'dropout', 'inner_dropout'
