@@ -64,6 +64,7 @@ _MODULES = {
     'data.prepare': 'prepare_data',
     'data.fetch': 'fetch_data',
     'errors': 'InputError',
+    'settings': '',
     'rows': '',
     'files.paths': '',
     'files.hdf5': '',
@@ -73,6 +74,7 @@ _MODULES = {
     'photo_captioner': 'load PhotoCaptioner',
     'training.checkpoint': 'save_checkpoint load_checkpoint load_solver',
     'training.run': 'train Interrupted',
+    'training.run_folder': '',
     'training.reward': '',
     'training.metrics': 'evaluate score_captions',
     'training.results_files': '',
@@ -187,6 +189,7 @@ if TYPE_CHECKING:
     from . import progress as progress
     from . import rows as rows
     from . import sequence as sequence
+    from . import settings as settings
     from . import solver as solver
     from . import step_backward as step_backward
     from . import step_forward as step_forward

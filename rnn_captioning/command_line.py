@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 import click
+from .settings import ByName, DecodingSettings, Number, OneOf, TrainingSettings
 
 # %% auto #0
-__all__ = ['MARKS', 'COLOURS', 'say', 'OneLine', 'main', 'LocalPath', 'NamedPath', 'plot_losses', 'plot_captions',
+__all__ = ['MARKS', 'COLOURS', 'say', 'OneLine', 'main', 'LocalPath', 'NamedPath', 'options_of', 'plot_losses', 'plot_captions',
            'train_command', 'caption_command', 'evaluate_command', 'prepare_command', 'fetch_command', 'bench_command',
            'info', 'info_command']
 
@@ -157,6 +158,72 @@ class NamedPath(click.ParamType):
         "The same text, its path put right, or click's error."
         name, equals, path = value.partition('=')
         return f'{name}={LocalPath().convert(path, param, ctx)}' if equals else value
+
+# %% ../nbs/reference/01_command_line.ipynb #options-code
+class _Bounded(click.FloatRange):
+    "A number of which the help shows the bounds."
+
+    def __init__(self, kind):
+        self.number = click.INT if kind.python is int else click.FLOAT
+        low = kind.least if kind.above is None else kind.above
+        high = kind.most if kind.below is None else kind.below
+        super().__init__(
+            None if abs(low) == float('inf') else low,
+            None if abs(high) == float('inf') else high,
+            min_open=kind.above is not None,
+            max_open=kind.below is not None,
+        )
+        self.name = self.number.name
+
+    def convert(self, value, param, ctx):
+        "The number, within the bounds or not."
+        return self.number.convert(value, param, ctx)
+
+
+def _option(name, setting, **changed):
+    "The option of one setting."
+    flag = f'--{name.replace("_", "-")}'
+    unset = f'  [default: {setting.unset}]' if setting.unset else ''
+    said = dict(help=setting.help + unset, default=setting.default)
+    if setting.kind is ByName:
+        flag = flag.removesuffix('s')
+        said |= dict(multiple=True, metavar='NAME=VALUE', default=())
+    elif isinstance(setting.kind, Number):
+        bounded = setting.kind.python is float or abs(setting.kind.least) < float('inf')
+        said |= dict(type=_Bounded(setting.kind) if bounded else setting.kind.python)
+    elif isinstance(setting.kind, OneOf):
+        said |= dict(type=str)  # the table of names is looked up when it is needed
+    return click.option(flag, name, **(said | changed))
+
+
+def options_of(settings, *names, **defaults):
+    """A decorator that gives a command the options of declared settings.
+
+    Parameters
+    ----------
+    settings
+        a class of settings
+    *names
+        which of them; none: all
+    **defaults
+        other defaults than the declared ones, by name
+    """
+
+    def decorate(command):
+        for name in reversed(names or settings.declared()):
+            changed = dict(default=defaults[name]) if name in defaults else {}
+            command = _option(name, settings.declared()[name], **changed)(command)
+        return command
+
+    return decorate
+
+
+_quiet = click.option(
+    '--quiet',
+    is_flag=True,
+    help='Show no progress; results, warnings and errors are shown all the same.',
+)
+_as_json = click.option('--json', 'as_json', is_flag=True, help='One JSON document.')
 
 # %% ../nbs/reference/01_command_line.ipynb #c11185f5
 def plot_losses(solver, path):
@@ -411,77 +478,7 @@ def _by_name(pairs):
     type=LocalPath(),
     help='Folder for checkpoint.h5, log.csv, loss.png and captions.png.',
 )
-@click.option(
-    '--model',
-    default='rnn',
-    help=(
-        'Kind of captioner: rnn, attention, encoded-attention or transformer. All but the '
-        'first look at places, and need a data set with a grid.'
-    ),
-)
-@click.option('--cell', help='Kind of recurrence: rnn, lstm or gru.  [default: rnn]')
-@click.option('--epochs', default=6, help='Passes over the captions.')
-@click.option('--batch-size', default=100, help='Captions a step.')
-@click.option(
-    '--hidden-dim', type=int, help="Width of the state.  [default: 512, or the model's own]"
-)
-@click.option(
-    '--wordvec-dim', type=int, help="Width of a word vector.  [default: 256, or the model's own]"
-)
-@click.option(
-    '--learning-rate', default=1e-3, help='At the start; it falls to zero along a cosine.'
-)
-@click.option(
-    '--reward-epochs',
-    default=2,
-    help='After that, passes that train for CIDEr, on captions that the model writes.',
-)
-@click.option(
-    '--reward-learning-rate', default=2e-4, help='The same as the learning rate, for these.'
-)
-@click.option('--dropout', default=0.0, help='Share of the features dropped in training.')
-@click.option(
-    '--inner-dropout',
-    default=0.0,
-    help='The same for what is inside: word vectors, states before they score words.',
-)
-@click.option(
-    '--label-smoothing',
-    default=0.0,
-    help='Share of the target that is spread evenly over the vocabulary.',
-)
-@click.option(
-    '--average',
-    default=0.0,
-    help=(
-        'Train for a running mean of the parameters: the share of it that each step leaves, '
-        'such as 0.999.'
-    ),
-)
-@click.option(
-    '--model-option',
-    'model_options',
-    multiple=True,
-    metavar='NAME=VALUE',
-    help='A further option of the model, such as layers=3. May be given several times.',
-)
-@click.option('--seed', default=0, help='Of everything random.')
-@click.option(
-    '--threads',
-    type=int,
-    help=(
-        'How many work at once.  [default: one for each core, at most eight; with --resume, '
-        'as the run began]'
-    ),
-)
-@click.option(
-    '--checkpoint-minutes',
-    default=10.0,
-    help='Between checkpoints within a pass; one is written after every pass, and at Ctrl-C.',
-)
-@click.option(
-    '--keep', default=1, help='Checkpoints kept beside the newest, as checkpoint.1.h5 and so on.'
-)
+@options_of(TrainingSettings)
 @click.option(
     '--resume',
     is_flag=True,
@@ -490,11 +487,7 @@ def _by_name(pairs):
         'the same, but for --threads.'
     ),
 )
-@click.option(
-    '--quiet',
-    is_flag=True,
-    help='Show no progress; results, warnings and errors are shown all the same.',
-)
+@_quiet
 def train_command(out, quiet, **options):
     "Train a captioner on DATA, or on the scenes that ship with the package."
     from rnn_captioning.training.run import train
@@ -522,28 +515,18 @@ def train_command(out, quiet, **options):
     type=LocalPath(),
     help='An ONNX file, for a model that was trained on its features.',
 )
-@click.option('--beam-size', default=5, help='Beginnings kept while writing; 1 is greedy.')
-@click.option('--num-captions', default=1, help='Captions of each photograph, best first.')
-@click.option(
-    '--length-penalty', default=0.7, help='Of a beam: 0 prefers short captions, 1 long ones.'
+@options_of(
+    DecodingSettings,
+    'beam_size',
+    'num_captions',
+    'length_penalty',
+    'temperature',
+    'top_p',
+    'seed',
+    beam_size=5,
 )
-@click.option(
-    '--temperature',
-    type=float,
-    help='Draw words by lot instead: near 0 the likeliest, 1 by their probability.',
-)
-@click.option(
-    '--top-p',
-    type=float,
-    help='Draw by lot, among the likeliest words with this probability together.',
-)
-@click.option('--seed', default=0, help='Of what is drawn by lot.')
-@click.option('--json', 'as_json', is_flag=True, help='One JSON document.')
-@click.option(
-    '--quiet',
-    is_flag=True,
-    help='Show no progress; results, warnings and errors are shown all the same.',
-)
+@_as_json
+@_quiet
 def caption_command(photos, model, encoder, as_json, quiet, temperature, top_p, **decoding):
     "Caption photographs."
     from rnn_captioning.photo_captioner import load
@@ -625,10 +608,7 @@ def _check_outputs(outputs, inputs):
 @click.argument('checkpoint', type=LocalPath())
 @click.argument('data', type=LocalPath())
 @click.option('--split', default='val', help='Which split.')
-@click.option('--beam-size', default=1, help='Beginnings kept while writing; 1 is greedy.')
-@click.option(
-    '--length-penalty', default=0.7, help='Of a beam: 0 prefers short captions, 1 long ones.'
-)
+@options_of(DecodingSettings, 'beam_size', 'length_penalty')
 @click.option(
     '--tokenizer',
     type=click.Choice(['alphanumeric', 'ptb']),
@@ -653,12 +633,8 @@ def _check_outputs(outputs, inputs):
         "the images' names."
     ),
 )
-@click.option('--json', 'as_json', is_flag=True, help='One JSON document.')
-@click.option(
-    '--quiet',
-    is_flag=True,
-    help='Show no progress; results, warnings and errors are shown all the same.',
-)
+@_as_json
+@_quiet
 def evaluate_command(
     checkpoint,
     data,
@@ -773,11 +749,7 @@ def evaluate_command(
     is_flag=True,
     help='Stop at an image that is missing or cannot be read, among those that the splits ask for.',
 )
-@click.option(
-    '--quiet',
-    is_flag=True,
-    help='Show no progress; results, warnings and errors are shown all the same.',
-)
+@_quiet
 def prepare_command(splits, out, quiet, **options):
     "Make a data set from captions and photographs, or captions and features."
     from rnn_captioning.errors import expect
@@ -823,11 +795,7 @@ def prepare_command(splits, out, quiet, **options):
     type=LocalPath(),
     help='The folder; without it, coco_captioning or flickr8k in the current one.',
 )
-@click.option(
-    '--quiet',
-    is_flag=True,
-    help='Show no progress; results, warnings and errors are shown all the same.',
-)
+@_quiet
 def fetch_command(name, to, quiet):
     "Download, unpack and check a public data set; an interrupted download goes on where it was."
     from rnn_captioning.data.fetch import fetch, next_step
@@ -854,12 +822,8 @@ def fetch_command(name, to, quiet):
     ),
 )
 @click.option('--plot', default='bench.png', type=LocalPath(), help='The picture to write.')
-@click.option('--json', 'as_json', is_flag=True, help='One JSON document.')
-@click.option(
-    '--quiet',
-    is_flag=True,
-    help='Show no progress; results, warnings and errors are shown all the same.',
-)
+@_as_json
+@_quiet
 def bench_command(parts, whole_epoch, plot, as_json, quiet):
     "Measure the speed of training and captioning beside PyTorch and JAX, where they are installed."
     from rnn_captioning.bench.report import PARTS, bench, plot_bench, report
@@ -932,7 +896,7 @@ def _finite(number):
 # %% ../nbs/reference/01_command_line.ipynb #79439898
 @main.command('info', epilog='Example: rnn-captioning info captioner/checkpoint.h5')
 @click.argument('file', type=LocalPath())
-@click.option('--json', 'as_json', is_flag=True, help='One JSON document.')
+@_as_json
 def info_command(file, as_json):
     "Say what a data set or a checkpoint holds."
     found = info(file)

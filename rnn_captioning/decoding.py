@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from .data.vocabulary import caption_texts
 from .errors import expect
+from .settings import DecodingSettings
 from .progress import show_progress
 from .training.parallel import cores, in_threads
 from .models.captioner import Writer, check_protocol
@@ -519,40 +520,24 @@ def decode(
         model._start is not None and model._end is not None,
         'the vocabulary has no <START> or no <END>: captions cannot be written',
     )
-    expect(
-        beam_size >= 1 and num_captions >= 1 and batch_size >= 1,
-        f'beam_size is {beam_size}, num_captions {num_captions} and batch_size {batch_size}: '
-        'expected at least 1 each',
-    )
-    expect(
-        np.isfinite(length_penalty), f'length_penalty is {length_penalty}: expected a finite number'
-    )
-    by_chance = next(
-        (
-            name
-            for name, value in dict(temperature=temperature, top_k=top_k, top_p=top_p).items()
-            if value is not None
-        ),
-        None,
-    )
-    expect(
-        not by_chance or beam_size == 1,
-        f'{by_chance} asks for words drawn by lot and beam_size {beam_size} for the best '
-        'ones: expected one of the two',
+    settings = DecodingSettings(
+        beam_size=beam_size,
+        num_captions=num_captions,
+        length_penalty=length_penalty,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        seed=seed,
+        batch_size=batch_size,
+        threads=threads,
     )
     rules = Rules(max_length, min_length, no_repeat_ngram)
-    expect(threads is None or threads >= 1, f'threads is {threads}: expected at least 1')
-    if not by_chance:
-        expect(
-            num_captions <= beam_size,
-            f'num_captions is {num_captions}: expected at most {beam_size}, the beam size',
-        )
     starts = range(0, len(features), batch_size)
     with show_progress(len(starts), 'captions', progress, unit='batch', leave=False) as bar:
 
         def write(start):
             part = np.asarray(features[start : start + batch_size])
-            if by_chance:  # each part draws for itself, whichever is written first
+            if settings.random:  # each part draws for itself, whichever is written first
                 rng = np.random.default_rng([seed, start] if start else seed)
                 choose = by_lot(rng, 1.0 if temperature is None else temperature, top_k, top_p)
                 words, log_prob = drawn(model, part, num_captions, choose, rules)

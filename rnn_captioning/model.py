@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from .rows import Repeated
 from .embedding import word_embedding_backward, word_embedding_forward
-from .errors import InputError, expect
+from .errors import expect
 from .layers.gru import GRU
 from .layers.lstm import LSTM
+from .settings import CaptionerSettings, RNNSettings
 from .sequence import RNN, pack
 from .temporal_affine import affine_backward, affine_forward, softmax_loss_in_place
 
@@ -200,6 +201,7 @@ class Captioner:
 
     # which table of a data set: 'features' (pictures, D), or 'grid' (pictures, places, D)
     reads = 'features'
+    settings = CaptionerSettings  # what the constructor takes
     params: dict[str, np.ndarray]
     config: dict[str, Any]  # what the constructor was told, for checkpoints
     word_to_idx: dict[str, int]
@@ -386,6 +388,8 @@ class CaptioningRNN(Captioner):
     Source of the API: CS231n.
     """
 
+    settings = RNNSettings
+
     def __init__(
         self,
         word_to_idx: dict[str, int],
@@ -426,20 +430,18 @@ class CaptioningRNN(Captioner):
         forget_bias
             start the bias of the gate that keeps the memory here, where the cell has one
         """
-        if cell_type not in CELLS:
-            raise InputError(f'cell_type is {cell_type!r}: expected {" or ".join(CELLS)}')
-        for name, rate in dict(dropout=dropout, inner_dropout=inner_dropout).items():
-            expect(0 <= rate < 1, f'{name} is {rate}: expected at least 0 and less than 1')
-        super().__init__(word_to_idx, dtype, input_dim)
-        self.cell_type, self.dropout, self.inner_dropout = cell_type, dropout, inner_dropout
-        self.config = dict(
+        self.config = RNNSettings(
             input_dim=input_dim,
             wordvec_dim=wordvec_dim,
             hidden_dim=hidden_dim,
             cell_type=cell_type,
             dropout=dropout,
             inner_dropout=inner_dropout,
-        )
+            recurrent_scale=recurrent_scale,
+            forget_bias=forget_bias,
+        ).record()
+        super().__init__(word_to_idx, dtype, input_dim)
+        self.cell_type, self.dropout, self.inner_dropout = cell_type, dropout, inner_dropout
         params = initial_params(
             len(word_to_idx), input_dim, wordvec_dim, hidden_dim, CELLS[cell_type].gates, rng
         )

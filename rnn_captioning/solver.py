@@ -7,7 +7,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 import numpy as np
 from . import optim
@@ -22,6 +22,7 @@ from rnn_captioning.models.captioner import (
     check_gradients,
     check_trainable,
 )
+from .settings import SolverSettings
 from rnn_captioning.training.parallel import (
     cores,
     in_threads,
@@ -32,9 +33,9 @@ from rnn_captioning.training.parallel import (
 )
 
 # %% auto #0
-__all__ = ['SCHEDULES', 'OPTIONS', 'ALIASES', 'DECAYS', 'LIKELIHOOD', 'clip_gradients', 'check_rule', 'one_name',
-           'validation_loss', 'CaptioningSolver', 'next_batch', 'step_rng', 'Objective', 'average_rate', 'averaged',
-           'diverged', 'train_step', 'end_epoch', 'validate', 'epochs_since_best', 'progress_bar']
+__all__ = ['SCHEDULES', 'LIKELIHOOD', 'clip_gradients', 'validation_loss', 'CaptioningSolver', 'next_batch', 'step_rng',
+           'Objective', 'Phase', 'Callback', 'RunningMean', 'averaged', 'train_step', 'end_epoch', 'Validation',
+           'judge_epoch', 'EarlyStopping', 'PrintedLosses', 'ProgressShown', 'as_callback', 'all_callbacks']
 
 # %% ../nbs/07_solver.ipynb #6ce48bfd
 def clip_gradients(grads: dict, max_norm: float) -> float:
@@ -69,158 +70,19 @@ SCHEDULES = {
 }
 
 # %% ../nbs/07_solver.ipynb #d3dfe0a7
-# ours
-OPTIONS = dict(
-    update_rule='sgd',
-    optim_config={},
-    lr_decay=1.0,
-    batch_size=100,
-    num_epochs=10,
-    print_every=10,
-    verbose=True,  # the course's
-    seed=None,
-    clip_norm=None,
-    lr_schedule=None,
-    validate=False,
-    patience=None,
-    objective=None,
-    progress=False,
-    callbacks=(),
-    each_step=(),
-    threads=None,
-    label_smoothing=0.0,
-    average=0.0,
-)
-
-ALIASES = dict(epochs='num_epochs')  # other names of options
-
-DECAYS = 'momentum', 'decay_rate', 'beta1', 'beta2'
-
-
-def check_rule(config: dict, where: str = 'optim_config'):
-    """Raise an `InputError` where a number of an update rule cannot be meant.
-
-    Parameters
-    ----------
-    config
-        of an update rule: numbers by name; arrays are passed over
-    where
-        for the message
-    """
-    for name, value in config.items():
-        if np.ndim(value):
-            continue
-        least = -np.inf if name == 'learning_rate' else 0
-        try:
-            fits = (
-                not isinstance(value, (bool, str, bytes))
-                and least
-                <= float(value)
-                < (1 if name in DECAYS else 2**53 if name == 't' else np.inf)
-                and (name != 't' or float(value).is_integer())
-            )
-        except (TypeError, OverflowError):
-            fits = False
-        expect(
-            fits and np.isfinite(float(value)),
-            f'{where}: {name} is {value!r}: expected a {"whole" if name == "t" else "finite"} '
-            'number'
-            + (' of at least 0' if least == 0 else '')
-            + (' and less than 1' if name in DECAYS else ''),
-        )
-
-
-def one_name(options: dict, alias: str, name: str) -> dict:
-    """Options under their own names; an `InputError` where one is given under two names, with
-    different values.
-
-    Parameters
-    ----------
-    options
-        by name
-    alias
-        another name of the option `name`
-    name
-        its own name
-
-    Returns
-    -------
-    dict
-        the same, without the alias
-    """
-    if alias not in options:
-        return options
-    rest = {key: value for key, value in options.items() if key != alias}
-    value = options[alias]
-    expect(
-        rest.get(name, value) == value,
-        f'{name} is {rest.get(name)!r} and {alias} is {value!r}: expected one of them, since '
-        'both name the same setting',
-    )
-    return rest | {name: value}
-
-
-def _by_their_names(options):
-    for alias, name in ALIASES.items():
-        options = one_name(options, alias, name)
+def _with_rate(options):
+    "Options in which the learning rate is where the update rule looks for it."
     if 'learning_rate' not in options:
         return options
-    expect(
-        isinstance(options.get('optim_config', {}), dict),
-        f'optim_config is {options.get("optim_config")!r}: expected numbers by name',
-    )
     rate, config = options['learning_rate'], options.get('optim_config', {})
+    expect(isinstance(config, dict), f'optim_config is {config!r}: expected numbers by name')
     expect(
         config.get('learning_rate', rate) == rate,
         f'optim_config has learning_rate {config.get("learning_rate")!r} and the option '
         f'learning_rate is {rate!r}: expected one of them',
     )
-    return {name: value for name, value in options.items() if name != 'learning_rate'} | dict(
-        optim_config=config | dict(learning_rate=rate)
-    )
-
-
-def _checked(options):
-    options = _by_their_names(options)
-    unknown = sorted(set(options) - set(OPTIONS))
-    expect(
-        not unknown, f'unknown option {", ".join(unknown)}: expected some of {", ".join(OPTIONS)}'
-    )
-    o = {**OPTIONS, **options}
-    expect(
-        o['update_rule'] in optim.RULES,
-        f'update_rule is {o["update_rule"]!r}: expected {", ".join(optim.RULES)}',
-    )
-    expect(
-        isinstance(o['optim_config'], dict),
-        f'optim_config is {o["optim_config"]!r}: expected numbers by name',
-    )
-    check_rule(o['optim_config'])
-    for name in ('batch_size', 'print_every'):
-        expect(o[name] >= 1, f'{name} is {o[name]}: expected at least 1')
-    expect(
-        o['threads'] is None or o['threads'] >= 1,
-        f'threads is {o["threads"]}: expected at least 1, or None',
-    )
-    expect(
-        0 <= o['label_smoothing'] < 1,
-        f'label_smoothing is {o["label_smoothing"]}: expected at least 0 and less than 1',
-    )
-    expect(0 <= o['average'] < 1, f'average is {o["average"]}: expected at least 0 and less than 1')
-    expect(o['num_epochs'] >= 0, f'num_epochs is {o["num_epochs"]}: expected at least 0')
-    expect(
-        o['lr_schedule'] is None or callable(o['lr_schedule']) or o['lr_schedule'] in SCHEDULES,
-        f'lr_schedule is {o["lr_schedule"]!r}: expected a function or {", ".join(SCHEDULES)}',
-    )
-    expect(
-        o['seed'] is None or (isinstance(o['seed'], (int, np.integer)) and o['seed'] >= 0),
-        f'seed is {o["seed"]!r}: expected a whole number of at least 0, or None',
-    )
-    expect(
-        o['patience'] is None or o['validate'],
-        'patience needs validate=True: there is nothing to be patient about',
-    )
-    return {**o, 'update_rule': optim.RULES[o['update_rule']]}
+    rest = {name: value for name, value in options.items() if name != 'learning_rate'}
+    return rest | dict(optim_config=config | dict(learning_rate=rate))
 
 # %% ../nbs/07_solver.ipynb #ce0c607a
 def validation_loss(
@@ -264,6 +126,7 @@ class CaptioningSolver:
 
     loss_history: list[float]  # of each step
     val_loss_history: list[float]  # of each epoch, with `validate`
+    earlier: list[Phase]  # the phases before, of a run that has several
     best_params: dict[str, np.ndarray]
     optim_configs: dict[str, dict[str, Any]]  # what the update rule remembers of each parameter
     update_rule: Callable[..., tuple[np.ndarray, dict[str, Any]]]
@@ -286,23 +149,24 @@ class CaptioningSolver:
             see the table above; a wrong one is an `InputError`
         """
         self.model, self.data, self.epoch, self.step = model, data, 0, 0
-        self.__dict__.update(_checked(options))
+        vars(self).update(SolverSettings.of(_with_rate(options)).values())
+        self.update_rule = optim.RULES[self.update_rule]
         self.objective, self.cache = self.objective or LIKELIHOOD, {}
         if self.threads is None:  # one for each core, where the model can be shared
             self.threads = 1 if missing(model, Weighted) else cores()
         check_trainable(model, self.threads, self.label_smoothing, self.objective.needs)
+        self.stop = False
+        self.words_seen = 0  # in the step before
         self.last_learning_rate = None  # of the step before, as the schedule had it
         self.best_val_acc = 0
         self.best_params = {}
         self.best_val_loss = np.inf
-        self.stop = False
         self.averaged = {}
         self.loss_history = []
         self.train_acc_history = []
         self.val_acc_history = []
         self.val_loss_history = []
-        # of a first part of the run, for another objective
-        self.earlier_loss_history, self.earlier_val_loss_history = ([], [])
+        self.earlier = []
         self.optim_configs = {name: dict(self.optim_config) for name in model.params}
         expect(
             not self.validate or 'val_captions' in data,
@@ -325,21 +189,42 @@ class CaptioningSolver:
     def steps(self) -> int:
         return self.steps_per_epoch * self.num_epochs
 
+    @property
+    def phase(self) -> Phase:
+        "What the solver trains for, and how it went so far."
+        return Phase(self.objective, self.steps_per_epoch, self.loss_history, self.val_loss_history)
+
+    @property
+    def earlier_loss_history(self) -> list[float]:
+        "The losses of the phases before."
+        return [loss for phase in self.earlier for loss in phase.loss_history]
+
+    @property
+    def earlier_val_loss_history(self) -> list[float]:
+        "The validation losses of the phases before."
+        return [loss for phase in self.earlier for loss in phase.val_loss_history]
+
     def train(self) -> None:
         """Run until `num_epochs` epochs are done, or something says stop; then hold the best
         parameters, if `validate` kept them, or else their mean, if `average` did.
         """
         self.stop = False
         keep_memory()
-        with progress_bar(self) as moved:
+        with show_progress(
+            self.steps, '', self.progress, unit='step', initial=self.step
+        ) as progress:
+            shown = [ProgressShown(progress)] if self.progress else []
+            for callback in all_callbacks(self, shown):
+                callback.before_training(self)
             while self.step < self.steps and not self.stop:
                 train_step(self)
-                moved()
-                if self.step % self.steps_per_epoch == 0:
+                ended = self.step % self.steps_per_epoch == 0
+                if ended:
                     end_epoch(self)
-                    moved(ended=True)
-                for call in self.each_step:
-                    call(self)
+                for callback in all_callbacks(self, shown):
+                    callback.after_step(self)
+                    if ended:
+                        callback.after_epoch(self)
         if kept := self.best_params or self.averaged:
             self.model.params.update({name: w.copy() for name, w in kept.items()})
 
@@ -402,23 +287,79 @@ class Objective:
     needs: tuple = ()
 
 
-LIKELIHOOD = Objective('likelihood', next_batch, validation_loss)
-
-# %% ../nbs/07_solver.ipynb #0e5713a7
-def average_rate(solver) -> float:
-    """How far the mean of the parameters moves towards them.
+@dataclass
+class Phase:
+    """A part of a run that is for one objective, and how it went.
 
     Parameters
     ----------
-    solver
-        after a step, not yet counted
-
-    Returns
-    -------
-    float
-        the factor in (3)
+    objective
+        what it makes better
+    steps_per_epoch
+        steps of a pass over the data
+    loss_history
+        the loss of each step
+    val_loss_history
+        what `judge` said after each epoch, if it was asked
     """
-    return max(1 - solver.average, 1 / (len(solver.earlier_loss_history) + solver.step + 1))
+
+    objective: Objective
+    steps_per_epoch: int
+    loss_history: list[float] = field(default_factory=list)
+    val_loss_history: list[float] = field(default_factory=list)
+
+
+LIKELIHOOD = Objective('likelihood', next_batch, validation_loss)
+
+# %% ../nbs/07_solver.ipynb #callback-code
+class Callback:
+    """What happens beside the steps of a run; a class of its own overrides what it wants.
+
+    After each step, one callback after the other hears of it, and of the end of the epoch, if that
+    has come: what the first has done, the next one finds.
+    """
+
+    def before_training(self, solver: CaptioningSolver) -> None:
+        """The run begins, or goes on.
+
+        Parameters
+        ----------
+        solver
+            before its next step
+        """
+
+    def after_step(self, solver: CaptioningSolver) -> None:
+        """A step has been taken.
+
+        Parameters
+        ----------
+        solver
+            after it
+        """
+
+    def after_epoch(self, solver: CaptioningSolver) -> None:
+        """An epoch has ended.
+
+        Parameters
+        ----------
+        solver
+            after its last step
+        """
+
+# %% ../nbs/07_solver.ipynb #0e5713a7
+class RunningMean(Callback):
+    "With `average`, keeps a running mean of the parameters."
+
+    def before_training(self, solver):
+        "The mean begins at the parameters."
+        if solver.average and not solver.averaged:
+            solver.averaged = {name: w.copy() for name, w in solver.model.params.items()}
+
+    def after_step(self, solver):
+        "The mean moves towards the parameters, as in (3)."
+        t = solver.step + sum(len(phase.loss_history) for phase in solver.earlier)
+        for name, mean in solver.averaged.items():
+            optim.move_towards(mean, solver.model.params[name], max(1 - solver.average, 1 / t))
 
 
 @contextmanager
@@ -438,7 +379,7 @@ def averaged(solver):
         solver.model.params.update(params)
 
 # %% ../nbs/07_solver.ipynb #c34e7dd2
-def diverged(solver, loss, norm):
+def _diverged(solver, loss, norm):
     "What to say of a run that has gone astray."
     rate = next(iter(solver.optim_configs.values())).get('learning_rate', 'as the rule has it')
     return (
@@ -447,55 +388,59 @@ def diverged(solver, loss, norm):
         'clip_norm'
     )
 
+
+@contextmanager
+def _scheduled_rates(solver):
+    "For a while, let each learning rate be what the schedule makes of it at this step."
+    schedule = SCHEDULES.get(solver.lr_schedule, solver.lr_schedule)
+    factor = schedule(solver.step / solver.steps) if schedule else 1.0
+    configs = solver.optim_configs
+    rates = {name: c['learning_rate'] for name, c in configs.items() if 'learning_rate' in c}
+    for name, rate in rates.items():
+        configs[name]['learning_rate'] = rate * factor
+    yield
+    for name, rate in rates.items():
+        configs[name]['learning_rate'] = rate  # the schedule is not to pile up
+    solver.last_learning_rate = factor * next(iter(configs.values()))['learning_rate']
+
 # %% ../nbs/07_solver.ipynb #fca5ae1d
 @one_blas_thread()
 def train_step(solver):
     "One minibatch: loss, gradients, update."
+    model = solver.model
     features, captions, options = solver.objective.batch(solver)
-    loss, grads = sharded_loss(solver.model, features, captions, solver.threads, **options)
-    check_gradients(solver.model.params, grads)
+    loss, grads = sharded_loss(model, features, captions, solver.threads, **options)
+    check_gradients(model.params, grads)
     norm = clip_gradients(grads, solver.clip_norm or np.inf)
-    expect(np.isfinite(loss) and np.isfinite(norm), diverged(solver, loss, norm))
-    schedule = SCHEDULES.get(solver.lr_schedule, solver.lr_schedule)
-    factor = schedule(solver.step / solver.steps) if schedule else 1.0
-    rates = {
-        name: config['learning_rate']
-        for name, config in solver.optim_configs.items()
-        if 'learning_rate' in config
-    }
-    for name, rate in rates.items():
-        solver.optim_configs[name]['learning_rate'] = rate * factor
-    if solver.average and not solver.averaged:
-        solver.averaged = {name: w.copy() for name, w in solver.model.params.items()}
-    threaded_update(
-        solver.update_rule, solver.model.params, grads, solver.optim_configs, solver.threads
-    )
-    for name, rate in rates.items():
-        solver.optim_configs[name]['learning_rate'] = rate  # the schedule is not to pile up
-    solver.last_learning_rate = factor * next(iter(solver.optim_configs.values()))['learning_rate']
-    for name, mean in solver.averaged.items():
-        optim.move_towards(mean, solver.model.params[name], average_rate(solver))
+    expect(np.isfinite(loss) and np.isfinite(norm), _diverged(solver, loss, norm))
+    with _scheduled_rates(solver):
+        threaded_update(
+            solver.update_rule, model.params, grads, solver.optim_configs, solver.threads
+        )
     solver.loss_history.append(loss)
     solver.words_seen = int(np.count_nonzero(captions[:, 1:]))
-    if solver.verbose and solver.step % solver.print_every == 0:
-        print('(Iteration %d / %d) loss: %f' % (solver.step + 1, solver.steps, loss))
     solver.step += 1
 
 # %% ../nbs/07_solver.ipynb #74323c88
 def end_epoch(solver):
-    "Decay the learning rate, validate, keep the best parameters, call the callbacks."
+    "Count the epoch, and decay the learning rate."
     solver.epoch += 1
     for config in solver.optim_configs.values():
         config['learning_rate'] *= solver.lr_decay
-    if solver.validate:
-        with averaged(solver):
-            validate(solver)
-    for callback in solver.callbacks:
-        callback(solver)
+
+
+class Validation(Callback):
+    "With `validate`, judges the model after each epoch and keeps its best parameters."
+
+    def after_epoch(self, solver):
+        "Judge the mean of the parameters, or the parameters where there is none."
+        if solver.validate:
+            with averaged(solver):
+                judge_epoch(solver)
 
 
 @one_blas_thread()
-def validate(solver):
+def judge_epoch(solver):
     "Judge the model as it is; keep its parameters if they are the best so far."
     judge = solver.objective.judge
     shared = dict(threads=solver.threads) if accepts(judge, 'threads') else {}
@@ -503,39 +448,101 @@ def validate(solver):
     if solver.val_loss_history[-1] < solver.best_val_loss:
         solver.best_val_loss = solver.val_loss_history[-1]
         solver.best_params = {name: w.copy() for name, w in solver.model.params.items()}
-    elif solver.patience is not None and epochs_since_best(solver) >= solver.patience:
-        solver.stop = True
 
 
-def epochs_since_best(solver) -> int:
-    "How many epochs ago the validation loss was lowest."
-    return len(solver.val_loss_history) - 1 - int(np.argmin(solver.val_loss_history))
+class EarlyStopping(Callback):
+    "With `patience`, stops a run that has not become better for so many epochs."
+
+    def after_epoch(self, solver):
+        "Count the epochs since the best."
+        if solver.patience is not None:
+            since = len(solver.val_loss_history) - 1 - int(np.argmin(solver.val_loss_history))
+            solver.stop = solver.stop or since >= max(solver.patience, 1)
 
 # %% ../nbs/07_solver.ipynb #819c25b6
-@contextmanager
-def progress_bar(solver):
-    """A function to call after each step, and with `ended=True` after each epoch: it shows how far
-    the solver has come, if that is wanted.
+class PrintedLosses(Callback):
+    "With `verbose`, prints a loss every `print_every` steps, as the course's solver does."
+
+    def after_step(self, solver):
+        "Print the loss of the step, if it is its turn."
+        if solver.verbose and (solver.step - 1) % solver.print_every == 0:
+            loss = solver.loss_history[-1]
+            print('(Iteration %d / %d) loss: %f' % (solver.step, solver.steps, loss))
+
+
+class ProgressShown(Callback):
+    "With `progress`, shows how far the solver has come."
+
+    def __init__(self, progress):
+        """
+        Parameters
+        ----------
+        progress
+            of `show_progress`
+        """
+        self.progress, self.began, self.words = progress, time.perf_counter(), 0
+
+    def after_step(self, solver):
+        "Count the step, and show the loss and the speed."
+        self.words += solver.words_seen
+        ended = solver.step % solver.steps_per_epoch == 0
+        part = '' if solver.objective is LIKELIHOOD else f' for {solver.objective.name}'
+        val = f', val {solver.val_loss_history[-1]:.3f}' if solver.val_loss_history else ''
+        speed = self.words / (time.perf_counter() - self.began)
+        self.progress.describe(
+            f'epoch {solver.epoch + (not ended)}/{solver.num_epochs}{part}',
+            f'loss {np.mean(solver.loss_history[-50:]):.3f}{val}, {speed:,.0f} words/s',
+        )
+        self.progress.update()
+
+    def after_epoch(self, solver):
+        "An epoch is worth a line."
+        self.progress.describe(milestone=True)
+
+
+def as_callback(function: Callable | Callback, when: str) -> Callback:
+    """A function as a callback.
+
+    Parameters
+    ----------
+    function
+        of the solver; a `Callback` stays as it is
+    when
+        it is called: 'after_step' or 'after_epoch'
+
+    Returns
+    -------
+    Callback
+        that calls it then
     """
-    began, words = time.perf_counter(), 0
-    part = '' if solver.objective is LIKELIHOOD else f' for {solver.objective.name}'
-    with show_progress(
-        solver.steps, '', solver.progress, unit='step', initial=solver.step
-    ) as progress:
-
-        def moved(ended=False):
-            nonlocal words
-            words += 0 if ended else solver.words_seen
-            val = f', val {solver.val_loss_history[-1]:.3f}' if solver.val_loss_history else ''
-            speed = words / (time.perf_counter() - began)
-            epoch = solver.epoch if ended else min(solver.epoch + 1, solver.num_epochs)
-            note = f'loss {np.mean(solver.loss_history[-50:]):.3f}{val}, {speed:,.0f} words/s'
-            progress.describe(f'epoch {epoch}/{solver.num_epochs}{part}', note, milestone=ended)
-            if not ended:
-                progress.update()
-
-        yield moved if solver.progress else _nothing
+    if isinstance(function, Callback):
+        return function
+    callback = Callback()
+    setattr(callback, when, function)
+    return callback
 
 
-def _nothing(ended=False):
-    "In place of `moved`."
+def all_callbacks(solver, shown=()) -> list:
+    """The callbacks of a solver in their order.
+
+    Parameters
+    ----------
+    solver
+        whose
+    shown
+        those that show progress
+
+    Returns
+    -------
+    list
+        its own, the user's for each epoch, progress, the user's for each step
+    """
+    return [
+        PrintedLosses(),
+        RunningMean(),
+        Validation(),
+        EarlyStopping(),
+        *(as_callback(call, 'after_epoch') for call in solver.callbacks),
+        *shown,
+        *(as_callback(call, 'after_step') for call in solver.each_step),
+    ]

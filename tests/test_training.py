@@ -161,7 +161,7 @@ def test_terminal_that_is_really_closed(data, tmp_path):
         process.wait()
     with h5py.File(tmp_path / 'run' / 'checkpoint.h5') as f:
         step, passes = int(f['solver'].attrs['step']), int(f['solver'].attrs['epoch'])
-    rows = RunLog(tmp_path / 'run' / 'log.csv', 20).read()
+    rows = RunLog(tmp_path / 'run' / 'log.csv').read()
     assert step >= 2 * 3 and len(rows) == passes and process.returncode != -HANGUP
 
 

@@ -17,6 +17,7 @@ from ..model import Captioner, drop, initial_params, orthogonal, pack_captions
 from ..data.vocabulary import tokenize
 from ..sequence import previous_states
 from ..temporal_affine import affine_backward, affine_forward
+from ..settings import AttentionSettings
 
 # %% auto #0
 __all__ = ['RECURRENT', 'softmax', 'additive_attention_forward', 'additive_attention_backward', 'attention_packed_forward',
@@ -560,6 +561,7 @@ class AttentionCaptioner(Captioner):
     "A captioner that looks at the places of a picture before every word. Source: Xu et al. 2015."
 
     reads = 'grid'
+    settings = AttentionSettings
 
     def __init__(
         self,
@@ -604,30 +606,22 @@ class AttentionCaptioner(Captioner):
         doubly
             lambda of the doubly stochastic penalty
         """
-        for name, size in dict(
-            input_dim=input_dim,
-            wordvec_dim=wordvec_dim,
-            hidden_dim=hidden_dim,
-            attention_dim=attention_dim,
-        ).items():
-            expect(size >= 1, f'{name} is {size}: expected at least 1')
-        for name, rate in dict(dropout=dropout, inner_dropout=inner_dropout).items():
-            expect(0 <= rate < 1, f'{name} is {rate}: expected at least 0 and less than 1')
-        expect(doubly >= 0, f'doubly is {doubly}: expected at least 0')
-        super().__init__(word_to_idx, dtype, input_dim)
-        self.dropout = dropout
-        self.inner_dropout = inner_dropout
-        self.doubly = doubly
-        self.share = None
-        self.config = dict(
+        self.config = AttentionSettings(
             input_dim=input_dim,
             wordvec_dim=wordvec_dim,
             hidden_dim=hidden_dim,
             attention_dim=attention_dim,
             dropout=dropout,
             inner_dropout=inner_dropout,
+            recurrent_scale=recurrent_scale,
+            forget_bias=forget_bias,
             doubly=doubly,
-        )
+        ).record()
+        super().__init__(word_to_idx, dtype, input_dim)
+        self.dropout = dropout
+        self.inner_dropout = inner_dropout
+        self.doubly = doubly
+        self.share = None
         params = attention_params(
             len(word_to_idx), input_dim, wordvec_dim, hidden_dim, attention_dim, rng
         )

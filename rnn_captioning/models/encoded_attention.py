@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any
 import numpy as np
 from .attention import AttentionCaptioner
-from ..errors import expect
 from .transformer import encoder_params, memory_backward, memory_forward
+from ..settings import EncodedAttentionSettings
 
 # %% auto #0
 __all__ = ['EncodedAttentionCaptioner']
@@ -19,6 +19,8 @@ class EncodedAttentionCaptioner(AttentionCaptioner):
     """A captioner with attention over places that an encoder of a Transformer has led past one
     another.
     """
+
+    settings = EncodedAttentionSettings
 
     def __init__(
         self,
@@ -74,14 +76,19 @@ class EncodedAttentionCaptioner(AttentionCaptioner):
             lambda of the doubly stochastic penalty
         """
         inner_dim = 4 * hidden_dim if inner_dim is None else inner_dim
-        for name, size in dict(
-            encoder_layers=encoder_layers, heads=heads, inner_dim=inner_dim
-        ).items():
-            expect(size >= 1, f'{name} is {size}: expected at least 1')
-        expect(
-            hidden_dim % heads == 0,
-            f'hidden_dim is {hidden_dim} and heads is {heads}: expected a hidden_dim that '
-            'heads divides',
+        settings = EncodedAttentionSettings(
+            input_dim=input_dim,
+            wordvec_dim=wordvec_dim,
+            hidden_dim=hidden_dim,
+            attention_dim=attention_dim,
+            encoder_layers=encoder_layers,
+            heads=heads,
+            inner_dim=inner_dim,
+            dropout=dropout,
+            inner_dropout=inner_dropout,
+            recurrent_scale=recurrent_scale,
+            forget_bias=forget_bias,
+            doubly=doubly,
         )
         super().__init__(
             word_to_idx,
@@ -98,7 +105,7 @@ class EncodedAttentionCaptioner(AttentionCaptioner):
             doubly,
         )
         self.heads = heads
-        self.config |= dict(encoder_layers=encoder_layers, heads=heads, inner_dim=inner_dim)
+        self.config = settings.record()
         new = dict(
             memory_gain=np.ones(hidden_dim), memory_bias=np.zeros(hidden_dim)
         ) | encoder_params(hidden_dim, encoder_layers, inner_dim, rng)

@@ -13,7 +13,6 @@ from ..errors import expect
 from ..model import Captioner, drop
 from ..temporal_affine import affine_forward
 from rnn_captioning.layers.transformer_layers import (
-    ACTIVATIONS,
     attention_forward,
     cross_attention_backward,
     cross_attention_forward,
@@ -30,6 +29,7 @@ from rnn_captioning.layers.transformer_layers import (
     split_heads,
     table_of,
 )
+from ..settings import TransformerSettings
 
 # %% auto #0
 __all__ = ['SELF', 'CROSS', 'FFN', 'transformer_params', 'encoder_params', 'layers_of', 'decoder_layer_forward',
@@ -771,6 +771,7 @@ class TransformerCaptioner(Captioner):
     """
 
     reads = 'grid'
+    settings = TransformerSettings
 
     def __init__(
         self,
@@ -819,28 +820,7 @@ class TransformerCaptioner(Captioner):
             the same for word vectors, and for what each sublayer adds
         """
         inner_dim = 4 * hidden_dim if inner_dim is None else inner_dim
-        for name, rate in dict(dropout=dropout, inner_dropout=inner_dropout).items():
-            expect(0 <= rate < 1, f'{name} is {rate}: expected at least 0 and less than 1')
-        for name, n in dict(
-            hidden_dim=hidden_dim, layers=layers, heads=heads, inner_dim=inner_dim
-        ).items():
-            expect(n >= 1, f'{name} is {n}: expected at least 1')
-        expect(encoder_layers >= 0, f'encoder_layers is {encoder_layers}: expected at least 0')
-        expect(
-            hidden_dim % heads == 0,
-            f'hidden_dim is {hidden_dim} and heads is {heads}: expected a hidden_dim that '
-            'heads divides',
-        )
-        expect(
-            activation in ACTIVATIONS,
-            f'activation is {activation!r}: expected {" or ".join(ACTIVATIONS)}',
-        )
-        super().__init__(word_to_idx, dtype, input_dim)
-        self.heads = heads
-        self.activation = activation
-        self.dropout = dropout
-        self.inner_dropout = inner_dropout
-        self.config = dict(
+        self.config = TransformerSettings(
             input_dim=input_dim,
             hidden_dim=hidden_dim,
             layers=layers,
@@ -851,7 +831,12 @@ class TransformerCaptioner(Captioner):
             encoder_layers=encoder_layers,
             dropout=dropout,
             inner_dropout=inner_dropout,
-        )
+        ).record()
+        super().__init__(word_to_idx, dtype, input_dim)
+        self.heads = heads
+        self.activation = activation
+        self.dropout = dropout
+        self.inner_dropout = inner_dropout
         self.params = {
             name: w.astype(dtype)
             for name, w in transformer_params(

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from . import results_files as results_files
     from . import reward as reward
     from . import run as run
+    from . import run_folder as run_folder
 
 _MODULES = [
-    'checkpoint', 'java', 'metrics', 'parallel', 'results_files', 'reward', 'run',
+    'checkpoint', 'java', 'metrics', 'parallel', 'results_files', 'reward', 'run', 'run_folder',
 ]
 # what version 0.1 had in a module called training
 _OLD = ['training.run']

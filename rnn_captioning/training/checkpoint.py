@@ -30,13 +30,13 @@ from rnn_captioning.files.hdf5 import (
 from ..files.paths import atomic_path, reading
 from ..model import Captioner, CaptioningRNN
 from .reward import CIDER
-from ..solver import LIKELIHOOD, CaptioningSolver, check_rule
+from ..settings import SolverSettings, TrainingSettings, check_rule
+from ..solver import LIKELIHOOD, CaptioningSolver, Phase
 from ..models.transformer import TransformerCaptioner
 
 # %% auto #0
-__all__ = ['MODELS', 'CLASSES', 'OBJECTIVES', 'SOLVER_NUMBERS', 'SOLVER_WEIGHTS', 'SOLVER_LISTS', 'SOLVER_OPTIONS', 'checksum',
-           'check_content', 'damage', 'save_checkpoint', 'read_json', 'read_weights', 'load_checkpoint', 'load_solver',
-           'load_run']
+__all__ = ['MODELS', 'CLASSES', 'OBJECTIVES', 'checksum', 'check_content', 'damage', 'save_checkpoint', 'read_json',
+           'read_weights', 'load_checkpoint', 'load_solver', 'load_run']
 
 # %% ../../nbs/training/01_checkpoint.ipynb #84e83ee2
 MODELS = {  # a further captioner is a further row
@@ -48,44 +48,27 @@ MODELS = {  # a further captioner is a further row
 CLASSES = {model.__name__: model for model in MODELS.values()}
 OBJECTIVES = {objective.name: objective for objective in [LIKELIHOOD, CIDER]}
 
-SOLVER_NUMBERS = 'epoch', 'step', 'best_val_loss'
-SOLVER_WEIGHTS = 'best_params', 'averaged'
-SOLVER_LISTS = (
+# what a solver knows beside its settings
+_NUMBERS = 'epoch', 'step', 'best_val_loss'
+_WEIGHTS = 'best_params', 'averaged'
+_HISTORIES = (
     'loss_history',
     'val_loss_history',
     'earlier_loss_history',
     'earlier_val_loss_history',
 )
-SOLVER_OPTIONS = (
-    'optim_config',
-    'lr_decay',
-    'batch_size',
-    'num_epochs',
-    'seed',
-    'clip_norm',
-    'lr_schedule',
-    'validate',
-    'patience',
-    'threads',
-    'label_smoothing',
-    'average',
-)
 
 # %% ../../nbs/training/01_checkpoint.ipynb #9f7d2391
 def _write_solver(group, solver):
-    options = {name: getattr(solver, name) for name in SOLVER_OPTIONS}
-    options = json.dumps(
-        {**options, 'update_rule': solver.update_rule.__name__, 'objective': solver.objective.name}
+    options = SolverSettings.record_of(solver) | dict(
+        update_rule=solver.update_rule.__name__, objective=solver.objective.name
     )
-    write_attributes(
-        group, options=options, **{name: getattr(solver, name) for name in SOLVER_NUMBERS}
-    )
-    for name in SOLVER_LISTS:
+    numbers = {name: getattr(solver, name) for name in _NUMBERS}
+    write_attributes(group, options=json.dumps(options), **numbers)
+    for name in _HISTORIES:
         group[name] = np.array(getattr(solver, name), np.float64)
-    for kind, weights in [
-        ('params', solver.model.params),
-        *((kind, getattr(solver, kind)) for kind in SOLVER_WEIGHTS),
-    ]:
+    tables = {kind: getattr(solver, kind) for kind in _WEIGHTS}
+    for kind, weights in dict(params=solver.model.params, **tables).items():
         for name, w in weights.items():
             group[f'{kind}/{name}'] = w
     for name, config in solver.optim_configs.items():
@@ -282,6 +265,39 @@ class _Room:
         return np.zeros(shape)
 
 
+def _untrained(f):
+    "The captioner that a file describes, without its weights."
+    kind = str(attribute(f, 'model'))
+    config = read_json(f, 'config')
+    words = to_texts(read(f, 'vocabulary'))
+    expect(kind in CLASSES, f'holds a {kind!r}: expected {" or ".join(CLASSES)}')
+    expect(
+        config.get('dtype') in ('float32', 'float64', 'float16'),
+        f'config has dtype {config.get("dtype")!r}: expected float32 or float64',
+    )
+    expect(len(set(words)) == len(words), 'vocabulary has words twice')
+    total = sum(getattr(w, 'size', 0) for w in f['params'].values())
+    widths = {
+        name: config.get(name)
+        for name in ('input_dim', 'hidden_dim', *config)
+        if name.endswith(('_dim', 'layers'))
+    }
+    fit = (
+        isinstance(n, int) and (name != 'encoder_layers') <= n <= total
+        for name, n in widths.items()
+    )
+    expect(
+        all(fit),
+        f'config has widths {list(widths.values())} and the file {total} weights: expected '
+        'widths that fit',
+    )
+    return CLASSES[kind](
+        {w: i for i, w in enumerate(words)},
+        **{**config, 'dtype': np.dtype(config['dtype']).type},
+        rng=_Room(total + 2**22),
+    )
+
+
 def load_checkpoint(path: str | Path, intact: bool = True) -> Captioner:
     """The captioner of a checkpoint.
 
@@ -298,34 +314,7 @@ def load_checkpoint(path: str | Path, intact: bool = True) -> Captioner:
         the captioner, its attribute `encoder` as saved
     """
     with reading(path), open_hdf5(path, CHECKPOINT) as f:
-        kind = str(attribute(f, 'model'))
-        config = read_json(f, 'config')
-        words = to_texts(read(f, 'vocabulary'))
-        expect(kind in CLASSES, f'holds a {kind!r}: expected {" or ".join(CLASSES)}')
-        expect(
-            config.get('dtype') in ('float32', 'float64', 'float16'),
-            f'config has dtype {config.get("dtype")!r}: expected float32 or float64',
-        )
-        expect(len(set(words)) == len(words), 'vocabulary has words twice')
-        total = sum(getattr(w, 'size', 0) for w in f['params'].values())
-        sizes = {
-            name: config.get(name)
-            for name in ('input_dim', 'hidden_dim', *config)
-            if name.endswith('_dim') or name.endswith('layers')
-        }
-        expect(
-            all(
-                isinstance(n, int) and (name != 'encoder_layers') <= n <= total
-                for name, n in sizes.items()
-            ),
-            f'config has widths {list(sizes.values())} and the file {total} weights: expected '
-            'widths that fit',
-        )
-        model = CLASSES[kind](
-            {w: i for i, w in enumerate(words)},
-            **{**config, 'dtype': np.dtype(config['dtype']).type},
-            rng=_Room(total + 2**22),
-        )
+        model = _untrained(f)
         for name, w in model.params.items():
             model.params[name] = read_weights(f['params'], name, w.shape, w.dtype)
         if 'features' in f:
@@ -361,6 +350,47 @@ def _read_config(group, w, rule):
     return config
 
 # %% ../../nbs/training/01_checkpoint.ipynb #6a22745d
+def _earlier_phases(f, solver):
+    "The phases before the solver's own, of a run that had some."
+    losses, val_losses = (
+        _read_history(f['solver'], f'earlier_{name}')
+        for name in ('loss_history', 'val_loss_history')
+    )
+    if not losses and not val_losses:
+        return []
+    batch_size = read_json(f, 'run').get('batch_size', solver.batch_size)
+    TrainingSettings.declared()['batch_size'].check('batch_size', batch_size)
+    steps = max(len(solver.data['train_captions']) // batch_size, 1)
+    return [Phase(LIKELIHOOD, steps, losses, val_losses)]
+
+
+def _read_state(f, solver):
+    "How far a solver was, and what it remembered."
+    group, params = f['solver'], solver.model.params
+    for name in _NUMBERS:
+        setattr(solver, name, attribute(group, name, None).item())
+    expect(
+        isinstance(solver.epoch, int) and isinstance(solver.step, int),
+        f'solver is at epoch {solver.epoch!r} and step {solver.step!r}: expected whole numbers',
+    )
+    expect(
+        0 <= solver.epoch and 0 <= solver.step <= solver.steps,
+        f'solver is at epoch {solver.epoch} and step {solver.step}: expected a step of 0 '
+        f'to {solver.steps}',
+    )
+    solver.loss_history = _read_history(group, 'loss_history')
+    solver.val_loss_history = _read_history(group, 'val_loss_history')
+    solver.earlier = _earlier_phases(f, solver)
+    for kind in _WEIGHTS:
+        if kind in group:
+            found = {n: read_weights(group[kind], n, w.shape, w.dtype) for n, w in params.items()}
+            setattr(solver, kind, found)
+    for name, w in params.items():
+        solver.optim_configs[name] = _read_config(group[f'optim/{name}'], w, solver.update_rule)
+        if 'params' in group:
+            params[name] = read_weights(group['params'], name, w.shape, w.dtype)
+
+
 def load_solver(
     path: str | Path, model: Captioner, data: Mapping[str, Any], **options: Any
 ) -> CaptioningSolver:
@@ -389,43 +419,15 @@ def load_solver(
             'training',
         )
         data = check_match(model, data)
-        group = f['solver']
-        saved = read_json(group, 'options')
+        saved = read_json(f['solver'], 'options')
         expect(
             saved.get('objective') in OBJECTIVES,
             f'{path}: was trained for {saved.get("objective")!r}: expected '
             f'{" or ".join(OBJECTIVES)}',
         )
-        solver = CaptioningSolver(
-            model, data, **{**saved, 'objective': OBJECTIVES[saved['objective']], **options}
-        )
-        for name in SOLVER_NUMBERS:
-            setattr(solver, name, attribute(group, name, None).item())
-        expect(
-            isinstance(solver.epoch, int) and isinstance(solver.step, int),
-            f'solver is at epoch {solver.epoch!r} and step {solver.step!r}: expected whole numbers',
-        )
-        expect(
-            0 <= solver.epoch and 0 <= solver.step <= solver.steps,
-            f'solver is at epoch {solver.epoch} and step {solver.step}: expected a step of 0 '
-            f'to {solver.steps}',
-        )
-        for name in SOLVER_LISTS:
-            setattr(solver, name, _read_history(group, name))
-        for kind in SOLVER_WEIGHTS:
-            if kind in group:
-                setattr(
-                    solver,
-                    kind,
-                    {
-                        name: read_weights(group[kind], name, w.shape, w.dtype)
-                        for name, w in model.params.items()
-                    },
-                )
-        for name, w in model.params.items():
-            solver.optim_configs[name] = _read_config(group[f'optim/{name}'], w, solver.update_rule)
-            if 'params' in group:
-                model.params[name] = read_weights(group['params'], name, w.shape, w.dtype)
+        options = {**saved, 'objective': OBJECTIVES[saved['objective']], **options}
+        solver = CaptioningSolver(model, data, **options)
+        _read_state(f, solver)
     return solver
 
 # %% ../../nbs/training/01_checkpoint.ipynb #bbec4ef7

@@ -14,8 +14,9 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 import numpy as np
@@ -29,64 +30,20 @@ from rnn_captioning.training.checkpoint import (
 )
 from ..data.dataset import columns_for, open_data
 from ..errors import InputError, expect
-from rnn_captioning.files.paths import (
-    atomic_path,
-    earlier,
-    local_path,
-    output_folder,
-    reading,
-    shipped,
-    sole_user,
-)
+from ..files.paths import atomic_path, local_path, reading, shipped
 from ..progress import command_line
-from .reward import CIDER
-from ..solver import LIKELIHOOD, CaptioningSolver, one_name
+from ..settings import TrainingSettings
+from ..solver import LIKELIHOOD, Callback, CaptioningSolver, Objective
 from .parallel import cores
+from .reward import CIDER
+from .run_folder import RunFolder
 
 # %% auto #0
-__all__ = ['LEAST', 'RATES', 'SHARES', 'DEFAULTS', 'SCHEDULE', 'ASKING', 'HANGUP', 'LATER', 'OF_THE_MODEL', 'COURSE', 'TIMES',
-           'COLUMNS', 'NOT_OF_THE_RUN', 'check_settings', 'digest', 'model_options', 'new_captioner', 'new_solver',
-           'Interrupted', 'signals', 'from_time_to_time', 'intact', 'told', 'opened', 'agreed', 'noting_given',
-           'by_their_names', 'finished_passes', 'RunLog', 'train']
+__all__ = ['ASKING', 'HANGUP', 'TIMES', 'COLUMNS', 'digest', 'model_options', 'new_captioner', 'new_solver', 'Interrupted',
+           'signals', 'Saving', 'FromTimeToTime', 'data_of_run', 'agreed', 'signature_of', 'finished_passes', 'RunLog',
+           'train']
 
 # %% ../../nbs/training/02_run.ipynb #daa994b8
-LEAST = dict(
-    epochs=1, reward_epochs=0, batch_size=1, hidden_dim=1, wordvec_dim=1, threads=1, seed=0
-)
-RATES = 'learning_rate', 'reward_learning_rate'
-SHARES = 'label_smoothing', 'average'
-
-
-def check_settings(run: dict):
-    """Raise an `InputError` for the first setting that makes no sense.
-
-    Parameters
-    ----------
-    run
-        the arguments of `train` by name
-    """
-    for name, least in LEAST.items():
-        expect(
-            run[name] is None or (isinstance(run[name], int) and run[name] >= least),
-            f'{name} is {run[name]!r}: expected at least {least}, a whole number',
-        )
-    for name in RATES:
-        expect(
-            isinstance(run[name], (int, float)) and 0 < run[name] < float('inf'),
-            f'{name} is {run[name]!r}: expected a number above 0',
-        )
-    for name in SHARES:
-        expect(
-            isinstance(run[name], (int, float)) and 0 <= run[name] < 1,
-            f'{name} is {run[name]!r}: expected at least 0 and less than 1',
-        )
-    expect(run['model'] in MODELS, f'model is {run["model"]!r}: expected {" or ".join(MODELS)}')
-    expect(
-        isinstance(run['model_options'], dict),
-        f'model_options are {run["model_options"]!r}: expected options by name',
-    )
-
-
 def digest(data) -> str:
     """What a data set is recognised by when a run goes on.
 
@@ -107,86 +64,69 @@ def digest(data) -> str:
     return hashlib.sha256(b''.join(parts)).hexdigest()[:16]
 
 # %% ../../nbs/training/02_run.ipynb #4e53e02e
-DEFAULTS = {
-    'rnn': dict(
-        wordvec_dim=256, hidden_dim=512, cell_type='rnn', recurrent_scale=0.9, forget_bias=1.0
-    )
-}
-SCHEDULE = {'transformer': 'warm cosine', 'encoded-attention': 'warm cosine'}
-
-
-def model_options(run: dict) -> dict:
+def model_options(settings: TrainingSettings) -> dict:
     """What a run says about its model; `InputError` where the model has no such option.
 
     Parameters
     ----------
-    run
-        the arguments of `train` by name
+    settings
+        of the run
 
     Returns
     -------
     dict
         arguments of the constructor
     """
-    kind = run['model']
-    said = dict(cell_type=run['cell'], hidden_dim=run['hidden_dim'], wordvec_dim=run['wordvec_dim'])
-    given = {name: value for name, value in said.items() if value is not None} | run[
-        'model_options'
-    ]
-    known = {
-        name: p.default
-        for name, p in inspect.signature(MODELS[kind]).parameters.items()
-        if name not in ('word_to_idx', 'input_dim', 'dtype', 'rng')
-    }
+    known = MODELS[settings.model].settings.options()
+    said = dict(
+        cell_type=settings.cell, hidden_dim=settings.hidden_dim, wordvec_dim=settings.wordvec_dim
+    )
+    given = {name: value for name, value in said.items() if value is not None}
+    given |= settings.model_options
     for name, value in given.items():
         expect(
             name in known,
-            f'{name.removesuffix("_type")} is {value!r}, and a model {kind!r} has none: '
+            f'{name.removesuffix("_type")} is {value!r}, and a model {settings.model!r} has none: '
             f'expected some of {", ".join(known)}',
         )
-        numbers, usual = (int, float), known[name]
-        fits = usual is None or (
-            isinstance(value, numbers) and not isinstance(value, bool)
-            if isinstance(usual, float)
-            else isinstance(value, type(usual))
-        )
-        expect(fits, f'{name} is {value!r}: expected a value like {usual!r}')
-    return (
-        DEFAULTS.get(kind, {})
-        | dict(dropout=run['dropout'], inner_dropout=run['inner_dropout'])
-        | given
-    )
+        known[name].check(name, value)
+    usual = {name: s.default if s.in_runs is None else s.in_runs for name, s in known.items()}
+    drop = dict(dropout=settings.dropout, inner_dropout=settings.inner_dropout)
+    return usual | drop | given
 
 # %% ../../nbs/training/02_run.ipynb #336e0da5
-def new_captioner(data, run: dict):
+def new_captioner(data, settings: TrainingSettings):
     """The captioner that a run begins with.
 
     Parameters
     ----------
     data
         a data set with the columns that the captioner reads
-    run
-        the arguments of `train` by name
+    settings
+        of the run
 
     Returns
     -------
     object
         fresh, with its features normalised
     """
-    kind, options = MODELS[run['model']], model_options(run)
+    kind = MODELS[settings.model]
+    options = model_options(settings)
     features = data['train'].features
     shape = np.shape(features)[1:]
     expect(
         kind.reads == 'grid' or len(shape) == 1,
         f'{data.path}: features have shape {shape} a picture: expected one row of numbers',
     )
-    model = kind(data.word_to_idx, shape[-1], rng=np.random.default_rng(run['seed']), **options)
+    model = kind(data.word_to_idx, shape[-1], rng=np.random.default_rng(settings.seed), **options)
     model.normalize(features)
     return model
 
 
-def new_solver(model, data, run: dict, objective, **options) -> CaptioningSolver:
-    """The solver of one of the two parts of a run: Adam, a rate that falls to zero along a cosine,
+def new_solver(
+    model, data, settings: TrainingSettings, objective: Objective, **options
+) -> CaptioningSolver:
+    """The solver of one of the two phases of a run: Adam, a rate that falls to zero along a cosine,
     clipped gradients.
 
     Parameters
@@ -195,8 +135,8 @@ def new_solver(model, data, run: dict, objective, **options) -> CaptioningSolver
         a captioner
     data
         a data set with the columns that the captioner reads
-    run
-        the arguments of `train` by name
+    settings
+        of the run
     objective
         `LIKELIHOOD` or `CIDER`
     **options
@@ -207,22 +147,30 @@ def new_solver(model, data, run: dict, objective, **options) -> CaptioningSolver
     CaptioningSolver
         ready to train
     """
-    rewarded = objective is CIDER
+    phase = dict(
+        num_epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        label_smoothing=settings.label_smoothing,
+    )
+    if objective is CIDER:
+        phase = dict(
+            num_epochs=settings.reward_epochs,
+            batch_size=2 * settings.batch_size,
+            learning_rate=settings.reward_learning_rate,
+        )
     return CaptioningSolver(
         model,
         data,
-        update_rule='adam',
-        optim_config={'learning_rate': run[RATES[rewarded]]},
-        num_epochs=run['reward_epochs' if rewarded else 'epochs'],
-        batch_size=run['batch_size'] * (2 if rewarded else 1),
-        seed=run['seed'],
-        clip_norm=5.0,
-        lr_schedule=SCHEDULE.get(run['model'], 'cosine'),
-        validate='val' in data.splits,
         objective=objective,
-        threads=run['threads'],
-        label_smoothing=0.0 if rewarded else run['label_smoothing'],
-        average=run['average'],
+        **phase,
+        update_rule='adam',
+        seed=settings.seed,
+        clip_norm=5.0,
+        lr_schedule=MODELS[settings.model].settings.schedule,
+        validate='val' in data.splits,
+        threads=settings.threads,
+        average=settings.average,
         verbose=False,
         **options,
     )
@@ -271,96 +219,81 @@ def signals(asked: list):
             signal.signal(number, handler)
 
 
-def from_time_to_time(save, asked: list, minutes: float, out):
-    """Save every few minutes; where the run is asked to stop, save and raise `Interrupted`.
+class Saving(Callback):
+    "Writes the checkpoint of a run after each epoch."
 
-    Parameters
-    ----------
-    save
-        (solver): writes a checkpoint
-    asked
-        of `signals`
-    minutes
-        between checkpoints
-    out
-        the folder of the run
+    def __init__(self, folder: RunFolder, encoder: str, record: dict, keep: int):
+        """
+        Parameters
+        ----------
+        folder
+            of the run
+        encoder
+            how the features were made
+        record
+            of the run: its settings and its data
+        keep
+            how many checkpoints stay beside the newest
+        """
+        self.folder, self.encoder, self.record, self.keep = folder, encoder, record, keep
 
-    Returns
-    -------
-    object
-        a function of the solver, for after each step
-    """
-    last = [time.monotonic()]
+    def save(self, solver, keep: int | None = None):
+        """Write a checkpoint.
 
-    def after_step(solver):
-        if not asked and time.monotonic() - last[0] < 60 * minutes:
+        Parameters
+        ----------
+        solver
+            after a step
+        keep
+            how many stay beside it; None: as in the other checkpoints
+        """
+        self.folder.set_aside()
+        save_checkpoint(
+            self.folder.checkpoint,
+            solver.model,
+            solver,
+            self.encoder,
+            run=self.record,
+            keep=self.keep if keep is None else keep,
+        )
+
+    def after_epoch(self, solver):
+        "Save."
+        self.save(solver)
+
+
+class FromTimeToTime(Callback):
+    "Saves every few minutes; where the run is asked to stop, saves and raises `Interrupted`."
+
+    def __init__(self, saving: Saving, asked: list, minutes: float):
+        """
+        Parameters
+        ----------
+        saving
+            what saves
+        asked
+            of `signals`
+        minutes
+            between checkpoints
+        """
+        self.saving, self.asked, self.minutes = saving, asked, minutes
+        self.last = time.monotonic()
+
+    def after_step(self, solver):
+        "Save, if it is time."
+        if not self.asked and time.monotonic() - self.last < 60 * self.minutes:
             return
-        save(solver)
-        last[0] = time.monotonic()
-        if asked:
+        self.saving.save(solver)
+        self.last = time.monotonic()
+        if self.asked:
             raise Interrupted(
                 f'stopped after step {solver.step:,} of {solver.steps:,} for '
                 f'{solver.objective.name}, and saved; to go on: '
-                f'{command_line("train", "--out", out, "--resume")}'
+                f'{command_line("train", "--out", self.saving.folder.path, "--resume")}'
             )
 
-    return after_step
-
 # %% ../../nbs/training/02_run.ipynb #d3752a75
-# settings that a run of an earlier version does not have, as it did without them
-LATER = dict(average=0.0)
-
-
-def intact(path) -> Path:
-    """The newest checkpoint that is as it was written.
-
-    Parameters
-    ----------
-    path
-        of the newest checkpoint
-
-    Returns
-    -------
-    Path
-        it, or if it is damaged and an earlier one is not, that
-    """
-    problem, n = damage(path), 1
-    if problem is None:
-        return path
-    while (other := earlier(path, n)).exists():
-        if damage(other) is None:
-            warnings.warn(f'{problem}; going on from the one before, {other.name}', stacklevel=2)
-            return other
-        n += 1
-    return path
-
-
-def told(path, run: dict) -> dict:
-    """What the run of a checkpoint was told, all of it.
-
-    Parameters
-    ----------
-    path
-        of a checkpoint
-    run
-        what settings there are
-
-    Returns
-    -------
-    dict
-        their values
-    """
-    saved = load_run(path)
-    saved |= {name: value for name, value in LATER.items() if name not in saved}
-    missing = set(run) - set(saved)
-    expect(
-        not missing,
-        f'{path}: its run does not say {", ".join(sorted(missing))}: expected all settings',
-    )
-    return saved
-
-
-def opened(data, run: dict, path):
+def data_of_run(data, run: dict, path):
     """Open the data set of a run, and make sure that it is the one that the run began with.
 
     Parameters
@@ -368,14 +301,14 @@ def opened(data, run: dict, path):
     data
         path of a data set, or None
     run
-        what a run was told; gets the data set's path and digest
+        the record of a run that goes on, or an empty one
     path
         of the run's checkpoint, for a message
 
     Returns
     -------
-    object
-        the data set, with the columns that the run's captioner reads
+    tuple
+        the data set, and what the run records of it: path and digest
     """
     expect(data is None or str(data), 'the path of the data set is empty: expected a data set')
     data = open_data(data or run.get('data') or shipped('scenes.h5'))
@@ -388,195 +321,136 @@ def opened(data, run: dict, path):
         f'{data.path}: has other training captions than the run in {path} began with '
         f'({run.get("data")}): expected the same data set',
     )
-    run |= dict(data=str(Path(data.path).resolve()), digest=digest(data))
-    return columns_for(data, MODELS[run['model']])
+    return data, dict(data=str(Path(data.path).resolve()), digest=digest(data))
 
 # %% ../../nbs/training/02_run.ipynb #6f9be7cc
-OF_THE_MODEL = 'cell', 'hidden_dim', 'wordvec_dim', 'model_options', 'dropout', 'inner_dropout'
+_OF_THE_MODEL = 'cell', 'hidden_dim', 'wordvec_dim', 'model_options', 'dropout', 'inner_dropout'
 
 
-def _captioner(run):
+def _captioner(settings, **changed):
     "The captioner that a run asks for; nothing where that cannot be."
     try:
-        return run['model'], model_options(run)
-    except (InputError, KeyError):
+        return settings.model, model_options(replace(settings, **changed))
+    except InputError:
         return None
 
 
-def agreed(saved: dict, given: dict, path) -> dict:
+def agreed(began: TrainingSettings, given: Mapping[str, Any], path) -> TrainingSettings:
     """The settings of a run that goes on; an `InputError` where one is given that is not as it was.
 
     Parameters
     ----------
-    saved
-        what the run was told when it began
+    began
+        those that it began with
     given
-        what is said now, where it goes on; None: nothing
+        those that are given now, by name
     path
         of the run's checkpoint, for a message
 
     Returns
     -------
-    dict
-        the settings to go on with
+    TrainingSettings
+        those to go on with
     """
+    free = {n for n, s in began.declared().items() if s.may_change or not s.recorded}
     for name, value in given.items():
-        if value is None or name == 'threads' or saved[name] == value:
+        usual = getattr(began, name)
+        if name in free or value == usual:
             continue
-        before = _captioner(saved)
-        if (
-            name in OF_THE_MODEL
-            and before is not None
-            and before == _captioner({**saved, name: value})
-        ):
+        before = _captioner(began)
+        if name in _OF_THE_MODEL and before == _captioner(began, **{name: value}) is not None:
             continue  # said in other words, such as the default cell by its name
-        began = saved[name]
-        if began is None and before is not None:
-            began = before[1].get(dict(cell='cell_type').get(name, name))
+        if usual is None and before is not None:
+            usual = before[1].get(dict(cell='cell_type').get(name, name))
         raise InputError(
-            f'{name} is {value!r}: the run in {path} began with {began!r}; leave {name} out '
+            f'{name} is {value!r}: the run in {path} began with {usual!r}; leave {name} out '
             'to go on, or train anew without resume'
         )
-    return saved | {
-        name: value for name, value in given.items() if name == 'threads' and value is not None
-    }
+    return replace(began, **{name: value for name, value in given.items() if name in free})
 
 # %% ../../nbs/training/02_run.ipynb #da21c4a9
 _Function = TypeVar('_Function', bound=Callable[..., Any])
 
 
-def noting_given(function: _Function) -> _Function:
-    """Hand a function, as `_names_written`, the names
-    of those of its arguments that its caller wrote.
+def signature_of(work: Callable[..., Any]) -> Callable[[_Function], _Function]:
+    """Let a function be the signature and the help of another, which does the work.
 
     Parameters
     ----------
-    function
-        with a last argument `_names_written`, a set of names
+    work
+        gets the arguments that were written, by name
 
     Returns
     -------
-    _Function
-        the same function, to be called without it
+    Callable[[_Function], _Function]
+        a decorator
     """
-    signature = inspect.signature(function)
-    shown = [p for p in signature.parameters.values() if p.name != '_names_written']
-    written = signature.replace(parameters=shown)
 
-    @functools.wraps(function)
-    def noting(*args, **kwargs):
-        try:
-            given = frozenset(written.bind_partial(*args, **kwargs).arguments)
-        except TypeError:  # Python says it better, when it calls the function
-            given = frozenset()
-        return function(*args, **kwargs, _names_written=given)
+    def decorate(shown):
+        signature = inspect.signature(shown)
 
-    noting.__signature__ = written
-    return cast(_Function, noting)
+        @functools.wraps(shown)
+        def call(*args, **kwargs):
+            try:
+                written = signature.bind(*args, **kwargs).arguments
+            except TypeError:
+                return shown(*args, **kwargs)  # Python says better what is wrong with them
+            return work(**written)
 
+        return cast(_Function, call)
 
-COURSE = dict(num_epochs='epochs', cell_type='cell')  # the course's names of settings
-
-
-def by_their_names(run: dict, given: frozenset) -> tuple:
-    """Settings under the names that a run keeps them by; an `InputError` where the two names of one
-    say different things.
-
-    Parameters
-    ----------
-    run
-        arguments of `train` by name
-    given
-        the names of those that its caller wrote
-
-    Returns
-    -------
-    tuple
-        the settings without the course's names, and those of them that were given
-    """
-    wanted = {name: run[name] for name in given if name in run}
-    for alias, name in COURSE.items():
-        if run[alias] is None:
-            wanted.pop(alias, None)
-        wanted = one_name(wanted, alias, name)
-    return {name: value for name, value in run.items() if name not in COURSE} | wanted, wanted
+    return decorate
 
 # %% ../../nbs/training/02_run.ipynb #c0e6d211
 TIMES = 'learning_rate', 'seconds', 'words_per_second'  # what a checkpoint does not know
 COLUMNS = 'pass', 'objective', 'step', 'loss', 'val_loss', *TIMES
 
 
-def finished_passes(solver, batch_size: int, since: int = 0) -> list:
-    """What a solver remembers of its passes, and of those of an earlier part.
+def _rows_of(phase, passes_before=0):
+    "A row for each finished pass of a phase, without times."
+    steps = phase.steps_per_epoch
+    for i in range(len(phase.loss_history) // steps):
+        judged = phase.val_loss_history[i : i + 1]
+        loss = np.mean(phase.loss_history[i * steps : (i + 1) * steps])
+        yield {
+            'pass': passes_before + i + 1,
+            'objective': phase.objective.name,
+            'step': (i + 1) * steps,
+            'loss': f'{loss:.6g}',
+            'val_loss': f'{judged[0]:.6g}' if judged else '',
+        }
+
+
+def finished_passes(solver) -> list:
+    """What a solver remembers of its passes, and of those of the phases before.
 
     Parameters
     ----------
     solver
         at some step
-    batch_size
-        of the run: captions a step, in its first part
-    since
-        how many passes of the solver's own to leave out
 
     Returns
     -------
     list
-        a dict for each pass, without times; with `since`, none of an earlier part
+        a dict for each pass, without times
     """
-    first = max(len(solver.data['train_captions']) // batch_size, 1)
-    count = len(solver.earlier_loss_history) // first
-    parts = [
-        (
-            solver.objective.name,
-            solver.loss_history,
-            solver.val_loss_history,
-            solver.steps_per_epoch,
-            count,
-            since,
-        )
-    ]
-    if not since:
-        parts.insert(
-            0,
-            (
-                LIKELIHOOD.name,
-                solver.earlier_loss_history,
-                solver.earlier_val_loss_history,
-                first,
-                0,
-                0,
-            ),
-        )
     rows = []
-    for objective, losses, val_losses, steps, before, start in parts:
-        for i in range(start, len(losses) // steps):
-            val = f'{val_losses[i]:.6g}' if i < len(val_losses) else ''
-            loss = f'{np.mean(losses[i * steps : (i + 1) * steps]):.6g}'
-            rows.append(
-                dict(
-                    {'pass': before + i + 1},
-                    objective=objective,
-                    step=(i + 1) * steps,
-                    loss=loss,
-                    val_loss=val,
-                )
-            )
+    for phase in [*solver.earlier, solver.phase]:
+        rows += _rows_of(phase, len(rows))
     return rows
 
 
-class RunLog:
+class RunLog(Callback):
     "The table of a run, a row for each pass."
 
-    def __init__(self, path, batch_size: int):
+    def __init__(self, path):
         """
         Parameters
         ----------
         path
             of the CSV file
-        batch_size
-            of the run: captions a step, in its first part
         """
-        self.path, self.batch_size = Path(path), batch_size
+        self.path = Path(path)
         self.words, self.began = 0, time.perf_counter()
         # all rows as text; whether the file ends with the last but one of them
         self.rows, self.sound = ([], False)
@@ -608,7 +482,7 @@ class RunLog:
         """
         old = self.read()
         times = {(row['objective'], row['step']): row for row in old or ()}
-        for row in finished_passes(solver, self.batch_size):
+        for row in finished_passes(solver):
             known = times.get((row['objective'], str(row['step'])), {})
             self.rows.append(
                 _as_text(row | {name: known[name] for name in TIMES if _is_number(known.get(name))})
@@ -617,34 +491,32 @@ class RunLog:
             os.replace(self.path, self.path.with_name('log.before.csv'))
         self._write()
 
-    def after_pass(self, solver):
-        """Write the row of a pass.
+    def after_step(self, solver):
+        """Count the words of a pass.
+
+        Parameters
+        ----------
+        solver
+            after a step
+        """
+        self.words += solver.words_seen
+
+    def after_epoch(self, solver):
+        """Write the row of a pass, and begin the next.
 
         Parameters
         ----------
         solver
             of which a pass has just ended, and is not yet saved
         """
-        seconds, words = time.perf_counter() - self.began, self.words + solver.words_seen
-        for row in finished_passes(solver, self.batch_size, solver.epoch - 1)[-1:]:
-            row |= zip(
-                TIMES,
-                (f'{solver.last_learning_rate:.6g}', f'{seconds:.3f}', f'{words / seconds:.0f}'),
-            )
-            self.rows.append(_as_text(row))
-            self._write()
-
-    def after_step(self, solver):
-        """Count the words of a pass, and its time.
-
-        Parameters
-        ----------
-        solver
-            after a step, and after what comes at the end of a pass
-        """
-        self.words += solver.words_seen
-        if solver.step % solver.steps_per_epoch == 0:
-            self.words, self.began = 0, time.perf_counter()
+        row = finished_passes(solver)[-1]
+        seconds = time.perf_counter() - self.began
+        row['learning_rate'] = f'{solver.last_learning_rate:.6g}'
+        row['seconds'] = f'{seconds:.3f}'
+        row['words_per_second'] = f'{self.words / seconds:.0f}'
+        self.rows.append(_as_text(row))
+        self._write()
+        self.words, self.began = 0, time.perf_counter()
 
     def _write(self):
         """The last row onto the end, or all of them, where something had gone wrong before or
@@ -682,20 +554,72 @@ def _is_number(text):
         return False
 
 # %% ../../nbs/training/02_run.ipynb #37244a8c
-NOT_OF_THE_RUN = (
-    '_names_written',
-    'data',
-    'out',
-    'resume',
-    'checkpoint_minutes',
-    'keep',
-    'progress',
-    'callbacks',
-)
+def _going_on(path, given, record):
+    "The settings of a run that goes on from a checkpoint."
+    with reading(path):
+        return agreed(TrainingSettings.recorded(record, path), given, path)
 
 
-@noting_given
-def train(  # noqa: C901
+def _solver_of(path, captioner, data, settings, **options):
+    "The solver of a run that goes on from a checkpoint."
+    options |= dict(threads=settings.threads, verbose=False)
+    solver = load_solver(path, captioner, data, **options)
+    expect(not (problem := damage(path)), problem)
+    return solver
+
+
+def _train_for_score(solver, data, settings, **options):
+    "The second phase of a run."
+    after = new_solver(solver.model, data, settings, CIDER, **options)
+    after.earlier = [*solver.earlier, solver.phase]
+    after.train()
+    return after
+
+
+def _train(data=None, out='captioner', resume=False, progress=False, callbacks=(), **given):
+    given = {name: value for name, value in given.items() if value is not None}
+    given = TrainingSettings.own_names(given)
+    data, folder, asked = local_path(data), RunFolder(local_path(out)), []
+    with ExitStack() as held:
+        held.enter_context(signals(asked))  # reading a large data set takes time as well
+        held.enter_context(folder.locked(if_there=True) if resume else nullcontext())
+        found = folder.newest() if resume else folder.checkpoint
+        record = load_run(found) if resume else {}
+        settings = _going_on(found, given, record) if resume else TrainingSettings(**given)
+        settings = replace(settings, threads=settings.threads or cores())
+        data, identity = data_of_run(data, record, found)
+        data = columns_for(data, MODELS[settings.model])
+
+        saving = Saving(folder, data.encoder, settings.record() | identity, settings.keep)
+        log = RunLog(folder.log)
+        options = dict(
+            progress=progress,
+            callbacks=[folder.set_aside, log, saving, *callbacks],
+            each_step=[FromTimeToTime(saving, asked, settings.checkpoint_minutes)],
+        )
+        if resume:
+            captioner = load_checkpoint(found, intact=False)
+            solver = _solver_of(found, captioner, data, settings, **options)
+            folder.check()
+            folder.clean(found)
+            log.resume(solver)
+        else:
+            captioner = new_captioner(data, settings)
+            solver = new_solver(captioner, data, settings, LIKELIHOOD, **options)
+            folder.check()
+            held.enter_context(folder.locked())
+            folder.clean(found)
+            folder.keep_other_run()
+
+        solver.train()
+        if settings.reward_epochs and solver.objective is LIKELIHOOD and not solver.stop:
+            solver = _train_for_score(solver, data, settings, **options)
+        saving.save(solver, keep=0)  # of the same step as the newest, best parameters in place
+    return solver
+
+
+@signature_of(_train)
+def train(
     data: str | Path | None = None,
     out: str | Path = 'captioner',
     model: str = 'rnn',
@@ -721,8 +645,6 @@ def train(  # noqa: C901
     callbacks: Sequence[Callable[[CaptioningSolver], Any]] = (),
     num_epochs: int | None = None,
     cell_type: str | None = None,
-    *,
-    _names_written: frozenset[str] = frozenset(),
 ) -> CaptioningSolver:
     """Train a captioner on a data set; leaves a checkpoint after every epoch, and every few minutes
     within it.
@@ -786,76 +708,3 @@ def train(  # noqa: C901
     CaptioningSolver
         of the last part, the model with its best parameters in it
     """
-    expect(
-        isinstance(checkpoint_minutes, (int, float)) and checkpoint_minutes >= 0,
-        f'checkpoint_minutes is {checkpoint_minutes!r}: expected at least 0',
-    )
-    expect(
-        isinstance(keep, int) and keep >= 0,
-        f'keep is {keep!r}: expected at least 0, a whole number',
-    )
-    data, out = local_path(data), local_path(out)
-    run = {name: value for name, value in locals().items() if name not in NOT_OF_THE_RUN}
-    run, wanted = by_their_names(run, _names_written)
-    run |= dict(threads=cores() if threads is None else threads, model_options=model_options or {})
-    path, asked = Path(out) / 'checkpoint.h5', []
-    with ExitStack() as held:
-        # from here on: reading a large data set takes time as well
-        held.enter_context(signals(asked))
-        if resume and Path(out).is_dir():
-            held.enter_context(sole_user(out))
-        found = intact(path) if resume else path
-        if resume:
-            run = agreed(told(found, run), wanted, found)
-        with reading(found) if resume else nullcontext():
-            check_settings(run)
-        data = opened(data, run, found)
-        log, aside = RunLog(path.with_name('log.csv'), run['batch_size']), []
-
-        def set_aside(s):
-            while aside:
-                os.replace(*aside.pop())
-
-        def save(s, keep=keep):
-            set_aside(s)
-            save_checkpoint(path, s.model, s, data.encoder, run=run, keep=keep)
-
-        options = dict(
-            progress=progress,
-            callbacks=[set_aside, log.after_pass, save, *callbacks],
-            each_step=[log.after_step, from_time_to_time(save, asked, checkpoint_minutes, out)],
-        )
-        captioner = load_checkpoint(found, intact=False) if resume else new_captioner(data, run)
-        solver = (
-            load_solver(found, captioner, data, **options, threads=run['threads'], verbose=False)
-            if resume
-            else new_solver(captioner, data, run, LIKELIHOOD, **options)
-        )
-        if resume:
-            expect(not (problem := damage(found)), problem)
-        output_folder(out, 'checkpoint.h5', 'log.csv', 'loss.png', 'captions.png')
-        if not resume:
-            held.enter_context(sole_user(out))
-        if found != path and path.exists():
-            os.replace(path, path.with_name('checkpoint.damaged.h5'))
-        for half in Path(out).glob(f'.{path.name}.*'):
-            half.unlink()  # of runs that were killed while they wrote
-        if not resume and path.exists():
-            aside.append((path, path.with_name('checkpoint.before.h5')))
-            warnings.warn(
-                f'{out}: holds a captioner already, which will be kept as '
-                'checkpoint.before.h5; to go on with it instead, resume it',
-                stacklevel=2,
-            )
-        if not resume and log.path.exists():
-            aside.append((log.path, log.path.with_name('log.before.csv')))
-        if resume:
-            log.resume(solver)
-        solver.train()
-        if run['reward_epochs'] and solver.objective is LIKELIHOOD and not solver.stop:
-            first, solver = solver, new_solver(captioner, data, run, CIDER, **options)
-            solver.earlier_loss_history = first.loss_history
-            solver.earlier_val_loss_history = first.val_loss_history
-            solver.train()
-        save(solver, keep=0)  # the newest is of the same step, without the best parameters in place
-    return solver
