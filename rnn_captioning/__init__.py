@@ -36,7 +36,7 @@ _MODULES = {
     'rel_error check_backward odd_shapes',
     'step_forward': 'rnn_step_forward',
     'step_backward': 'rnn_step_backward',
-    'sequence': 'rnn_forward rnn_backward Cell RNN pack',
+    'sequence': 'rnn_forward rnn_backward Cell RNN',
     'embedding': 'word_embedding_forward word_embedding_backward',
     'temporal_affine': 'affine_forward affine_backward temporal_affine_forward '
     'temporal_affine_backward temporal_softmax_loss',
@@ -44,15 +44,17 @@ _MODULES = {
     'optim': 'sgd sgd_momentum rmsprop adam',
     'solver': 'CaptioningSolver',
     'decoding': 'decode beam_search',
+    'layers.packing': 'Packing pack',
     'layers.lstm': 'sigmoid lstm_step_forward lstm_step_backward lstm_forward lstm_backward LSTM',
     'layers.gru': 'gru_step_forward gru_step_backward gru_forward gru_backward GRU',
-    'layers.transformer_layers': 'causal_mask attention_forward attention_backward '
-    'layer_norm_forward layer_norm_backward '
+    'layers.additive_attention': 'additive_attention_forward additive_attention_backward',
+    'layers.self_attention': 'causal_mask attention_forward attention_backward '
     'self_attention_forward self_attention_backward '
     'cross_attention_forward cross_attention_backward sinusoids',
+    'layers.feed_forward': 'layer_norm_forward layer_norm_backward '
+    'dropout_forward dropout_backward',
     'models.captioner': '',
-    'models.attention': 'additive_attention_forward additive_attention_backward AttentionCaptioner '
-    'attend draw_attention',
+    'models.attention': 'AttentionCaptioner attend draw_attention',
     'models.transformer': 'TransformerCaptioner',
     'models.encoded_attention': 'EncodedAttentionCaptioner',
     'data.vocabulary': 'Vocabulary decode_captions',
@@ -93,9 +95,9 @@ _TOP = {module.partition('.')[0] for module in _MODULES}
 _MOVED = {
     'lstm': 'layers.lstm',
     'gru': 'layers.gru',
-    'transformer_layers': 'layers.transformer_layers',
+    'transformer_layers': 'layers.self_attention layers.feed_forward',
     'protocols': 'models.captioner',
-    'attention': 'models.attention',
+    'attention': 'models.attention layers.additive_attention',
     'transformer': 'models.transformer',
     'encoded_attention': 'models.encoded_attention',
     'scenes': 'data.scenes',
@@ -126,7 +128,8 @@ if not TYPE_CHECKING:  # else every name would be there for a checker, the missp
         if name in _HOME:
             return getattr(import_module(f'{__name__}.{_HOME[name]}'), name)
         if name in _TOP or name in _MOVED:
-            return import_module(f'{__name__}.{_MOVED.get(name, name)}')
+            new = _MOVED.get(name, name)
+            return import_module(f'{__name__}.{name if " " in new else new}')
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
 
 
@@ -153,9 +156,14 @@ class _OldPaths:
         from importlib import import_module
 
         old = module.__name__
-        new = f'{__name__}.{_MOVED[old.rpartition(".")[2]]}'
-        warnings.warn(f'{old} is now {new}', DeprecationWarning, stacklevel=2)
-        sys.modules[old] = import_module(new)
+        news = [f'{__name__}.{new}' for new in _MOVED[old.rpartition('.')[2]].split()]
+        warnings.warn(f'{old} is now {" and ".join(news)}', DeprecationWarning, stacklevel=2)
+        parts = [import_module(new) for new in news]
+        sys.modules[old] = parts[0]
+        if len(parts) > 1:  # it has become several: a module with the names of all
+            for part in reversed(parts):
+                vars(module).update({name: getattr(part, name) for name in part.__all__})
+            sys.modules[old] = module
 
 
 def _answer_old_paths():
@@ -209,26 +217,27 @@ if TYPE_CHECKING:
         check_backward, eval_numerical_gradient, eval_numerical_gradient_array, grad_check_sparse,
         odd_shapes, rel_error,
     )
+    from .layers.additive_attention import additive_attention_backward, additive_attention_forward
+    from .layers.feed_forward import (
+        dropout_backward, dropout_forward, layer_norm_backward, layer_norm_forward,
+    )
     from .layers.gru import GRU, gru_backward, gru_forward, gru_step_backward, gru_step_forward
     from .layers.lstm import (
         LSTM, lstm_backward, lstm_forward, lstm_step_backward, lstm_step_forward, sigmoid,
     )
-    from .layers.transformer_layers import (
+    from .layers.packing import Packing, pack
+    from .layers.self_attention import (
         attention_backward, attention_forward, causal_mask, cross_attention_backward,
-        cross_attention_forward, layer_norm_backward, layer_norm_forward, self_attention_backward,
-        self_attention_forward, sinusoids,
+        cross_attention_forward, self_attention_backward, self_attention_forward, sinusoids,
     )
     from .model import CELLS, Captioner, CaptioningRNN
-    from .models.attention import (
-        AttentionCaptioner, additive_attention_backward, additive_attention_forward, attend,
-        draw_attention,
-    )
+    from .models.attention import AttentionCaptioner, attend, draw_attention
     from .models.encoded_attention import EncodedAttentionCaptioner
     from .models.transformer import TransformerCaptioner
     from .optim import adam, rmsprop, sgd, sgd_momentum
     from .photo_captioner import PhotoCaptioner, load
     from .photos.encoder import load_encoder
-    from .sequence import Cell, RNN, pack, rnn_backward, rnn_forward
+    from .sequence import Cell, RNN, rnn_backward, rnn_forward
     from .solver import CaptioningSolver
     from .step_backward import rnn_step_backward
     from .step_forward import rnn_step_forward
@@ -242,20 +251,20 @@ if TYPE_CHECKING:
 
 __all__ = [
     'AttentionCaptioner', 'CELLS', 'Captioner', 'CaptioningRNN', 'CaptioningSolver', 'Cell',
-    'Dataset', 'EncodedAttentionCaptioner', 'GRU', 'InputError', 'Interrupted', 'LSTM',
+    'Dataset', 'EncodedAttentionCaptioner', 'GRU', 'InputError', 'Interrupted', 'LSTM', 'Packing',
     'PhotoCaptioner', 'RNN', 'Split', 'TransformerCaptioner', 'Vocabulary', 'adam',
     'additive_attention_backward', 'additive_attention_forward', 'affine_backward',
     'affine_forward', 'attend', 'attention_backward', 'attention_forward', 'beam_search',
     'causal_mask', 'check_backward', 'cross_attention_backward', 'cross_attention_forward',
-    'decode', 'decode_captions', 'draw_attention', 'eval_numerical_gradient',
-    'eval_numerical_gradient_array', 'evaluate', 'fetch_data', 'grad_check_sparse', 'gru_backward',
-    'gru_forward', 'gru_step_backward', 'gru_step_forward', 'info', 'is_true',
-    'layer_norm_backward', 'layer_norm_forward', 'load', 'load_checkpoint', 'load_coco_data',
-    'load_encoder', 'load_solver', 'lstm_backward', 'lstm_forward', 'lstm_step_backward',
-    'lstm_step_forward', 'make_scenes', 'odd_shapes', 'open_data', 'pack', 'prepare_data',
-    'rel_error', 'rmsprop', 'rnn_backward', 'rnn_forward', 'rnn_step_backward', 'rnn_step_forward',
-    'sample_coco_minibatch', 'save_checkpoint', 'score_captions', 'self_attention_backward',
-    'self_attention_forward', 'sgd', 'sgd_momentum', 'sigmoid', 'sinusoids',
-    'temporal_affine_backward', 'temporal_affine_forward', 'temporal_softmax_loss', 'train',
-    'word_embedding_backward', 'word_embedding_forward', 'write_data',
+    'decode', 'decode_captions', 'draw_attention', 'dropout_backward', 'dropout_forward',
+    'eval_numerical_gradient', 'eval_numerical_gradient_array', 'evaluate', 'fetch_data',
+    'grad_check_sparse', 'gru_backward', 'gru_forward', 'gru_step_backward', 'gru_step_forward',
+    'info', 'is_true', 'layer_norm_backward', 'layer_norm_forward', 'load', 'load_checkpoint',
+    'load_coco_data', 'load_encoder', 'load_solver', 'lstm_backward', 'lstm_forward',
+    'lstm_step_backward', 'lstm_step_forward', 'make_scenes', 'odd_shapes', 'open_data', 'pack',
+    'prepare_data', 'rel_error', 'rmsprop', 'rnn_backward', 'rnn_forward', 'rnn_step_backward',
+    'rnn_step_forward', 'sample_coco_minibatch', 'save_checkpoint', 'score_captions',
+    'self_attention_backward', 'self_attention_forward', 'sgd', 'sgd_momentum', 'sigmoid',
+    'sinusoids', 'temporal_affine_backward', 'temporal_affine_forward', 'temporal_softmax_loss',
+    'train', 'word_embedding_backward', 'word_embedding_forward', 'write_data',
 ]

@@ -5,6 +5,7 @@
 # %% ../nbs/08_decoding.ipynb #4bc7bf3e
 from __future__ import annotations
 from collections import namedtuple
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 import numpy as np
@@ -13,11 +14,12 @@ from .errors import expect
 from .settings import DecodingSettings
 from .progress import show_progress
 from .training.parallel import cores, in_threads
+from .model import generate, select_rows
 from .models.captioner import Writer, check_protocol
+from .temporal_affine import shift_scores
 
 # %% auto #0
-__all__ = ['Found', 'Rules', 'repeats', 'log_sum_exp', 'next_scores', 'take', 'word_by_word', 'best_word', 'by_lot', 'likely',
-           'largest', 'nothing_found', 'keep_best', 'beam_search', 'Caption', 'decode', 'drawn']
+__all__ = ['Rules', 'rule_out', 'word_by_word', 'sampler', 'beam_search', 'Caption', 'decode']
 
 # %% ../nbs/08_decoding.ipynb #8fc33804
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Rules:
         )
 
 # %% ../nbs/08_decoding.ipynb #52a4f1db
-def repeats(captions: np.ndarray, n: int) -> tuple:
+def _repeats(captions: np.ndarray, n: int) -> tuple:
     """The words that would make some run of `n` words occur twice.
 
     Parameters
@@ -74,7 +76,7 @@ def repeats(captions: np.ndarray, n: int) -> tuple:
     return rows, windows[rows, places, -1]
 
 # %% ../nbs/08_decoding.ipynb #69f699e9
-def log_sum_exp(scores: np.ndarray, block: int = 128) -> np.ndarray:
+def _log_sum_exp(scores: np.ndarray, block: int = 128) -> np.ndarray:
     """The logarithm of the sum of the exponentials of each row, without overflow.
 
     Parameters
@@ -91,26 +93,23 @@ def log_sum_exp(scores: np.ndarray, block: int = 128) -> np.ndarray:
     """
     out = np.empty(len(scores), scores.dtype)
     for i in range(0, len(scores), block):
-        part = scores[i : i + block]
-        top = part.max(axis=1)
-        top[np.isneginf(top)] = 0  # minus infinity everywhere
-        shifted = part - top[:, None]
-        with np.errstate(divide='ignore'):
-            out[i : i + block] = top + np.log(np.exp(shifted, out=shifted).sum(axis=1))
+        shifted, top = shift_scores(scores[i : i + block])
+        with np.errstate(divide='ignore'):  # minus infinity everywhere
+            out[i : i + block] = top[:, 0] + np.log(np.exp(shifted, out=shifted).sum(axis=1))
     return out
 
 # %% ../nbs/08_decoding.ipynb #713defd2
-def next_scores(model, state, words: np.ndarray, captions: np.ndarray, rules: Rules) -> tuple:
-    """Ask a captioner what comes next, and rule out what may not be said.
+def rule_out(
+    model: Any, scores: np.ndarray, captions: np.ndarray, rules: Rules
+) -> tuple[np.ndarray, np.ndarray]:
+    """Give minus infinity to the words that may not come next.
 
     Parameters
     ----------
     model
-        a captioner: `step`, `_null`, `_start`, `_end`, `word_to_idx`
-    state
-        what the step before handed on
-    words
-        the words just said, (rows,)
+        a captioner: `_null`, `_start`, `_end`, `word_to_idx`
+    scores
+        from its `step`, (rows, V); overwritten where the memory is theirs alone
     captions
         all words so far, without `<START>`, (rows, t)
     rules
@@ -118,48 +117,22 @@ def next_scores(model, state, words: np.ndarray, captions: np.ndarray, rules: Ru
 
     Returns
     -------
-    tuple
-        scores (rows, V), minus infinity for what may not be said; the logarithm of each row's
-        total; the next state
+    tuple[np.ndarray, np.ndarray]
+        scores (rows, V), and the logarithm of each row's total before anything was ruled out
     """
-    scores, state = model.step(state, words)
-    total, scores = log_sum_exp(scores), scores if scores.flags.owndata else scores.copy()
-    total[np.isneginf(total)] = (
-        0  # of a row that no word may follow, whose scores are minus infinity as they are
-    )
-    early = [model._end] if captions.shape[1] < rules.min_length else []
-    scores[
-        :,
-        [i for i in (model._null, model._start, model.word_to_idx.get('<UNK>')) if i is not None]
-        + early,
-    ] = -np.inf
+    total = _log_sum_exp(scores)
+    scores = scores if scores.flags.owndata else scores.copy()
+    # of a row that no word may follow, whose scores are minus infinity as they are
+    total[np.isneginf(total)] = 0
+    never = [model._null, model._start, model.word_to_idx.get('<UNK>')]
+    if captions.shape[1] < rules.min_length:
+        never.append(model._end)
+    scores[:, [i for i in never if i is not None]] = -np.inf
     if rules.no_repeat_ngram:
-        scores[repeats(captions, rules.no_repeat_ngram)] = -np.inf
+        scores[_repeats(captions, rules.no_repeat_ngram)] = -np.inf
     stuck = np.isneginf(scores.max(axis=1))
     scores[stuck, model._end] = total[stuck]
-    return scores, total, state
-
-# %% ../nbs/08_decoding.ipynb #bceb2a7c
-def take(state, rows: np.ndarray):
-    """The rows of a captioner's state.
-
-    Parameters
-    ----------
-    state
-        an array, or a tuple, list or dict of states
-    rows
-        which rows, in which order, repeats allowed; ints, any shape
-
-    Returns
-    -------
-    object
-        the same, with those rows
-    """
-    if isinstance(state, dict):
-        return {key: take(value, rows) for key, value in state.items()}
-    if isinstance(state, (tuple, list)):
-        return type(state)(take(value, rows) for value in state)
-    return state[rows]
+    return scores, total
 
 # %% ../nbs/08_decoding.ipynb #f8c58420
 def word_by_word(model, features: np.ndarray, choose, rules: Rules = Rules()) -> tuple:
@@ -181,41 +154,24 @@ def word_by_word(model, features: np.ndarray, choose, rules: Rules = Rules()) ->
     tuple
         words (N, max_length), filled up with `<NULL>`, and the log-probability of each caption (N,)
     """
-    captions = np.full((len(features), rules.max_length), model._null)
     log_prob = np.zeros(len(features))
-    open_ = np.arange(len(features))
-    state = model.start(features)
-    words = np.full(len(features), model._start)
-    for t in range(rules.max_length):
-        if not len(open_):
-            break
-        scores, total, state = next_scores(model, state, words, captions[open_, :t], rules)
+
+    def choose_allowed(scores, captions, rows):
+        scores, total = rule_out(model, scores, captions, rules)
         words = choose(scores)
-        captions[open_, t] = words
-        log_prob[open_] += scores[np.arange(len(words)), words] - total
-        going_on = np.flatnonzero(words != model._end)
-        open_, words, state = open_[going_on], words[going_on], take(state, going_on)
-    return captions, log_prob
+        log_prob[rows] += scores[np.arange(len(words)), words] - total
+        return words
 
-# %% ../nbs/08_decoding.ipynb #33cd180b
-def best_word(scores: np.ndarray) -> np.ndarray:
-    """The word with the highest score: greedy decoding.
-
-    Parameters
-    ----------
-    scores
-        (rows, V)
-
-    Returns
-    -------
-    np.ndarray
-        (rows,)
-    """
-    return scores.argmax(axis=1)
+    return generate(model, features, choose_allowed, rules.max_length), log_prob
 
 # %% ../nbs/08_decoding.ipynb #cc056a15
-def by_lot(rng, temperature: float = 1.0, top_k: int = None, top_p: float = None):
-    """Draw each word by its probability.
+def sampler(
+    rng: np.random.Generator,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Sample each word by its probability.
 
     Parameters
     ----------
@@ -224,38 +180,38 @@ def by_lot(rng, temperature: float = 1.0, top_k: int = None, top_p: float = None
     temperature
         scores are divided by it
     top_k
-        draw among so many words
+        sample among so many words
     top_p
-        draw among the fewest words with this probability together
+        sample among the fewest words with this probability together
 
     Returns
     -------
-    object
+    Callable[[np.ndarray], np.ndarray]
         a function from scores (rows, V) to words (rows,)
     """
     expect(temperature > 0, f'temperature is {temperature}: expected more than 0')
     expect(top_k is None or top_k >= 1, f'top_k is {top_k}: expected at least 1')
     expect(top_p is None or 0 < top_p <= 1, f'top_p is {top_p}: expected more than 0 and at most 1')
 
-    def choose(scores):
+    def sample(scores):
         scores = scores / temperature
         if top_k is not None or top_p is not None:
-            scores[~likely(scores, top_k, top_p)] = -np.inf
-        scores -= scores.max(axis=1, keepdims=True)
+            scores[~_among_top(scores, top_k, top_p)] = -np.inf
+        shift_scores(scores, out=scores)
         stick = np.cumsum(np.exp(scores, out=scores), axis=1)
         pin = rng.random(len(stick)) * stick[:, -1]
         return (stick <= pin[:, None]).sum(axis=1)
 
-    return choose
+    return sample
 
 
-def likely(scores, top_k=None, top_p=None) -> np.ndarray:
+def _among_top(scores, top_k=None, top_p=None) -> np.ndarray:
     """Which words are among the `top_k`, and among the fewest with probability `top_p` together,
     bool (rows, V).
     """
     order = np.argsort(-scores, axis=1, kind='stable')
     ranked = np.take_along_axis(scores, order, axis=1)
-    p = np.exp(ranked - log_sum_exp(ranked)[:, None])
+    p = np.exp(ranked - _log_sum_exp(ranked)[:, None])
     kept = np.arange(scores.shape[1]) < (scores.shape[1] if top_k is None else top_k)
     # what stands before a word decides
     kept = kept & (np.cumsum(p, axis=1) - p < (np.inf if top_p is None else top_p))
@@ -264,7 +220,7 @@ def likely(scores, top_k=None, top_p=None) -> np.ndarray:
     return out
 
 # %% ../nbs/08_decoding.ipynb #2ca10589
-def largest(x: np.ndarray, k: int, group: int = 32) -> np.ndarray:
+def _largest(x: np.ndarray, k: int, group: int = 32) -> np.ndarray:
     """Find the largest elements of each row without sorting it.
 
     Parameters
@@ -290,7 +246,7 @@ def largest(x: np.ndarray, k: int, group: int = 32) -> np.ndarray:
         rest = np.broadcast_to(np.arange(group * groups, columns), (rows, columns - group * groups))
         found = np.hstack([members, rest])
         return np.take_along_axis(
-            found, largest(np.take_along_axis(x, found, axis=1), k, found.shape[1] + 1), axis=1
+            found, _largest(np.take_along_axis(x, found, axis=1), k, found.shape[1] + 1), axis=1
         )
     best = (
         np.argpartition(x, columns - k, axis=1)[:, columns - k :]
@@ -303,10 +259,10 @@ def largest(x: np.ndarray, k: int, group: int = 32) -> np.ndarray:
 
 # %% ../nbs/08_decoding.ipynb #6c0cc0b4
 # the best sentences so far: (N, M), (N, M), (N, M, max_length)
-Found = namedtuple('Found', 'score log_prob words')
+_Found = namedtuple('_Found', 'score log_prob words')
 
 
-def nothing_found(N: int, M: int, max_length: int, null: int) -> Found:
+def _nothing_found(N: int, M: int, max_length: int, null: int) -> _Found:
     """Room for the best sentences of each picture.
 
     Parameters
@@ -322,16 +278,16 @@ def nothing_found(N: int, M: int, max_length: int, null: int) -> Found:
 
     Returns
     -------
-    Found
+    _Found
         arrays without a sentence: all scores minus infinity
     """
-    return Found(
+    return _Found(
         np.full((N, M), -np.inf), np.full((N, M), -np.inf), np.full((N, M, max_length), null)
     )
 
 
-def keep_best(
-    found: Found,
+def _keep_best(
+    found: _Found,
     pictures: np.ndarray,
     log_prob: np.ndarray,
     words: np.ndarray,
@@ -400,26 +356,25 @@ def beam_search(
     expect(
         1 <= num_captions <= K, f'num_captions is {num_captions}: expected 1 to {K}, the beam size'
     )
-    found = nothing_found(N, num_captions, T, model._null)
+    found = _nothing_found(N, num_captions, T, model._null)
     ended = np.zeros(N, int)
     open_ = np.arange(N)
     state, words = model.start(features), np.full(N, model._start)
     # beginnings of the pictures still open
     captions, log_prob = (np.full((N, 1, T), model._null), np.zeros((N, 1)))
     for t in range(T if N else 0):
-        scores, total, state = next_scores(
-            model, state, words, captions.reshape(-1, T)[:, :t], rules
-        )
+        scores, state = model.step(state, words)
+        scores, total = rule_out(model, scores, captions.reshape(-1, T)[:, :t], rules)
         n, k = log_prob.shape
         scores += (log_prob.reshape(-1) - total)[:, None]
         scores = scores.reshape(n, -1)
-        best = largest(scores, 2 * K)
+        best = _largest(scores, 2 * K)
         beams, words = np.divmod(best, scores.shape[1] // k)
         log_prob = np.take_along_axis(scores, best, axis=1).astype(float)
         captions = np.take_along_axis(captions, beams[:, :, None], axis=1)
         captions[:, :, t] = words
         done = (words == model._end) | (t == T - 1)
-        keep_best(
+        _keep_best(
             found,
             open_,
             np.where(done, log_prob, -np.inf)[:, :K],
@@ -439,7 +394,7 @@ def beam_search(
         if not len(going_on):
             break
         captions = np.take_along_axis(captions, order[:, :, None], axis=1)[going_on]
-        state = take(state, (going_on[:, None] * k + beams[going_on]).reshape(-1))
+        state = select_rows(state, (going_on[:, None] * k + beams[going_on]).reshape(-1))
         open_, log_prob, words = open_[going_on], log_prob[going_on], words[going_on].reshape(-1)
     return found.words, found.log_prob
 
@@ -489,11 +444,11 @@ def decode(
     length_penalty
         of beam search
     temperature
-        a number: draw words by lot
+        a number: sample words
     top_k
-        draw among so many words
+        sample among so many words
     top_p
-        draw among the fewest words with this probability together
+        sample among the fewest words with this probability together
     max_length
         words at most
     min_length
@@ -501,9 +456,9 @@ def decode(
     no_repeat_ngram
         no run of so many words twice; 0: no such rule
     seed
-        of what is drawn by lot
+        of what is sampled
     batch_size
-        pictures of a part; the captions do not depend on it, unless they are drawn by lot
+        pictures of a part; the captions do not depend on it, unless they are sampled
     progress
         show a progress bar
     threads
@@ -539,8 +494,8 @@ def decode(
             part = np.asarray(features[start : start + batch_size])
             if settings.random:  # each part draws for itself, whichever is written first
                 rng = np.random.default_rng([seed, start] if start else seed)
-                choose = by_lot(rng, 1.0 if temperature is None else temperature, top_k, top_p)
-                words, log_prob = drawn(model, part, num_captions, choose, rules)
+                choose = sampler(rng, 1.0 if temperature is None else temperature, top_k, top_p)
+                words, log_prob = _sampled(model, part, num_captions, choose, rules)
             else:
                 words, log_prob = beam_search(
                     model, part, beam_size, num_captions, length_penalty, rules
@@ -558,8 +513,8 @@ def _captions_of(model, words, log_prob):
     ]
 
 # %% ../nbs/08_decoding.ipynb #4b5f2bf1
-def drawn(model, features, num_captions, choose, rules):
-    "Several captions of each picture, drawn by lot, the most probable first."
+def _sampled(model, features, num_captions, choose, rules):
+    "Several captions of each picture, sampled, the most probable first."
     words, log_prob = word_by_word(model, np.repeat(features, num_captions, axis=0), choose, rules)
     words = words.reshape(len(features), num_captions, -1)
     log_prob = log_prob.reshape(len(features), num_captions)

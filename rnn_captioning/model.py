@@ -4,20 +4,23 @@
 
 # %% ../nbs/06_model.ipynb #8e9a6a70
 from __future__ import annotations
+from collections.abc import Callable
 from typing import Any
 import numpy as np
 from .rows import Repeated
 from .embedding import word_embedding_backward, word_embedding_forward
 from .errors import expect
+from .layers.feed_forward import dropout_backward, dropout_forward
 from .layers.gru import GRU
 from .layers.lstm import LSTM
+from .layers.packing import Packing
 from .settings import CaptionerSettings, RNNSettings
-from .sequence import RNN, pack
+from .sequence import RNN
 from .temporal_affine import affine_backward, affine_forward, softmax_loss_in_place
 
 # %% auto #0
-__all__ = ['CELLS', 'initial_params', 'orthogonal', 'pack_captions', 'caption_forward', 'caption_backward', 'mean_and_scale',
-           'Captioner', 'greedy', 'CaptioningRNN', 'drop']
+__all__ = ['CELLS', 'initial_params', 'orthogonal', 'pack_captions', 'Captioner', 'select_rows', 'generate', 'best_word',
+           'CaptioningRNN']
 
 # %% ../nbs/06_model.ipynb #e3eda5d4
 def initial_params(V: int, D: int, W: int, H: int, gates: int = 1, rng=None) -> dict:
@@ -43,13 +46,13 @@ def initial_params(V: int, D: int, W: int, H: int, gates: int = 1, rng=None) -> 
     dict
         the eight arrays by name, float64
     """
-    randn = np.random.randn if rng is None else lambda *shape: rng.standard_normal(shape)
+    normal = np.random.standard_normal if rng is None else rng.standard_normal
     p = {}
-    p['W_embed'] = randn(V, W) / 100
-    p['W_proj'], p['b_proj'] = randn(D, H) / np.sqrt(D), np.zeros(H)
-    p['Wx'] = randn(W, gates * H) / np.sqrt(W)
-    p['Wh'], p['b'] = randn(H, gates * H) / np.sqrt(H), np.zeros(gates * H)
-    p['W_vocab'], p['b_vocab'] = randn(H, V) / np.sqrt(H), np.zeros(V)
+    p['W_embed'] = normal((V, W)) / 100
+    p['W_proj'], p['b_proj'] = normal((D, H)) / np.sqrt(D), np.zeros(H)
+    p['Wx'] = normal((W, gates * H)) / np.sqrt(W)
+    p['Wh'], p['b'] = normal((H, gates * H)) / np.sqrt(H), np.zeros(gates * H)
+    p['W_vocab'], p['b_vocab'] = normal((H, V)) / np.sqrt(H), np.zeros(V)
     return p
 
 # %% ../nbs/06_model.ipynb #8df20151
@@ -74,7 +77,9 @@ def orthogonal(w: np.ndarray, scale: float = 1.0) -> np.ndarray:
     return np.hstack([scale * np.linalg.qr(w[:, i : i + H])[0] for i in range(0, w.shape[1], H)])
 
 # %% ../nbs/06_model.ipynb #494e46a0
-def pack_captions(captions: np.ndarray, null: int) -> tuple:
+def pack_captions(
+    captions: np.ndarray, null: int
+) -> tuple[Packing, np.ndarray, np.ndarray, np.ndarray]:
     """Cut captions into words read and words wanted, without the padding.
 
     Parameters
@@ -86,22 +91,23 @@ def pack_captions(captions: np.ndarray, null: int) -> tuple:
 
     Returns
     -------
-    tuple
-        order (N,), sizes, and packed: words in (P,), words out (P,), mask (P,)
+    tuple[Packing, np.ndarray, np.ndarray, np.ndarray]
+        the packing, and packed: words in (P,), words out (P,), mask (P,)
     """
     words_in, words_out = captions[:, :-1], captions[:, 1:]
     mask = words_out != null
     lengths = np.where(mask.any(axis=1), mask.shape[1] - mask[:, ::-1].argmax(axis=1), 0)
-    order, sizes, alive = pack(lengths)
-
-    def packed(table):
-        return table[order, : len(sizes)].T[alive]
-
-    return order, sizes, packed(words_in), packed(words_out), packed(mask)
+    packing = Packing.of(lengths)
+    return packing, packing.pack(words_in), packing.pack(words_out), packing.pack(mask)
 
 # %% ../nbs/06_model.ipynb #39f4c01a
-def caption_forward(
-    p: dict, cell, features: np.ndarray, words: np.ndarray, sizes: list, dropout=lambda x: (x, None)
+def _caption_forward(
+    p: dict,
+    cell,
+    features: np.ndarray,
+    words: np.ndarray,
+    packing: Packing,
+    dropout_param: dict | None = None,
 ) -> tuple:
     """Score every next word of packed captions.
 
@@ -115,10 +121,10 @@ def caption_forward(
         in the order of `pack_captions`, (N, D)
     words
         words read, (P,)
-    sizes
-        rows alive at each step
-    dropout
-        (x) -> x with some numbers dropped, and what it was multiplied by
+    packing
+        which rows belong to which step
+    dropout_param
+        of `dropout_forward`; None: no dropout
 
     Returns
     -------
@@ -127,14 +133,14 @@ def caption_forward(
     """
     h0, projected = affine_forward(features, p['W_proj'], p['b_proj'])
     x, embedded = word_embedding_forward(words, p['W_embed'])
-    x, kept_x = dropout(x)
-    h, recurred = cell.forward(x, h0, p['Wx'], p['Wh'], p['b'], sizes)
-    h, kept_h = dropout(h)
+    x, dropped_x = dropout_forward(x, dropout_param)
+    h, recurred = cell.forward(x, h0, p['Wx'], p['Wh'], p['b'], packing)
+    h, dropped_h = dropout_forward(h, dropout_param)
     scores, scored = affine_forward(h, p['W_vocab'], p['b_vocab'])
-    return scores, (projected, embedded, kept_x, recurred, kept_h, scored)
+    return scores, (projected, embedded, dropped_x, recurred, dropped_h, scored)
 
 # %% ../nbs/06_model.ipynb #c5952430
-def caption_backward(dscores: np.ndarray, cell, caches: tuple) -> dict:
+def _caption_backward(dscores: np.ndarray, cell, caches: tuple) -> dict:
     """The gradient of every parameter, from the gradient of the scores.
 
     Parameters
@@ -144,29 +150,26 @@ def caption_backward(dscores: np.ndarray, cell, caches: tuple) -> dict:
     cell
         a `Cell`
     caches
-        from `caption_forward`
+        from `_caption_forward`
 
     Returns
     -------
     dict
         the gradient of each parameter, by name
     """
-    projected, embedded, kept_x, recurred, kept_h, scored = caches
+    projected, embedded, dropped_x, recurred, dropped_h, scored = caches
     g = {}
     dh, g['W_vocab'], g['b_vocab'] = affine_backward(dscores, scored)
-    if kept_h is not None:
-        dh *= kept_h
+    dh = dropout_backward(dh, dropped_h)
     dx, dh0, g['Wx'], g['Wh'], g['b'] = cell.backward(dh, recurred)
-    if kept_x is not None:
-        dx *= kept_x
-    g['W_embed'] = word_embedding_backward(dx, embedded)
+    g['W_embed'] = word_embedding_backward(dropout_backward(dx, dropped_x), embedded)
     read, _ = projected
     # nobody asks for the gradient of the features
     g['W_proj'], g['b_proj'] = (read.T @ dh0, dh0.sum(axis=0))
     return g
 
 # %% ../nbs/06_model.ipynb #5b95560f
-def mean_and_scale(features) -> tuple:
+def _mean_and_scale(features) -> tuple:
     """How to bring each column of features to mean 0 and spread 1.
 
     Parameters
@@ -203,7 +206,7 @@ class Captioner:
     reads = 'features'
     settings = CaptionerSettings  # what the constructor takes
     params: dict[str, np.ndarray]
-    config: dict[str, Any]  # what the constructor was told, for checkpoints
+    config: dict[str, Any]  # the arguments of the constructor, for checkpoints
     word_to_idx: dict[str, int]
     idx_to_word: dict[int, str]
     feature_mean: np.ndarray | None
@@ -254,7 +257,7 @@ class Captioner:
             array or data set on the disk, (pictures, ..., D)
         """
         self.feature_mean, self.feature_scale = (
-            x.astype(self.dtype) for x in mean_and_scale(features)
+            x.astype(self.dtype) for x in _mean_and_scale(features)
         )
 
     def features(self, features: Any) -> Any:
@@ -319,10 +322,12 @@ class Captioner:
         tuple[float, Any]
             the loss, and the gradient of each parameter by name
         """
-        order, sizes, words_in, words_out, mask = pack_captions(captions, self._null)
-        scores, caches = self.forward(self.features(features)[order], words_in, sizes, rng)
+        packing, words_in, words_out, mask = pack_captions(captions, self._null)
+        scores, caches = self.forward(
+            self.features(features)[packing.order], words_in, packing, rng
+        )
         if weight is not None:
-            mask = mask * np.concatenate([weight[order[:n]] for n in sizes])
+            mask = mask * packing.repeat(weight[packing.order])
         loss, dscores = softmax_loss_in_place(
             scores, words_out, (mask / len(captions)).astype(scores.dtype), smoothing
         )
@@ -343,18 +348,45 @@ class Captioner:
         np.ndarray
             word ids, (N, max_length), filled up with `<NULL>`
         """
-        return greedy(self, features, max_length)
+        return generate(self, features, best_word, max_length)
 
 # %% ../nbs/06_model.ipynb #995de68d
-def greedy(model, features: np.ndarray, max_length: int = 30) -> np.ndarray:
-    """Write captions for a batch of pictures, each time the word with the highest score.
+def select_rows(state: Any, rows: np.ndarray) -> Any:
+    """Rows of a captioner's state, whatever it keeps in it.
+
+    Parameters
+    ----------
+    state
+        an array, or a tuple, list or dict of states
+    rows
+        which rows, in which order, repeats allowed; ints, any shape
+
+    Returns
+    -------
+    Any
+        the same, with those rows
+    """
+    if isinstance(state, dict):
+        return {key: select_rows(value, rows) for key, value in state.items()}
+    if isinstance(state, (tuple, list)):
+        return type(state)(select_rows(value, rows) for value in state)
+    return state[rows]
+
+
+def generate(
+    model: Any, features: np.ndarray, choose: Callable[..., np.ndarray], max_length: int = 30
+) -> np.ndarray:
+    """Write captions for a batch of pictures, word by word.
 
     Parameters
     ----------
     model
         anything with `start` and `step`
     features
-        (N, D)
+        (N, ...)
+    choose
+        from scores (rows, V), the words of these captions so far (rows, t), and which of the N
+        captions they are (rows,), to the next words (rows,)
     max_length
         words at most
 
@@ -367,15 +399,33 @@ def greedy(model, features: np.ndarray, max_length: int = 30) -> np.ndarray:
     captions = np.full((len(features), max_length), model._null)
     state = model.start(features)
     words = np.full(len(features), model._start)
-    open_ = np.ones(len(features), bool)
+    rows = np.arange(len(features))  # the captions that have not ended
     for t in range(max_length if len(features) else 0):
         scores, state = model.step(state, words)
-        words = scores.argmax(axis=1)
-        captions[open_, t] = words[open_]
-        open_ &= words != model._end
-        if not open_.any():
+        words = choose(scores, captions[rows, :t], rows)
+        captions[rows, t] = words
+        going_on = np.flatnonzero(words != model._end)
+        if not len(going_on):
             break
+        if len(going_on) < len(rows):
+            rows, words, state = rows[going_on], words[going_on], select_rows(state, going_on)
     return captions
+
+
+def best_word(scores: np.ndarray, *_: Any) -> np.ndarray:
+    """The word with the highest score: greedy decoding.
+
+    Parameters
+    ----------
+    scores
+        (rows, V)
+
+    Returns
+    -------
+    np.ndarray
+        (rows,)
+    """
+    return scores.argmax(axis=1)
 
 # %% ../nbs/06_model.ipynb #fb925c19
 CELLS = {cell.name: cell for cell in [RNN, LSTM, GRU]}
@@ -455,7 +505,7 @@ class CaptioningRNN(Captioner):
         self,
         features: np.ndarray,
         words: np.ndarray,
-        sizes: list[int],
+        packing: Packing,
         rng: np.random.Generator | None = None,
     ) -> tuple[np.ndarray, tuple[Any, ...]]:
         """Scores (P, V) of the words that follow packed ones, given features (N, D) in their order;
@@ -467,8 +517,8 @@ class CaptioningRNN(Captioner):
             of each picture, in the order of the captions, (N, D)
         words
             the words read, packed, (P,)
-        sizes
-            rows alive at each step, never growing; their sum is P
+        packing
+            which rows belong to which step
         rng
             where dropout gets its random numbers; None: no dropout
 
@@ -477,14 +527,14 @@ class CaptioningRNN(Captioner):
         tuple[np.ndarray, tuple[Any, ...]]
             scores (P, V), and the caches
         """
-        features, _ = drop(features, self.dropout, rng)
-        return caption_forward(
+        features, _ = dropout_forward(features, dict(rate=self.dropout, rng=rng))
+        return _caption_forward(
             self.params,
             CELLS[self.cell_type],
             features,
             words,
-            sizes,
-            lambda x: drop(x, self.inner_dropout, rng),
+            packing,
+            dict(rate=self.inner_dropout, rng=rng),
         )
 
     def backward(self, dscores: np.ndarray, caches: tuple[Any, ...]) -> dict[str, np.ndarray]:
@@ -502,7 +552,7 @@ class CaptioningRNN(Captioner):
         dict[str, np.ndarray]
             the gradient of each parameter, by name
         """
-        return caption_backward(dscores, CELLS[self.cell_type], caches)
+        return _caption_backward(dscores, CELLS[self.cell_type], caches)
 
     def start(self, features: np.ndarray) -> Any:
         """The state before the first word, from features (N, D).
@@ -540,27 +590,3 @@ class CaptioningRNN(Captioner):
         p = self.params
         h, state = CELLS[self.cell_type].step(p['W_embed'][words], state, p['Wx'], p['Wh'], p['b'])
         return affine_forward(h, p['W_vocab'], p['b_vocab'])[0], state
-
-# %% ../nbs/06_model.ipynb #1d3ffdfc
-def drop(x: np.ndarray, rate: float, rng=None) -> tuple:
-    """Inverted dropout.
-
-    Parameters
-    ----------
-    x
-        any shape
-    rate
-        share to set to zero
-    rng
-        a NumPy `Generator`; None: nothing is dropped
-
-    Returns
-    -------
-    tuple
-        x with some numbers at zero and the others scaled by 1/(1-rate), and what x was multiplied
-        by, or None
-    """
-    if rng is None or not rate:
-        return x, None
-    kept = (rng.random(x.shape, dtype=np.float32) >= rate) * x.dtype.type(1 / (1 - rate))
-    return x * kept, kept

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 # %% auto #0
-__all__ = ['Rows', 'gather', 'Grid', 'Repeated', 'distinct', 'add_repeats']
+__all__ = ['Rows', 'gather', 'Grid', 'Repeated', 'distinct']
 
 # %% ../nbs/data/02_rows.ipynb #rows-protocol
 class Rows(Protocol):
@@ -126,26 +126,3 @@ def distinct(features) -> tuple:
         the different rows (M, ...), and which of them each is, (N,); None: each its own
     """
     return (features.rows, features.index) if isinstance(features, Repeated) else (features, None)
-
-
-def add_repeats(d: np.ndarray, which: np.ndarray, M: int) -> np.ndarray:
-    """The gradient of rows that were used several times: the sum over the uses.
-
-    Parameters
-    ----------
-    d
-        the gradient of each use, (N, ...)
-    which
-        which row was used, (N,)
-    M
-        how many rows there are
-
-    Returns
-    -------
-    np.ndarray
-        (M, ...)
-    """
-    total = np.zeros_like(d, shape=(M, *d.shape[1:]))
-    for i, use in zip(which, d):
-        total[i] += use
-    return total

@@ -10,71 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from .layers.packing import Packing, from_packed, pack, to_packed  # noqa: F401
 from .step_forward import rnn_step_forward
 
 # %% auto #0
-__all__ = ['RNN', 'to_packed', 'from_packed', 'pack', 'rnn_packed_forward', 'previous_states', 'rnn_packed_backward',
-           'rnn_forward', 'rnn_backward', 'Cell', 'rnn_start', 'rnn_step']
-
-# %% ../nbs/03_sequence.ipynb #348c57a2
-def to_packed(x: np.ndarray) -> np.ndarray:
-    """Stack the steps of a batch: the first words of all captions, then the second words, and so
-    on.
-
-    Parameters
-    ----------
-    x
-        batch first, (N, T, D)
-
-    Returns
-    -------
-    np.ndarray
-        time first, steps stacked, (T*N, D)
-    """
-    return np.ascontiguousarray(x.swapaxes(0, 1)).reshape(-1, x.shape[2])
-
-
-def from_packed(x: np.ndarray, N: int, T: int = -1) -> np.ndarray:
-    """Undo `to_packed`.
-
-    Parameters
-    ----------
-    x
-        time first, steps stacked, (T*N, D)
-    N
-        captions in the batch
-    T
-        steps; needed only where there are no captions
-
-    Returns
-    -------
-    np.ndarray
-        batch first, (N, T, D)
-    """
-    return np.ascontiguousarray(x.reshape(T, N, x.shape[1]).swapaxes(0, 1))
-
-# %% ../nbs/03_sequence.ipynb #3db09b27
-def pack(lengths: np.ndarray) -> tuple[np.ndarray, list[int], np.ndarray]:
-    """Order captions longest first, and say which of them, in that order, reach each step.
-
-    Parameters
-    ----------
-    lengths
-        how many steps each caption has, ints, (N,)
-
-    Returns
-    -------
-    tuple[np.ndarray, list[int], np.ndarray]
-        order (N,): which caption goes where; sizes: a list, rows alive at each step; alive: bool
-        (T, N)
-    """
-    order = np.argsort(-lengths, kind='stable')
-    alive = np.arange(lengths.max(initial=0))[:, None] < lengths[order]
-    return order, alive.sum(axis=1).tolist(), alive
+__all__ = ['RNN', 'rnn_packed_forward', 'previous_states', 'rnn_packed_backward', 'rnn_forward', 'rnn_backward', 'Cell']
 
 # %% ../nbs/03_sequence.ipynb #5b02c172
 def rnn_packed_forward(
-    x: np.ndarray, h0: np.ndarray, Wx: np.ndarray, Wh: np.ndarray, b: np.ndarray, sizes: list
+    x: np.ndarray, h0: np.ndarray, Wx: np.ndarray, Wh: np.ndarray, b: np.ndarray, packing: Packing
 ) -> tuple:
     """Run the recurrence over a packed batch: no arithmetic on padding.
 
@@ -90,8 +34,8 @@ def rnn_packed_forward(
         recurrent weights, (H, H)
     b
         biases, (H,)
-    sizes
-        rows alive at each step, never growing; their sum is P
+    packing
+        which rows belong to which step
 
     Returns
     -------
@@ -100,16 +44,17 @@ def rnn_packed_forward(
     """
     h = x @ Wx  # (6), all steps at once
     h += b
-    prev, start, scratch = h0, 0, np.empty_like(h, shape=(len(h0), h.shape[1]))
-    for n in sizes:
-        now = h[start : start + n]
+    prev, scratch = h0, np.empty_like(h, shape=(len(h0), h.shape[1]))
+    for rows in packing.steps():
+        now = h[rows]
+        n = len(now)
         now += np.matmul(prev[:n], Wh, out=scratch[:n])  # one buffer for every step's product
         np.tanh(now, out=now)
-        prev, start = now, start + n
-    return h, (x, h0, Wx, Wh, h, sizes)
+        prev = now
+    return h, (x, h0, Wx, Wh, h, packing)
 
 # %% ../nbs/03_sequence.ipynb #65f8b0b5
-def previous_states(h: np.ndarray, h0: np.ndarray, sizes: list) -> np.ndarray:
+def previous_states(h: np.ndarray, h0: np.ndarray, packing: Packing) -> np.ndarray:
     """Line up, with every packed state, the state before it.
 
     Parameters
@@ -118,8 +63,8 @@ def previous_states(h: np.ndarray, h0: np.ndarray, sizes: list) -> np.ndarray:
         packed states, (P, H)
     h0
         first state, longest caption first, (N, H)
-    sizes
-        rows alive at each step
+    packing
+        which rows belong to which step
 
     Returns
     -------
@@ -127,15 +72,16 @@ def previous_states(h: np.ndarray, h0: np.ndarray, sizes: list) -> np.ndarray:
         the state that each packed row started from, (P, H)
     """
     prev = np.empty_like(h)
-    before, start = h0, 0
-    for n in sizes:
-        prev[start : start + n] = before[:n]
-        before, start = h[start : start + n], start + n
+    before = h0
+    for rows in packing.steps():
+        now = h[rows]
+        prev[rows] = before[: len(now)]
+        before = now
     return prev
 
 # %% ../nbs/03_sequence.ipynb #f17825ea
 def rnn_packed_backward(dh: np.ndarray, cache: tuple) -> tuple:
-    """Send the blame of every packed state back through time.
+    """The gradients of the recurrence over a packed batch, back through time.
 
     Parameters
     ----------
@@ -149,17 +95,18 @@ def rnn_packed_backward(dh: np.ndarray, cache: tuple) -> tuple:
     tuple
         dx (P, D), dh0 (N, H), dWx (D, H), dWh (H, H), db (H,)
     """
-    x, h0, Wx, Wh, h, sizes = cache
+    x, h0, Wx, Wh, h, packing = cache
     da = h * h
     np.subtract(1, da, out=da)
-    dprev, stop, Wh_T = np.zeros_like(h0), len(h), np.ascontiguousarray(Wh.T)
-    for n in reversed(sizes):
-        start = stop - n
-        dprev[:n] += dh[start:stop]  # (2)
-        da[start:stop] *= dprev[:n]  # (3)
-        np.matmul(da[start:stop], Wh_T, out=dprev[:n])
-        stop = start
-    return da @ Wx.T, dprev, x.T @ da, previous_states(h, h0, sizes).T @ da, da.sum(axis=0)  # (7)
+    dprev, Wh_T = np.zeros_like(h0), np.ascontiguousarray(Wh.T)
+    for rows in reversed(packing.steps()):
+        now = da[rows]
+        back = dprev[: len(now)]  # what comes back from the step after
+        back += dh[rows]  # (2)
+        now *= back  # (3)
+        np.matmul(now, Wh_T, out=back)
+    prev = previous_states(h, h0, packing)
+    return da @ Wx.T, dprev, x.T @ da, prev.T @ da, da.sum(axis=0)  # (7)
 
 # %% ../nbs/03_sequence.ipynb #4f7f1f31
 def rnn_forward(
@@ -186,12 +133,12 @@ def rnn_forward(
         h (N, T, H): the states after steps 1 to T; and the cache
     """
     N, T, _ = x.shape
-    h, cache = rnn_packed_forward(to_packed(x), h0, Wx, Wh, b, [N] * T)
+    h, cache = rnn_packed_forward(to_packed(x), h0, Wx, Wh, b, Packing.full(N, T))
     return from_packed(h, N, T), cache
 
 # %% ../nbs/03_sequence.ipynb #d81a3561
 def rnn_backward(dh: np.ndarray, cache: tuple[Any, ...]) -> tuple[np.ndarray, ...]:
-    """Send the blame of every state back through time. Source of the API: CS231n.
+    """The gradients of the recurrence, back through time. Source of the API: CS231n.
 
     Parameters
     ----------
@@ -220,7 +167,7 @@ class Cell:
     gates
         `Wx`, `Wh` and `b` have gates*H columns
     forward
-        (x (P, D), h0, Wx, Wh, b, sizes) -> h (P, H), cache
+        (x (P, D), h0, Wx, Wh, b, packing) -> h (P, H), cache
     backward
         (dh (P, H), cache) -> dx, dh0, dWx, dWh, db
     start
@@ -240,7 +187,7 @@ class Cell:
     keeps: int | None = None
 
 # %% ../nbs/03_sequence.ipynb #a451a009
-def rnn_start(h0: np.ndarray) -> np.ndarray:
+def _rnn_start(h0: np.ndarray) -> np.ndarray:
     """Begin a sentence at `h0`.
 
     Parameters
@@ -256,7 +203,7 @@ def rnn_start(h0: np.ndarray) -> np.ndarray:
     return h0
 
 
-def rnn_step(
+def _rnn_step(
     x: np.ndarray, state: np.ndarray, Wx: np.ndarray, Wh: np.ndarray, b: np.ndarray
 ) -> tuple:
     """Take one step forward and keep no cache.
@@ -283,4 +230,4 @@ def rnn_step(
     return h, h
 
 
-RNN = Cell('rnn', 1, rnn_packed_forward, rnn_packed_backward, rnn_start, rnn_step)
+RNN = Cell('rnn', 1, rnn_packed_forward, rnn_packed_backward, _rnn_start, _rnn_step)

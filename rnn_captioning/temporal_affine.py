@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 # %% auto #0
-__all__ = ['BLOCK', 'affine_forward', 'affine_backward', 'temporal_affine_forward', 'temporal_affine_backward',
-           'softmax_loss_in_place', 'temporal_softmax_loss']
+__all__ = ['BLOCK', 'affine_forward', 'affine_backward', 'temporal_affine_forward', 'temporal_affine_backward', 'shift_scores',
+           'softmax', 'softmax_loss_in_place', 'temporal_softmax_loss']
 
 # %% ../nbs/05_temporal_affine.ipynb #6adb0e82
 def affine_forward(
@@ -103,6 +103,51 @@ def temporal_affine_backward(
     dx, dw, db = affine_backward(dout.reshape(N * T, M), cache)
     return dx.reshape(N, T, dx.shape[1]), dw, db
 
+# %% ../nbs/05_temporal_affine.ipynb #sm000001
+def shift_scores(
+    scores: np.ndarray, out: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Take the largest score of each row off all its scores, so that no exponential overflows.
+
+    Parameters
+    ----------
+    scores
+        (..., V)
+    out
+        where the shifted scores go, (..., V), such as `scores` itself; None: a new array
+
+    Returns
+    -------
+    tuple[np.ndarray, np.ndarray]
+        the shifted scores (..., V), and what was taken off, (..., 1): 0 where all scores are minus
+        infinity
+    """
+    top = scores.max(axis=-1, keepdims=True, initial=-np.inf)  # V may be 0
+    top[top == -np.inf] = 0
+    return np.subtract(scores, top, out=out), top
+
+
+def softmax(scores: np.ndarray) -> np.ndarray:
+    """Turn scores into probabilities, (2), in place and without overflow.
+
+    Parameters
+    ----------
+    scores
+        (..., V), overwritten
+
+    Returns
+    -------
+    np.ndarray
+        `scores` itself: numbers of at least 0 that add up to 1 along the last axis; zeros where all
+        scores are minus infinity
+    """
+    shift_scores(scores, out=scores)
+    np.exp(scores, out=scores)
+    total = scores.sum(axis=-1, keepdims=True)
+    total[total == 0] = 1
+    scores /= total
+    return scores
+
 # %% ../nbs/05_temporal_affine.ipynb #6f82807a
 BLOCK = 262144  # scores: a megabyte of float32
 
@@ -134,7 +179,7 @@ def softmax_loss_in_place(
     ):  # some rows at a time, which stay in the cache from the maximum to the gradient
         s, right, w = scores[i : i + size], y[i : i + size], weight[i : i + size]
         rows = np.arange(len(s))
-        s -= s.max(axis=1, keepdims=True)
+        shift_scores(s, out=s)
         chosen = s[rows, right]
         if smoothing:
             chosen = (1 - smoothing) * chosen + smoothing * s.mean(axis=1)

@@ -23,7 +23,7 @@ from rnn_captioning.files.hdf5 import to_bytes
 from rnn_captioning.layers.gru import GRU, gru_forward
 from rnn_captioning.model import CELLS
 from rnn_captioning.data.prepare import prepare
-from rnn_captioning.layers.transformer_layers import gelu
+from rnn_captioning.layers.feed_forward import gelu
 
 NBS = Path(__file__).parent.parent / 'nbs'
 COURSE = 'cs231n/datasets/coco_captioning'

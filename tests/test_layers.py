@@ -10,20 +10,22 @@ import pytest
 from rnn_captioning import temporal_affine
 from rnn_captioning.layers.gru import gru_backward, gru_forward
 from rnn_captioning.layers.lstm import lstm_backward, lstm_forward
+from rnn_captioning.layers.packing import Packing
 from rnn_captioning.optim import RULES
 from rnn_captioning.sequence import rnn_backward, rnn_forward
 from rnn_captioning.temporal_affine import softmax_loss_in_place, temporal_softmax_loss
 from rnn_captioning.models.transformer import (
-    cross_attention_step,
-    encoder_layer_forward,
-    layers_of,
+    _cross_attention_step,
+    _encoder_layer_forward,
+    _layers_of,
     memory_forward,
-    transformer_forward,
-    transformer_params,
-    transformer_start,
-    transformer_step,
+    _transformer_forward,
+    _transformer_params,
+    _transformer_start,
+    _transformer_step,
 )
-from rnn_captioning.layers.transformer_layers import layer_norm_forward, sinusoids
+from rnn_captioning.layers.feed_forward import layer_norm_forward
+from rnn_captioning.layers.self_attention import sinusoids
 
 
 def test_softmax_loss_in_blocks():
@@ -51,13 +53,13 @@ def test_verbose():
 
 def test_encoder_adds_positions():
     rng = np.random.default_rng(0)
-    p = transformer_params(2, 5, 4, 0, 3, rng=np.random.default_rng(1), encoder_layers=1)
+    p = _transformer_params(2, 5, 4, 0, 3, rng=np.random.default_rng(1), encoder_layers=1)
     grid = rng.standard_normal((1, 3, 5))
     x, _ = layer_norm_forward(
         grid[0] @ p['W_proj'] + p['b_proj'], p['memory_gain'], p['memory_bias']
     )
-    x, _ = encoder_layer_forward(
-        layers_of(p, 'encoder')[0], x + sinusoids(np.arange(3), 4), 2, 'gelu', (1, 3, np.arange(3))
+    x, _ = _encoder_layer_forward(
+        _layers_of(p, 'encoder')[0], x + sinusoids(np.arange(3), 4), 2, 'gelu', (1, 3, np.arange(3))
     )
     assert np.allclose(
         memory_forward(grid, p, 2, 'gelu')[0][0],
@@ -70,25 +72,26 @@ def test_rows_of_one_picture():
     x = rng.standard_normal((n * K, D))
     kv = rng.standard_normal((n, L, 2 * D))
     weights = [rng.standard_normal(shape) for shape in ((D, D), D, (D, D), D)]
-    out, looked = cross_attention_step(x, kv, *weights, heads)
+    out, looked = _cross_attention_step(x, kv, *weights, heads)
     for i in range(n * K):
-        alone, there = cross_attention_step(x[i : i + 1], kv[[i // K]], *weights, heads)
+        alone, there = _cross_attention_step(x[i : i + 1], kv[[i // K]], *weights, heads)
         assert np.allclose(out[i], alone[0]) and np.allclose(looked[i], there[0])
-    out, looked = cross_attention_step(x[:0], kv[:0], *weights, heads)
+    out, looked = _cross_attention_step(x[:0], kv[:0], *weights, heads)
     assert out.shape == (0, D) and looked.shape == (0, heads, L)
 
 
 def test_steps_of_one_layer():
     rng = np.random.default_rng(0)
-    p = transformer_params(5, 3, 4, 1, 4, rng=rng)
+    p = _transformer_params(5, 3, 4, 1, 4, rng=rng)
     grid = rng.standard_normal((2, 3, 3))
     words = np.array([1, 2, 3, 4])
-    state, scores = transformer_start(p, 2, 'gelu', grid), []
+    state, scores = _transformer_start(p, 2, 'gelu', grid), []
     for now in (words[:2], words[2:]):
-        out, state = transformer_step(p, 2, 'gelu', state, now)
+        out, state = _transformer_step(p, 2, 'gelu', state, now)
         scores.append(out)
     assert np.allclose(
-        np.concatenate(scores), transformer_forward(p, 2, 'gelu', grid, words, [2, 2])[0]
+        np.concatenate(scores),
+        _transformer_forward(p, 2, 'gelu', grid, words, Packing.full(2, 2))[0],
     )
 
 

@@ -5,15 +5,14 @@ values of any width, queries that may look nowhere.
 import warnings
 import numpy as np
 import pytest
-from rnn_captioning.models.attention import additive_attention_backward, additive_attention_forward
+from rnn_captioning.layers.additive_attention import (
+    additive_attention_backward,
+    additive_attention_forward,
+)
 from rnn_captioning.errors import InputError
 from rnn_captioning.gradient_check import check_backward
 from rnn_captioning.temporal_affine import temporal_softmax_loss
-from rnn_captioning.layers.transformer_layers import (
-    attention_backward,
-    attention_forward,
-    causal_mask,
-)
+from rnn_captioning.layers.self_attention import attention_backward, attention_forward, causal_mask
 
 N, HEADS, TQ, TK, D, DV = 2, 3, 4, 5, 3, 6
 

@@ -6,27 +6,25 @@ The cases are drawn, and the same at every run.
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
-from rnn_captioning.models.attention import (
-    AttentionCaptioner,
+from rnn_captioning.layers.additive_attention import (
     additive_attention_backward,
     additive_attention_forward,
     attention_packed_backward,
     attention_packed_forward,
-    softmax,
 )
+from rnn_captioning.models.attention import AttentionCaptioner
 from rnn_captioning.data.batches import epoch_order
 from rnn_captioning.data.vocabulary import SPECIAL, caption_texts, decode_captions
-from rnn_captioning.rows import add_repeats, gather
+from rnn_captioning.rows import gather
 from rnn_captioning.decoding import (
     Rules,
-    best_word,
-    by_lot,
+    _among_top,
+    _largest,
+    _log_sum_exp,
+    _repeats,
     beam_search,
     decode,
-    largest,
-    likely,
-    log_sum_exp,
-    repeats,
+    sampler,
     word_by_word,
 )
 from rnn_captioning.embedding import word_embedding_backward, word_embedding_forward
@@ -48,61 +46,64 @@ from rnn_captioning.layers.lstm import (
     lstm_packed_forward,
     lstm_step_backward,
     lstm_step_forward,
+    gate_nonlinearities,
     sigmoid,
-    squash,
 )
 from rnn_captioning.model import (
     CELLS,
     CaptioningRNN,
-    drop,
-    mean_and_scale,
+    best_word,
+    _mean_and_scale,
     orthogonal,
     pack_captions,
 )
 from rnn_captioning.optim import RULES
 from rnn_captioning.data.prepare import to_bytes_grid
 from rnn_captioning.data.vocabulary import build_vocabulary, encode_captions, tokenize
+from rnn_captioning.layers.packing import Packing, add_repeats, from_packed, pack, to_packed
 from rnn_captioning.sequence import (
-    from_packed,
-    pack,
     rnn_backward,
     rnn_forward,
     rnn_packed_backward,
     rnn_packed_forward,
-    to_packed,
 )
 from rnn_captioning.step_backward import rnn_step_backward
 from rnn_captioning.step_forward import rnn_step_forward
 from rnn_captioning.temporal_affine import (
     affine_backward,
     affine_forward,
+    softmax,
     temporal_affine_backward,
     temporal_affine_forward,
     temporal_softmax_loss,
 )
 from rnn_captioning.models.transformer import TransformerCaptioner
-from rnn_captioning.layers.transformer_layers import (
-    attention_backward,
-    attention_forward,
-    causal_mask,
-    cross_attention_backward,
-    cross_attention_forward,
+from rnn_captioning.layers.feed_forward import (
+    dropout_backward,
+    dropout_forward,
     ffn_backward,
     ffn_forward,
-    from_table,
     gelu,
-    join_heads,
     layer_norm_backward,
     layer_norm_forward,
     relu,
     residual_backward,
     residual_forward,
+)
+from rnn_captioning.layers.self_attention import (
+    attention_backward,
+    attention_forward,
+    causal_mask,
+    cross_attention_backward,
+    cross_attention_forward,
+    _from_table,
+    join_heads,
     self_attention_backward,
     self_attention_forward,
     sinusoids,
     split_heads,
     table_of,
-    to_table,
+    _to_table,
 )
 
 few = settings(max_examples=25, deadline=None, derandomize=True, database=None)
@@ -185,11 +186,6 @@ def like(*arrays):
     return [a.shape for a in arrays]
 
 
-def lengths_to_sizes(lengths):
-    "Rows alive at each step."
-    return pack(np.asarray(lengths, int))[1]
-
-
 lengths = st.lists(st.integers(0, 4), max_size=4)
 
 # layers
@@ -250,16 +246,16 @@ def test_packed_is_each_by_itself(cell, lengths, D, H, seed, dtype):
     "A packed batch gives every caption the states that it has alone."
     (alone, _, forward, backward, gates), make = SEQUENCES[cell], Numbers(seed, dtype)
     lengths = sorted(lengths, reverse=True)
-    sizes, N = lengths_to_sizes(lengths), len(lengths)
-    x = make(sum(sizes), D)
+    packing, N = Packing.of(lengths), len(lengths)
+    x = make(sum(packing), D)
     h0 = make(N, H)
     Wx = make(D, gates * H)
     Wh = make(H, gates * H)
     b = make(gates * H)
-    h, cache = forward(x, h0, Wx, Wh, b, sizes)
-    grads = backward(make(sum(sizes), H), cache)
-    make.check((h, (sum(sizes), H)), *zip(grads, like(x, h0, Wx, Wh, b)))
-    starts = np.cumsum([0, *sizes])
+    h, cache = forward(x, h0, Wx, Wh, b, packing)
+    grads = backward(make(sum(packing), H), cache)
+    make.check((h, (sum(packing), H)), *zip(grads, like(x, h0, Wx, Wh, b)))
+    starts = np.cumsum([0, *packing])
     for i, length in enumerate(lengths):
         rows = starts[:length] + i
         assert np.allclose(alone(x[rows][None], h0[i : i + 1], Wx, Wh, b)[0][0], h[rows], atol=1e-5)
@@ -344,8 +340,8 @@ def test_additive_attention(N, L, A, D, seed, dtype, scale):
 @few
 def test_attention_over_a_sentence(lengths, W, H, L, A, D, seed, dtype):
     make, lengths = Numbers(seed, dtype), sorted(lengths, reverse=True)
-    sizes, N = lengths_to_sizes(lengths), len(lengths)
-    P = sum(sizes)
+    packing, N = Packing.of(lengths), len(lengths)
+    P = sum(packing)
     inputs = [
         make(P, W),
         make(N, H),
@@ -359,7 +355,7 @@ def test_attention_over_a_sentence(lengths, W, H, L, A, D, seed, dtype):
         make(H, A),
         make(A),
     ]
-    h, weights, cache = attention_packed_forward(*inputs, sizes)
+    h, weights, cache = attention_packed_forward(*inputs, packing)
     grads = attention_packed_backward(make(P, H), make(P, L), cache)
     make.check((h, (P, H)), (weights, (P, L)), *zip(grads, like(*inputs)))
 
@@ -394,8 +390,8 @@ def test_attention(N, heads, Tq, Tk, d, causal, seed, dtype, scale):
 @few
 def test_attention_layers(lengths, heads, d, L, M, seed, dtype):
     make, lengths, D = Numbers(seed, dtype), sorted(lengths, reverse=True), heads * d
-    sizes, N = lengths_to_sizes(lengths), len(lengths)
-    P, table = sum(sizes), table_of(sizes, N)
+    packing, N = Packing.of(lengths), len(lengths)
+    P, table = sum(packing), table_of(packing, N)
     own = [make(P, D), make(D, 3 * D), make(3 * D), make(D, D), make(D)]
     out, cache = self_attention_forward(*own, heads, table)
     make.check((out, (P, D)), *zip(self_attention_backward(make(P, D), cache), like(*own)))
@@ -453,7 +449,7 @@ def test_squashing(values, dtype):
     before = x.copy()
     with np.errstate(over='raise', invalid='raise', divide='raise'):
         s = sigmoid(x)
-        both = squash(np.stack([x, x], axis=1), 1)
+        both = gate_nonlinearities(np.stack([x, x], axis=1), 1)
         bounded = np.tanh(x)
     assert (
         s.dtype == dtype
@@ -471,7 +467,7 @@ def test_softmax(values, dtype):
     x = np.array([values, values[::-1]], dtype)
     with np.errstate(over='raise', invalid='raise', divide='raise'):
         half = x / 2  # differences of float32's largest numbers are beyond float32
-        p, total = softmax(half.copy()), log_sum_exp(half)
+        p, total = softmax(half.copy()), _log_sum_exp(half)
     assert p.dtype == dtype and np.allclose(p.sum(axis=1), 1, atol=1e-5) and p.min() >= 0
     assert (
         np.allclose(p[0], p[1][::-1], atol=1e-6)
@@ -521,7 +517,7 @@ def test_update_rules(rule, shape, seed, dtype, scale):
 def test_mean_and_scale(N, D, seed, scale):
     features = (np.random.default_rng(seed).standard_normal((N, D)) * scale).astype(np.float32)
     with np.errstate(over='raise', invalid='raise', divide='raise'):
-        mean, one_over = mean_and_scale(features)
+        mean, one_over = _mean_and_scale(features)
     assert np.isfinite(mean).all() and np.isfinite(one_over).all() and (one_over > 0).all()
     assert np.abs((features - mean) * one_over).max() < 1e4
 
@@ -541,20 +537,33 @@ def test_packing_round_trip(N, T, D, seed, dtype):
 @given(lengths=lengths)
 @few
 def test_pack(lengths):
-    order, sizes, alive = pack(np.array(lengths, int))
-    assert sorted(order.tolist()) == list(range(len(lengths))) and sum(sizes) == sum(lengths)
-    assert sizes == sorted(sizes, reverse=True) and len(sizes) == max(lengths, default=0)
+    packing = Packing.of(lengths)
+    order, batch_sizes, alive = pack(np.array(lengths, int))
+    assert np.array_equal(order, packing.order) and batch_sizes == list(packing)
+    assert sorted(order.tolist()) == list(range(len(lengths))) and sum(packing) == sum(lengths)
+    assert batch_sizes == sorted(batch_sizes, reverse=True)
+    assert len(packing) == max(lengths, default=0)
     assert alive.sum(axis=0).tolist() == [lengths[i] for i in order]
+    rows = np.arange(sum(lengths))
+    steps = [rows[step] for step in packing.steps()]
+    assert np.array_equal(np.concatenate([rows[:0], *steps]), rows)
+    grid = np.random.default_rng(0).standard_normal((len(lengths), 5, 2))
+    padding = np.arange(5) >= np.array(lengths, int)[:, None]
+    sums = np.where(padding[:, :, None], 0, grid).sum(axis=1)
+    assert np.allclose(packing.sum(packing.pack(grid)), sums[order])
+    assert np.array_equal(
+        packing.repeat(order), packing.pack(np.arange(len(lengths))[:, None] + np.zeros(5, int))
+    )
 
 
 @given(lengths=lengths, D=sizes, seed=seeds, dtype=dtypes)
 @few
 def test_table_round_trip(lengths, D, seed, dtype):
-    sizes = lengths_to_sizes(lengths)
-    x, table = Numbers(seed, dtype)(sum(sizes), D), table_of(sizes, len(lengths))
+    packing = Packing.of(lengths)
+    x, table = Numbers(seed, dtype)(sum(packing), D), table_of(packing, len(lengths))
     assert (
-        np.array_equal(from_table(to_table(x, table), table), x)
-        and np.count_nonzero(to_table(np.ones_like(x), table)) == x.size
+        np.array_equal(_from_table(_to_table(x, table), table), x)
+        and np.count_nonzero(_to_table(np.ones_like(x), table)) == x.size
     )
 
 
@@ -570,9 +579,9 @@ def test_heads_round_trip(N, T, heads, d, seed, dtype):
 def test_pack_captions(rows):
     "Every word that counts is read once and wanted once, next to its neighbour."
     captions = np.array(rows, int).reshape(-1, 5)
-    order, sizes, words_in, words_out, mask = pack_captions(captions, null=0)
+    packing, words_in, words_out, mask = pack_captions(captions, null=0)
     assert (
-        len(words_in) == len(words_out) == len(mask) == sum(sizes)
+        len(words_in) == len(words_out) == len(mask) == sum(packing)
         and mask.sum() == (captions[:, 1:] != 0).sum()
     )
     pairs = sorted(zip(words_in[mask].tolist(), words_out[mask].tolist()))
@@ -605,7 +614,7 @@ def test_rows(M, index, seed):
 @few
 def test_largest(x, k, group):
     x = np.array(x)
-    found = np.take_along_axis(x, largest(x, k, group), axis=1)
+    found = np.take_along_axis(x, _largest(x, k, group), axis=1)
     assert np.array_equal(found, -np.sort(-x, axis=1)[:, :k])
 
 
@@ -631,14 +640,16 @@ def test_grids_in_bytes(N, L, D, seed, scale):
 
 @given(shape=st.lists(counts, max_size=2), rate=st.floats(0, 0.99), seed=seeds, dtype=dtypes)
 @few
-def test_drop(shape, rate, seed, dtype):
+def test_dropout(shape, rate, seed, dtype):
     make = Numbers(seed, dtype)
-    x = make(*shape)
-    out, kept = drop(x, rate, np.random.default_rng(seed))
-    make.check((out, shape))
-    if kept is not None:
-        assert np.allclose(out[out != 0], (x / (1 - rate))[out != 0], rtol=1e-4)
-    assert drop(x, rate)[0] is x
+    x, dout = make(*shape), make(*shape)
+    out, cache = dropout_forward(x, dict(rate=rate, rng=np.random.default_rng(seed)))
+    dx = dropout_backward(dout, cache)
+    make.check((out, shape), (dx, shape))
+    kept = out != 0
+    assert np.allclose(out[kept], (x / (1 - rate))[kept], rtol=1e-4)
+    assert np.allclose(dx[kept], (dout / (1 - rate))[kept], rtol=1e-4)
+    assert dropout_forward(x, dict(rate=rate, rng=None))[0] is x
 
 
 @given(T=counts, D=sizes)
@@ -790,7 +801,7 @@ def test_word_by_word(drawn, rules, how):
     choose = (
         best_word
         if how == 'best'
-        else by_lot(
+        else sampler(
             np.random.default_rng(seed),
             0.7,
             top_k=2 if how == 'top_k' else None,
@@ -830,7 +841,7 @@ def test_beam(drawn, rules, K, penalty):
 )
 @few
 def test_repeats(captions, n):
-    rows, words = repeats(np.array(captions), n)
+    rows, words = _repeats(np.array(captions), n)
     for i, caption in enumerate(captions):
         runs = {tuple(caption[j : j + n]) for j in range(len(caption) - n + 1)}
         assert set(words[rows == i].tolist()) == {
@@ -844,9 +855,9 @@ def test_repeats(captions, n):
     p=st.none() | st.floats(0.01, 1),
 )
 @few
-def test_likely(scores, k, p):
+def test_among_top(scores, k, p):
     scores = np.array(scores)
-    kept = likely(scores, k, p)
+    kept = _among_top(scores, k, p)
     assert kept.any(axis=1).all() and kept[np.arange(len(scores)), scores.argmax(axis=1)].all()
     assert k is None or (kept.sum(axis=1) <= k).all()
     for row, keep in zip(scores, kept):

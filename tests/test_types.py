@@ -244,7 +244,10 @@ LAYERS = [
     'optim',
     'layers.lstm',
     'layers.gru',
-    'layers.transformer_layers',
+    'layers.packing',
+    'layers.additive_attention',
+    'layers.self_attention',
+    'layers.feed_forward',
 ]
 
 

@@ -47,10 +47,13 @@ CHECKS = {
     'temporal_affine': ['05_temporal_affine'],
     'model': ['06_model', 'training/07_parallel'],
     'optim': ['07_optim'],
+    'layers.packing': ['layers/00_packing'],
     'layers.lstm': ['layers/01_lstm'],
     'layers.gru': ['layers/02_gru'],
+    'layers.additive_attention': ['layers/03_additive_attention', 'models/02_attention'],
+    'layers.self_attention': ['layers/04_self_attention'],
+    'layers.feed_forward': ['layers/05_feed_forward'],
     'models.attention': ['models/02_attention'],
-    'layers.transformer_layers': ['layers/03_transformer_layers'],
     'models.transformer': ['models/03_transformer'],
 }
 
@@ -58,9 +61,11 @@ CHECKS = {
 FUNCTIONS = {
     'model': [
         'pack_captions',
-        'caption_forward',
-        'caption_backward',
-        'drop',
+        '_caption_forward',
+        '_caption_backward',
+        'select_rows',
+        'generate',
+        'best_word',
         'Captioner.loss',
         'CaptioningRNN.forward',
         'CaptioningRNN.backward',
@@ -68,38 +73,33 @@ FUNCTIONS = {
         'CaptioningRNN.step',
     ],
     'models.attention': [
-        'softmax',
-        'additive_*',
-        'attention_packed_*',
-        'glance*',
-        'sum_over_steps',
-        'blame_values',
-        'values_*',
-        'places_*',
-        'doubly_*',
+        '_values_*',
+        '_places_*',
+        '_doubly_*',
         'AttentionCaptioner.forward',
         'AttentionCaptioner.backward',
         'AttentionCaptioner.loss',
         '_start',
         '_step',
     ],
-    'layers.transformer_layers': ['[!_]*'],  # what refuses a mask is tried in tests/test_masks.py
-    'models.transformer': ['*_forward', '*_backward', '*_step', 'transformer_start', 'layers_of'],
+    # what refuses a mask is tried in tests/test_masks.py
+    'layers.self_attention': ['[!_]*', '_to_table', '_from_table'],
+    'models.transformer': ['*_forward', '*_backward', '*_step', '_transformer_start', '_layers_of'],
 }
 
 # What no check can notice, by the reason.
 REASONS = {
     'the transposition of a vector is the vector': """
-        models.attention.additive_attention_forward: t @ w -> t @ w.T
-        models.attention.attention_packed_forward: np.matmul(bent.reshape(n * L, A), w, out=weights[now].reshape(n * L)) -> np.matmul(bent.reshape(n * L, A), w.T, out=weights[now].reshape(n * L))
-        models.attention.attention_packed_backward: de.reshape(-1) @ t.reshape(-1, len(w)) -> de.reshape(-1).T @ t.reshape(-1, len(w))
-        models.attention.glance: np.tanh(t, out=t).reshape(-1, A) @ w -> np.tanh(t, out=t).reshape(-1, A) @ w.T
-        layers.transformer_layers.layer_norm_backward: both @ gain -> both @ gain.T
-        layers.transformer_layers.layer_norm_backward: dout @ gain -> dout @ gain.T""",  # noqa: E501
+        layers.additive_attention.additive_attention_forward: t @ w -> t @ w.T
+        layers.additive_attention.attention_packed_forward: np.matmul(bent.reshape(n * L, A), w, out=weights[now].reshape(n * L)) -> np.matmul(bent.reshape(n * L, A), w.T, out=weights[now].reshape(n * L))
+        layers.additive_attention.attention_packed_backward: de.reshape(-1) @ t.reshape(-1, len(w)) -> de.reshape(-1).T @ t.reshape(-1, len(w))
+        layers.additive_attention.additive_attention_step: np.tanh(t, out=t).reshape(-1, A) @ w -> np.tanh(t, out=t).reshape(-1, A) @ w.T
+        layers.feed_forward.layer_norm_backward: both @ gain -> both @ gain.T
+        layers.feed_forward.layer_norm_backward: dout @ gain -> dout @ gain.T""",  # noqa: E501
     'an axis of length one, whose first entry is its last': """
-        models.attention.additive_attention_forward: (weights[:, None] @ values)[:, 0] -> (weights[:, None] @ values)[:, -1]
-        models.attention.additive_attention_backward: (values @ dcontext[:, :, None])[:, :, 0] -> (values @ dcontext[:, :, None])[:, :, -1]
-        models.transformer.self_attention_step: join_heads(looked)[:, 0] -> join_heads(looked)[:, -1]""",  # noqa: E501
+        layers.additive_attention.additive_attention_forward: (weights[:, None] @ values)[:, 0] -> (weights[:, None] @ values)[:, -1]
+        layers.additive_attention.additive_attention_backward: (values @ dcontext[:, :, None])[:, :, 0] -> (values @ dcontext[:, :, None])[:, :, -1]
+        models.transformer._self_attention_step: join_heads(looked)[:, 0] -> join_heads(looked)[:, -1]""",  # noqa: E501
     'only the shape or the type is asked for, and those of the other are the same': """
         optim._blocks: flat[0] -> flat[-1]
         optim._blocks: arrays[0] -> arrays[-1]
@@ -107,36 +107,32 @@ REASONS = {
         optim._blocks: part[0] -> part[-1]
         models.attention._start: keys[picture, :, 0] -> keys[picture, :, 1]
         models.attention._start: keys[picture, :, 0] -> keys[picture, :, -1]
-        layers.transformer_layers.self_attention_backward: attended[0] -> attended[1]
-        layers.transformer_layers.self_attention_backward: attended[0] -> attended[-1]
-        layers.transformer_layers.cross_attention_backward: attended[0] -> attended[1]
-        layers.transformer_layers.cross_attention_backward: attended[0] -> attended[-1]
-        models.transformer.transformer_step: state['past'][0] -> state['past'][-1]""",  # noqa: E501
+        layers.self_attention.self_attention_backward: attended[0] -> attended[1]
+        layers.self_attention.self_attention_backward: attended[0] -> attended[-1]
+        layers.self_attention.cross_attention_backward: attended[0] -> attended[1]
+        layers.self_attention.cross_attention_backward: attended[0] -> attended[-1]
+        models.transformer._transformer_step: state['past'][0] -> state['past'][-1]""",  # noqa: E501
     'how many rows are computed at a time: speed alone': """
         temporal_affine.softmax_loss_in_place: BLOCK // scores.shape[1] -> BLOCK
         temporal_affine.softmax_loss_in_place: BLOCK // scores.shape[1] -> scores.shape[1]
         temporal_affine.softmax_loss_in_place: scores.shape[1] -> scores.shape[0]
         temporal_affine.softmax_loss_in_place: max(BLOCK // scores.shape[1], 1) -> max(BLOCK // scores.shape[1], 2)""",  # noqa: E501
     'a range, a slice or a sum of nothing either way': """
-        sequence.pack: lengths.max(initial=0) -> lengths.max(initial=-1)
+        layers.packing.Packing.of: lengths.max(initial=0) -> lengths.max(initial=-1)
         embedding.word_embedding_backward: counts > ROUNDS -> counts >= ROUNDS
         model.pack_captions: np.where(mask.any(axis=1), mask.shape[1] - mask[:, ::-1].argmax(axis=1), 0) -> np.where(mask.any(axis=1), mask.shape[1] - mask[:, ::-1].argmax(axis=1), -1)
-        models.attention.blame_values: sizes[0] if sizes else 0 -> sizes[0] if sizes else 1
-        models.attention.blame_values: sizes[0] if sizes else 0 -> sizes[0] if sizes else -1
-        layers.transformer_layers.attention_forward: np.where(total == 0, 1, total) -> np.where(total == 0, 2, total)""",  # noqa: E501
+        temporal_affine.softmax: total[total == 0] = 1 -> total[total == 0] = 2""",  # noqa: E501
     'a slice that ends beyond the last column': """
         layers.gru.gru_packed_forward: 2 * H -> 3 * H #4
-        layers.gru.gru_step: 2 * H -> 3 * H #4""",  # noqa: E501
+        layers.gru._gru_step: 2 * H -> 3 * H #4""",  # noqa: E501
     (
         'softmax takes no notice of a number that is added to all scores, nor its gradient of one '
         'that is added to all weights'
     ): """
-        models.attention.attention_packed_backward: 0 if dweights is None else dweights[now] -> 1 if dweights is None else dweights[now]
-        models.attention.attention_packed_backward: 0 if dweights is None else dweights[now] -> -1 if dweights is None else dweights[now]
-        layers.transformer_layers.attention_forward: np.where(top == -np.inf, 0, top) -> np.where(top == -np.inf, 1, top)
-        layers.transformer_layers.attention_forward: np.where(top == -np.inf, 0, top) -> np.where(top == -np.inf, -1, top)""",  # noqa: E501
+        layers.additive_attention.attention_packed_backward: 0 if dweights is None else dweights[now] -> 1 if dweights is None else dweights[now]
+        layers.additive_attention.attention_packed_backward: 0 if dweights is None else dweights[now] -> -1 if dweights is None else dweights[now]""",  # noqa: E501
     'other only where a random number is the rate itself, to the last digit': """
-        model.drop: rng.random(x.shape, dtype=np.float32) >= rate -> rng.random(x.shape, dtype=np.float32) > rate""",  # noqa: E501
+        layers.feed_forward.dropout_forward: rng.random(x.shape, dtype=np.float32) >= rate -> rng.random(x.shape, dtype=np.float32) > rate""",  # noqa: E501
 }
 EQUIVALENT = {
     line.strip(): reason for reason, lines in REASONS.items() for line in lines.strip().splitlines()

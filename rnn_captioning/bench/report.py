@@ -24,7 +24,7 @@ from ..files.hdf5 import foreign_hdf5, new_hdf5
 from ..model import CaptioningRNN, pack_captions
 from ..optim import adam
 from ..models.transformer import TransformerCaptioner
-from ..layers.transformer_layers import sinusoids
+from ..layers.self_attention import sinusoids
 from rnn_captioning.training.parallel import (
     add_up,
     cores,
@@ -246,7 +246,7 @@ def jax_step(size, features, captions):
 def floor_step(size, features, captions):
     "Only the matrix products."
     (N, H, W, V, D), rng = size, np.random.default_rng(0)
-    _, sizes, words, _, _ = pack_captions(captions, 0)
+    packing, words, _, _ = pack_captions(captions, 0)
     P, new = len(words), lambda *shape: rng.standard_normal(shape, dtype=np.float32)
     x = new(P, W)
     h = new(P, H)
@@ -264,10 +264,10 @@ def floor_step(size, features, captions):
 
     def step():
         np.matmul(features, Wp, out=nh), np.matmul(x, Wx, out=ph)
-        for n in sizes:
+        for n in packing.batch_sizes:
             np.matmul(h0[:n], Wh, out=nh[:n])
         np.matmul(h, Wv, out=pv), np.matmul(ds, Wv.T, out=ph), np.matmul(h.T, ds, out=gv)
-        for n in sizes:
+        for n in packing.batch_sizes:
             np.matmul(h0[:n], Wh.T, out=nh[:n])
         (
             np.matmul(h, Wx.T, out=pw),

@@ -10,12 +10,15 @@ __all__ = ['TYPE_CHECKING']
 # fmt: off
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from . import additive_attention as additive_attention
+    from . import feed_forward as feed_forward
     from . import gru as gru
     from . import lstm as lstm
-    from . import transformer_layers as transformer_layers
+    from . import packing as packing
+    from . import self_attention as self_attention
 
 _MODULES = [
-    'gru', 'lstm', 'transformer_layers',
+    'additive_attention', 'feed_forward', 'gru', 'lstm', 'packing', 'self_attention',
 ]
 
 def __dir__():

@@ -6,12 +6,13 @@
 from __future__ import annotations
 from typing import Any
 import numpy as np
-from .lstm import sigmoid, squash
-from ..sequence import Cell, from_packed, previous_states, to_packed
+from .lstm import sigmoid, gate_nonlinearities
+from .packing import Packing, from_packed, to_packed
+from ..sequence import Cell, previous_states
 
 # %% auto #0
-__all__ = ['GRU', 'gru_step_forward', 'gru_step_backward', 'gru_packed_forward', 'gru_slopes', 'gru_packed_backward',
-           'gru_forward', 'gru_backward', 'gru_start', 'gru_step']
+__all__ = ['GRU', 'gru_step_forward', 'gru_step_backward', 'gru_packed_forward', 'gru_packed_backward', 'gru_forward',
+           'gru_backward']
 
 # %% ../../nbs/layers/02_gru.ipynb #aad153c0
 def gru_step_forward(
@@ -68,7 +69,7 @@ def gru_step_backward(dnext_h: np.ndarray, cache: tuple[Any, ...]) -> tuple[np.n
 
 # %% ../../nbs/layers/02_gru.ipynb #a9ee9e7f
 def gru_packed_forward(
-    x: np.ndarray, h0: np.ndarray, Wx: np.ndarray, Wh: np.ndarray, b: np.ndarray, sizes: list
+    x: np.ndarray, h0: np.ndarray, Wx: np.ndarray, Wh: np.ndarray, b: np.ndarray, packing: Packing
 ) -> tuple:
     """Run a GRU over a packed batch: no arithmetic on padding.
 
@@ -84,8 +85,8 @@ def gru_packed_forward(
         recurrent weights, (H, 3H)
     b
         biases, (3H,)
-    sizes
-        rows alive at each step, never growing; their sum is P
+    packing
+        which rows belong to which step
 
     Returns
     -------
@@ -95,26 +96,23 @@ def gru_packed_forward(
     H, gates = h0.shape[1], x @ Wx
     gates += b
     h, u_n = (np.empty_like(gates, shape=(len(x), H)) for _ in range(2))
-    prev, scratch, start = h0, np.empty_like(gates, shape=(len(h0), 3 * H)), 0
-    for alive in sizes:
-        now = slice(start, start + alive)
-        # (1)
-        u = np.matmul(prev[:alive], Wh, out=scratch[:alive])
-        rz = gates[now, : 2 * H]
-        n = gates[now, 2 * H :]
-        next_h = h[now]
+    prev, scratch = h0, np.empty_like(gates, shape=(len(h0), 3 * H))
+    for rows in packing.steps():
+        rz, n, next_h = gates[rows, : 2 * H], gates[rows, 2 * H :], h[rows]
+        prev = prev[: len(n)]
+        u = np.matmul(prev, Wh, out=scratch[: len(n)])  # (1)
         rz += u[:, : 2 * H]
-        squash(rz, 2 * H)  # (2)
-        u_n[now] = u[:, 2 * H :]
+        gate_nonlinearities(rz, 2 * H)  # (2)
+        u_n[rows] = u[:, 2 * H :]
         n += np.multiply(rz[:, :H], u[:, 2 * H :], out=next_h)
-        np.subtract(prev[:alive], np.tanh(n, out=n), out=next_h)  # (3)
+        np.subtract(prev, np.tanh(n, out=n), out=next_h)  # (3)
         next_h *= rz[:, H:]
         next_h += n  # (4)
-        prev, start = next_h, start + alive
-    return h, (x, h0, Wx, Wh, gates, u_n, h, sizes)
+        prev = next_h
+    return h, (x, h0, Wx, Wh, gates, u_n, h, packing)
 
 # %% ../../nbs/layers/02_gru.ipynb #c8741fb7
-def gru_slopes(gates: np.ndarray, u_n: np.ndarray, prev_h: np.ndarray) -> np.ndarray:
+def _gru_slopes(gates: np.ndarray, u_n: np.ndarray, prev_h: np.ndarray) -> np.ndarray:
     """What the gradients of a GRU are multiplied by, wherever they come from.
 
     Parameters
@@ -145,7 +143,7 @@ def gru_slopes(gates: np.ndarray, u_n: np.ndarray, prev_h: np.ndarray) -> np.nda
 
 # %% ../../nbs/layers/02_gru.ipynb #dd09406a
 def gru_packed_backward(dh: np.ndarray, cache: tuple) -> tuple:
-    """Send the blame of every packed state back through time.
+    """The gradients of a GRU over a packed batch, back through time.
 
     Parameters
     ----------
@@ -159,21 +157,21 @@ def gru_packed_backward(dh: np.ndarray, cache: tuple) -> tuple:
     tuple
         dx (P, D), dh0 (N, H), dWx (D, 3H), dWh (H, 3H), db (3H,)
     """
-    x, h0, Wx, Wh, gates, u_n, h, sizes = cache
-    H, prev_h = h0.shape[1], previous_states(h, h0, sizes)
-    da, Wh_nrz = gru_slopes(gates, u_n, prev_h), np.roll(Wh, H, axis=1)
-    dprev, scratch, stop = np.zeros_like(h0), np.empty_like(h0), len(h)
-    for alive in reversed(sizes):
-        now, dnow = slice(stop - alive, stop), dprev[:alive]
-        du_n, da_r, da_z, da_n = np.split(da[now], 4, axis=1)
-        dnow += dh[now]
+    x, h0, Wx, Wh, gates, u_n, h, packing = cache
+    H, prev_h = h0.shape[1], previous_states(h, h0, packing)
+    da, Wh_nrz = _gru_slopes(gates, u_n, prev_h), np.roll(Wh, H, axis=1)
+    dprev, scratch = np.zeros_like(h0), np.empty_like(h0)
+    for rows in reversed(packing.steps()):
+        now = da[rows]
+        dnow = dprev[: len(now)]
+        du_n, da_r, da_z, da_n = np.split(now, 4, axis=1)
+        dnow += dh[rows]
         da_z *= dnow  # (5), (7)
         da_n *= dnow  # (5), (6)
         da_r *= da_n
         du_n *= da_n
-        dnow *= gates[now, H : 2 * H]
-        dnow += np.matmul(da[now, : 3 * H], Wh_nrz.T, out=scratch[:alive])  # (8)
-        stop -= alive
+        dnow *= gates[rows, H : 2 * H]
+        dnow += np.matmul(now[:, : 3 * H], Wh_nrz.T, out=scratch[: len(now)])  # (8)
     dv, du = da[:, H:], da[:, : 3 * H]
     return dv @ Wx.T, dprev, x.T @ dv, np.roll(prev_h.T @ du, -H, axis=1), dv.sum(axis=0)
 
@@ -202,12 +200,12 @@ def gru_forward(
         h (N, T, H): the states after steps 1 to T; and the cache
     """
     N, T, _ = x.shape
-    h, cache = gru_packed_forward(to_packed(x), h0, Wx, Wh, b, [N] * T)
+    h, cache = gru_packed_forward(to_packed(x), h0, Wx, Wh, b, Packing.full(N, T))
     return from_packed(h, N, T), cache
 
 # %% ../../nbs/layers/02_gru.ipynb #ee6fc88f
 def gru_backward(dh: np.ndarray, cache: tuple[Any, ...]) -> tuple[np.ndarray, ...]:
-    """Send the blame of every state back through time.
+    """The gradients of a GRU, back through time.
 
     Parameters
     ----------
@@ -225,7 +223,7 @@ def gru_backward(dh: np.ndarray, cache: tuple[Any, ...]) -> tuple[np.ndarray, ..
     return from_packed(dx, *dh.shape[:2]), *rest
 
 # %% ../../nbs/layers/02_gru.ipynb #4c34c30d
-def gru_start(h0: np.ndarray) -> np.ndarray:
+def _gru_start(h0: np.ndarray) -> np.ndarray:
     """Begin a sentence at `h0`.
 
     Parameters
@@ -241,7 +239,7 @@ def gru_start(h0: np.ndarray) -> np.ndarray:
     return h0
 
 
-def gru_step(
+def _gru_step(
     x: np.ndarray, state: np.ndarray, Wx: np.ndarray, Wh: np.ndarray, b: np.ndarray
 ) -> tuple:
     """Take one step forward and keep no cache.
@@ -267,10 +265,10 @@ def gru_step(
     H, v, u = state.shape[1], x @ Wx, state @ Wh
     v += b
     v[:, : 2 * H] += u[:, : 2 * H]
-    r, z = np.split(squash(v[:, : 2 * H], 2 * H), 2, axis=1)
+    r, z = np.split(gate_nonlinearities(v[:, : 2 * H], 2 * H), 2, axis=1)
     n = np.tanh(v[:, 2 * H :] + r * u[:, 2 * H :])
     h = n + z * (state - n)
     return h, h
 
 
-GRU = Cell('gru', 3, gru_packed_forward, gru_packed_backward, gru_start, gru_step, keeps=1)
+GRU = Cell('gru', 3, gru_packed_forward, gru_packed_backward, _gru_start, _gru_step, keeps=1)

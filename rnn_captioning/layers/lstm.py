@@ -6,11 +6,13 @@
 from __future__ import annotations
 from typing import Any
 import numpy as np
-from ..sequence import Cell, from_packed, previous_states, to_packed
+from .packing import Packing, from_packed, to_packed
+from ..sequence import Cell, previous_states
 
 # %% auto #0
-__all__ = ['LSTM', 'sigmoid', 'lstm_step_forward', 'lstm_step_backward', 'squash', 'lstm_packed_forward', 'lstm_slopes',
-           'lstm_packed_backward', 'lstm_forward', 'lstm_backward', 'lstm_start', 'lstm_step']
+__all__ = ['LSTM', 'sigmoid', 'lstm_step_forward', 'lstm_step_backward', 'gate_nonlinearities', 'lstm_gates_forward',
+           'lstm_packed_forward', 'lstm_slopes', 'lstm_gates_backward', 'lstm_packed_backward', 'lstm_forward',
+           'lstm_backward', 'lstm_step']
 
 # %% ../../nbs/layers/01_lstm.ipynb #e37bd9ce
 def sigmoid(x: np.ndarray) -> np.ndarray:
@@ -100,8 +102,8 @@ def lstm_step_backward(
     return da @ Wx.T, da @ Wh.T, dprev_c, x.T @ da, prev_h.T @ da, da.sum(axis=0)  # (8)
 
 # %% ../../nbs/layers/01_lstm.ipynb #cf1a20fb
-def squash(a: np.ndarray, sigmoids: int) -> np.ndarray:
-    """Squash sums to gates and candidates, in place.
+def gate_nonlinearities(a: np.ndarray, sigmoids: int) -> np.ndarray:
+    """The nonlinearities of a cell: sigmoid for gates, tanh for candidates, in place.
 
     Parameters
     ----------
@@ -123,8 +125,32 @@ def squash(a: np.ndarray, sigmoids: int) -> np.ndarray:
     return a
 
 # %% ../../nbs/layers/01_lstm.ipynb #a5a5c6c3
+def lstm_gates_forward(
+    a: np.ndarray, prev_c: np.ndarray, next_h: np.ndarray, next_c: np.ndarray, tanh_c: np.ndarray
+):
+    """From the sums of a step to its state and cell, into arrays that are there.
+
+    Parameters
+    ----------
+    a
+        sums, (n, 4H), in the order i, f, o, g; overwritten by the gates
+    prev_c
+        cell before the step, (n, H)
+    next_h
+        gets the next state, (n, H)
+    next_c
+        gets the next cell, (n, H)
+    tanh_c
+        gets its tanh, (n, H)
+    """
+    i, f, o, g = np.split(gate_nonlinearities(a, 3 * prev_c.shape[1]), 4, axis=1)  # (2)
+    np.multiply(f, prev_c, out=next_c)
+    next_c += np.multiply(i, g, out=next_h)  # (3)
+    np.multiply(o, np.tanh(next_c, out=tanh_c), out=next_h)  # (4)
+
+
 def lstm_packed_forward(
-    x: np.ndarray, h0: np.ndarray, Wx: np.ndarray, Wh: np.ndarray, b: np.ndarray, sizes: list
+    x: np.ndarray, h0: np.ndarray, Wx: np.ndarray, Wh: np.ndarray, b: np.ndarray, packing: Packing
 ) -> tuple:
     """Run an LSTM over a packed batch, from a cell of zeros: no arithmetic on padding.
 
@@ -140,8 +166,8 @@ def lstm_packed_forward(
         recurrent weights, (H, 4H)
     b
         biases, (4H,)
-    sizes
-        rows alive at each step, never growing; their sum is P
+    packing
+        which rows belong to which step
 
     Returns
     -------
@@ -154,17 +180,13 @@ def lstm_packed_forward(
     prev_h = h0
     prev_c = np.zeros_like(h0)
     scratch = np.empty_like(gates, shape=(len(h0), 4 * H))
-    start = 0
-    for n in sizes:
-        now = slice(start, start + n)
-        a, next_h, next_c = gates[now], h[now], c[now]
+    for rows in packing.steps():
+        a, next_h, next_c = gates[rows], h[rows], c[rows]
+        n = len(a)
         a += np.matmul(prev_h[:n], Wh, out=scratch[:n])  # (1)
-        i, f, o, g = np.split(squash(a, 3 * H), 4, axis=1)  # (2)
-        np.multiply(f, prev_c[:n], out=next_c)
-        next_c += np.multiply(i, g, out=next_h)  # (3)
-        np.multiply(o, np.tanh(next_c, out=tanh_c[now]), out=next_h)  # (4)
-        prev_h, prev_c, start = next_h, next_c, start + n
-    return h, (x, h0, Wx, Wh, gates, c, tanh_c, h, sizes)
+        lstm_gates_forward(a, prev_c[:n], next_h, next_c, tanh_c[rows])  # (2) to (4)
+        prev_h, prev_c = next_h, next_c
+    return h, (x, h0, Wx, Wh, gates, c, tanh_c, h, packing)
 
 # %% ../../nbs/layers/01_lstm.ipynb #dcc10177
 def lstm_slopes(gates: np.ndarray, prev_c: np.ndarray, tanh_c: np.ndarray) -> tuple:
@@ -196,8 +218,29 @@ def lstm_slopes(gates: np.ndarray, prev_c: np.ndarray, tanh_c: np.ndarray) -> tu
     return slope, through_h
 
 # %% ../../nbs/layers/01_lstm.ipynb #8a756109
+def lstm_gates_backward(da: np.ndarray, through_h: np.ndarray, dh: np.ndarray, dc: np.ndarray):
+    """From the gradients of a step's state and cell to that of its sums, in place.
+
+    Parameters
+    ----------
+    da
+        from `lstm_slopes`, (n, 4H); becomes the gradient of the sums
+    through_h
+        from the same, (n, H); overwritten
+    dh
+        the whole gradient of the state, (n, H)
+    dc
+        gradient of the cell from the step after, (n, H); becomes the whole one
+    """
+    dc += np.multiply(through_h, dh, out=through_h)  # (5)
+    blocks = da.reshape(len(da), 4, dh.shape[1])
+    blocks[:, :2] *= dc[:, None]  # (6)
+    blocks[:, 2] *= dh
+    blocks[:, 3] *= dc
+
+
 def lstm_packed_backward(dh: np.ndarray, cache: tuple) -> tuple:
-    """Send the blame of every packed state back through time, along states and cells.
+    """The gradients of an LSTM over a packed batch, back through time along states and cells.
 
     Parameters
     ----------
@@ -211,21 +254,18 @@ def lstm_packed_backward(dh: np.ndarray, cache: tuple) -> tuple:
     tuple
         dx (P, D), dh0 (N, H), dWx (D, 4H), dWh (H, 4H), db (4H,)
     """
-    x, h0, Wx, Wh, gates, c, tanh_c, h, sizes = cache
-    H, dprev_h, dprev_c, stop = h0.shape[1], np.zeros_like(h0), np.zeros_like(h0), len(h)
-    da, through_h = lstm_slopes(gates, previous_states(c, dprev_c, sizes), tanh_c)
-    for n in reversed(sizes):
-        now = slice(stop - n, stop)
-        dh_now, dc, blocks = dprev_h[:n], dprev_c[:n], da[now].reshape(n, 4, H)
-        dh_now += dh[now]
-        dc += np.multiply(through_h[now], dh_now, out=through_h[now])  # (5)
-        blocks[:, :2] *= dc[:, None]  # (6)
-        blocks[:, 2] *= dh_now
-        blocks[:, 3] *= dc
-        np.matmul(da[now], Wh.T, out=dh_now)
-        dc *= gates[now, H : 2 * H]  # (7)
-        stop -= n
-    return da @ Wx.T, dprev_h, x.T @ da, previous_states(h, h0, sizes).T @ da, da.sum(axis=0)  # (8)
+    x, h0, Wx, Wh, gates, c, tanh_c, h, packing = cache
+    H, dprev_h, dprev_c = h0.shape[1], np.zeros_like(h0), np.zeros_like(h0)
+    da, through_h = lstm_slopes(gates, previous_states(c, dprev_c, packing), tanh_c)
+    for rows in reversed(packing.steps()):
+        now = da[rows]
+        dh_now, dc = dprev_h[: len(now)], dprev_c[: len(now)]
+        dh_now += dh[rows]
+        lstm_gates_backward(now, through_h[rows], dh_now, dc)  # (5), (6)
+        np.matmul(now, Wh.T, out=dh_now)
+        dc *= gates[rows, H : 2 * H]  # (7)
+    prev_h = previous_states(h, h0, packing)
+    return da @ Wx.T, dprev_h, x.T @ da, prev_h.T @ da, da.sum(axis=0)  # (8)
 
 # %% ../../nbs/layers/01_lstm.ipynb #25e6238e
 def lstm_forward(
@@ -252,12 +292,12 @@ def lstm_forward(
         h (N, T, H): the states after steps 1 to T; and the cache
     """
     N, T, _ = x.shape
-    h, cache = lstm_packed_forward(to_packed(x), h0, Wx, Wh, b, [N] * T)
+    h, cache = lstm_packed_forward(to_packed(x), h0, Wx, Wh, b, Packing.full(N, T))
     return from_packed(h, N, T), cache
 
 # %% ../../nbs/layers/01_lstm.ipynb #ea80576d
 def lstm_backward(dh: np.ndarray, cache: tuple[Any, ...]) -> tuple[np.ndarray, ...]:
-    """Send the blame of every state back through time. Source of the API: CS231n.
+    """The gradients of an LSTM, back through time. Source of the API: CS231n.
 
     Parameters
     ----------
@@ -275,7 +315,7 @@ def lstm_backward(dh: np.ndarray, cache: tuple[Any, ...]) -> tuple[np.ndarray, .
     return from_packed(dx, *dh.shape[:2]), *rest
 
 # %% ../../nbs/layers/01_lstm.ipynb #553cca19
-def lstm_start(h0: np.ndarray) -> tuple:
+def _lstm_start(h0: np.ndarray) -> tuple:
     """Begin a sentence at `h0`, with a cell of zeros.
 
     Parameters
@@ -315,10 +355,10 @@ def lstm_step(x: np.ndarray, state: tuple, Wx: np.ndarray, Wh: np.ndarray, b: np
     (prev_h, prev_c), a = state, x @ Wx
     a += b
     a += prev_h @ Wh
-    i, f, o, g = np.split(squash(a, 3 * prev_h.shape[1]), 4, axis=1)
+    i, f, o, g = np.split(gate_nonlinearities(a, 3 * prev_h.shape[1]), 4, axis=1)
     c = f * prev_c + i * g
     h = o * np.tanh(c)
     return h, (h, c)
 
 
-LSTM = Cell('lstm', 4, lstm_packed_forward, lstm_packed_backward, lstm_start, lstm_step, keeps=1)
+LSTM = Cell('lstm', 4, lstm_packed_forward, lstm_packed_backward, _lstm_start, lstm_step, keeps=1)

@@ -4,392 +4,31 @@
 
 # %% ../../nbs/models/02_attention.ipynb #b8cb1826
 from __future__ import annotations
-from collections.abc import Callable
 from copy import copy
 from typing import Any
 import numpy as np
-from ..rows import add_repeats, distinct
+from ..rows import distinct
+from ..data.vocabulary import tokenize
 from ..decoding import decode
 from ..embedding import word_embedding_backward, word_embedding_forward
 from ..errors import expect, printable
-from ..layers.lstm import lstm_slopes, lstm_step, squash
-from ..model import Captioner, drop, initial_params, orthogonal, pack_captions
-from ..data.vocabulary import tokenize
-from ..sequence import previous_states
+from rnn_captioning.layers.additive_attention import (
+    additive_attention_step,
+    attention_packed_backward,
+    attention_packed_forward,
+)
+from ..layers.feed_forward import dropout_backward, dropout_forward
+from ..layers.lstm import lstm_step
+from ..layers.packing import Packing, add_repeats
+from ..model import Captioner, initial_params, orthogonal, pack_captions
 from ..temporal_affine import affine_backward, affine_forward
 from ..settings import AttentionSettings
 
 # %% auto #0
-__all__ = ['RECURRENT', 'softmax', 'additive_attention_forward', 'additive_attention_backward', 'attention_packed_forward',
-           'glance_backward', 'sum_over_steps', 'blame_values', 'attention_packed_backward', 'attention_params',
-           'values_forward', 'values_backward', 'places_forward', 'places_backward', 'doubly_stochastic_penalty',
-           'AttentionCaptioner', 'Places', 'glance', 'attend', 'draw_attention']
-
-# %% ../../nbs/models/02_attention.ipynb #c119ac3a
-def softmax(e: np.ndarray) -> np.ndarray:
-    """Turn scores into weights, in place and without overflow.
-
-    Parameters
-    ----------
-    e
-        scores, (..., L), overwritten
-
-    Returns
-    -------
-    np.ndarray
-        `e` itself: numbers of at least 0 that add up to 1 along the last axis
-    """
-    e -= e.max(axis=-1, keepdims=True, initial=-np.inf)  # a picture may have no places
-    np.exp(e, out=e)
-    e /= e.sum(axis=-1, keepdims=True)
-    return e
-
-# %% ../../nbs/models/02_attention.ipynb #70fcfda2
-def additive_attention_forward(
-    keys: np.ndarray, query: np.ndarray, values: np.ndarray, w: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, tuple[Any, ...]]:
-    """Average the values of the places by how well their keys fit a query.
-
-    Source: Bahdanau et al. 2015.
-
-    Parameters
-    ----------
-    keys
-        what each place is found by, (N, L, A)
-    query
-        what is looked for, (N, A)
-    values
-        what each place has to say, (N, L, D)
-    w
-        how much each of the A units counts, (A,)
-
-    Returns
-    -------
-    tuple[np.ndarray, np.ndarray, tuple[Any, ...]]
-        context (N, D), weights (N, L), and the cache
-    """
-    t = np.tanh(keys + query[:, None])  # (1)
-    weights = softmax(t @ w)  # (2), (3)
-    context = (weights[:, None] @ values)[:, 0]  # (4)
-    return context, weights, (t, weights, values, w)
-
-# %% ../../nbs/models/02_attention.ipynb #f1e16406
-def additive_attention_backward(
-    dcontext: np.ndarray, dweights: np.ndarray, cache: tuple[Any, ...]
-) -> tuple[np.ndarray, ...]:
-    """The gradients of additive attention.
-
-    Parameters
-    ----------
-    dcontext
-        upstream gradient of the context, (N, D)
-    dweights
-        upstream gradient of the weights themselves, (N, L)
-    cache
-        from `additive_attention_forward`
-
-    Returns
-    -------
-    tuple[np.ndarray, ...]
-        dkeys (N, L, A), dquery (N, A), dvalues (N, L, D), dw (A,)
-    """
-    t, weights, values, w = cache
-    dweights = dweights + (values @ dcontext[:, :, None])[:, :, 0]  # (5)
-    de = weights * (dweights - (weights * dweights).sum(axis=1, keepdims=True))  # (6)
-    dkeys = de[:, :, None] * w * (1 - t**2)  # (7)
-    # (8)
-    return (
-        dkeys,
-        dkeys.sum(axis=1),
-        weights[:, :, None] * dcontext[:, None],
-        (de[:, :, None] * t).sum(axis=(0, 1)),
-    )
-
-# %% ../../nbs/models/02_attention.ipynb #ad0a9840
-def attention_packed_forward(
-    x: np.ndarray,
-    h0: np.ndarray,
-    c0: np.ndarray,
-    keys: np.ndarray,
-    values: np.ndarray,
-    Wx: np.ndarray,
-    Wc: np.ndarray,
-    Wh: np.ndarray,
-    b: np.ndarray,
-    W_query: np.ndarray,
-    w: np.ndarray,
-    sizes: list,
-) -> tuple:
-    """Run an LSTM that takes a glance before every step, over a packed batch: no arithmetic on
-    padding.
-
-    Parameters
-    ----------
-    x
-        word vectors of every living row, step after step, (P, W)
-    h0
-        first state, longest caption first, (N, H)
-    c0
-        first cell, (N, H)
-    keys
-        of the places of each caption's picture, (N, L, A)
-    values
-        of the same, (N, L, D)
-    Wx
-        weights of the word vectors, (W, 4H), in the order i, f, o, g
-    Wc
-        weights of the context, (D, 4H)
-    Wh
-        recurrent weights, (H, 4H)
-    b
-        biases, (4H,)
-    W_query
-        from a state to its query, (H, A)
-    w
-        how much each of the A units counts, (A,)
-    sizes
-        rows alive at each step, never growing; their sum is P
-
-    Returns
-    -------
-    tuple
-        h (P, H): the state of each row after its step; weights (P, L) of its glance; and the cache
-    """
-    (_, L, A), H, gates, prev_h, prev_c, start = keys.shape, h0.shape[1], x @ Wx, h0, c0, 0
-    gates += b
-    h, c, tanh_c, context, weights, t = (
-        np.empty_like(gates, shape=(len(x), *shape))
-        for shape in ((H,), (H,), (H,), values.shape[2:], (L,), (L, A))
-    )
-    for n in sizes:
-        now = slice(start, start + n)
-        a, next_h, next_c, bent = gates[now], h[now], c[now], t[now]
-        np.tanh(np.add(keys[:n], (prev_h[:n] @ W_query)[:, None], out=bent), out=bent)  # (9), (1)
-        # (2), (3)
-        softmax(np.matmul(bent.reshape(n * L, A), w, out=weights[now].reshape(n * L)).reshape(n, L))
-        np.matmul(weights[now, None], values[:n], out=context[now, None])  # (4)
-        a += prev_h[:n] @ Wh
-        a += context[now] @ Wc  # (10)
-        i, f, o, g = np.split(squash(a, 3 * H), 4, axis=1)
-        np.multiply(f, prev_c[:n], out=next_c)
-        next_c += np.multiply(i, g, out=next_h)
-        np.multiply(o, np.tanh(next_c, out=tanh_c[now]), out=next_h)
-        prev_h, prev_c, start = next_h, next_c, start + n
-    return (
-        h,
-        weights,
-        (
-            x,
-            h0,
-            c0,
-            keys,
-            values,
-            Wx,
-            Wc,
-            Wh,
-            W_query,
-            w,
-            gates,
-            c,
-            tanh_c,
-            h,
-            context,
-            weights,
-            t,
-            sizes,
-        ),
-    )
-
-# %% ../../nbs/models/02_attention.ipynb #f0b1f435
-def glance_backward(
-    dcontext: np.ndarray,
-    dweights,
-    t: np.ndarray,
-    weights: np.ndarray,
-    values: np.ndarray,
-    w: np.ndarray,
-    de: np.ndarray,
-    dquery: np.ndarray,
-    squares: np.ndarray,
-):
-    """The gradients of the glances of one step, into arrays that are there.
-
-    Parameters
-    ----------
-    dcontext
-        upstream gradient of the context, (n, D)
-    dweights
-        upstream gradient of the weights, (n, L), or 0
-    t
-        from (1), (n, L, A)
-    weights
-        (n, L)
-    values
-        (n, L, D)
-    w
-        (A,)
-    de
-        gets the gradient of the scores, (n, L)
-    dquery
-        gets the gradient of the query, (n, A)
-    squares
-        gets what (14) subtracts, before w: de t^2, (n, L, A)
-    """
-    np.matmul(values, dcontext[:, :, None], out=de[:, :, None])
-    de += dweights  # (5)
-    de -= (weights * de).sum(axis=1, keepdims=True)
-    de *= weights  # (6)
-    np.multiply(t, t, out=squares)
-    np.matmul(de[:, None], squares, out=dquery[:, None])
-    dquery *= -w  # (13)
-    squares *= de[:, :, None]
-
-# %% ../../nbs/models/02_attention.ipynb #142ed2f6
-def sum_over_steps(x: np.ndarray, sizes: list, N: int) -> np.ndarray:
-    """Add up the rows of each caption.
-
-    Parameters
-    ----------
-    x
-        packed rows, (P, M)
-    sizes
-        rows alive at each step
-    N
-        captions in the batch
-
-    Returns
-    -------
-    np.ndarray
-        for each caption the sum of its rows, (N, M)
-    """
-    total, start = np.zeros_like(x, shape=(N, x.shape[1])), 0
-    for n in sizes:
-        total[:n] += x[start : start + n]
-        start += n
-    return total
-
-
-def blame_values(weights: np.ndarray, dcontext: np.ndarray, sizes: list, N: int) -> np.ndarray:
-    """The gradient of the values: one product a caption.
-
-    Parameters
-    ----------
-    weights
-        of each glance, (P, L)
-    dcontext
-        gradient of each context, (P, D)
-    sizes
-        rows alive at each step
-    N
-        captions in the batch
-
-    Returns
-    -------
-    np.ndarray
-        (N, L, D)
-    """
-    dvalues = np.zeros_like(weights, shape=(N, weights.shape[1], dcontext.shape[1]))
-    starts = np.cumsum([0, *sizes])
-    for i, out in enumerate(dvalues[: sizes[0] if sizes else 0]):
-        rows = starts[: sum(n > i for n in sizes)] + i
-        np.matmul(weights[rows].T, dcontext[rows], out=out)
-    return dvalues
-
-# %% ../../nbs/models/02_attention.ipynb #5d1df4fb
-def attention_packed_backward(dh: np.ndarray, dweights, cache: tuple) -> tuple:
-    """Send the blame of every packed state back through time and through every glance.
-
-    Parameters
-    ----------
-    dh
-        upstream gradient of each packed state, its own step alone, (P, H)
-    dweights
-        the same for the weights of each glance, (P, L); None: zero
-    cache
-        from `attention_packed_forward`
-
-    Returns
-    -------
-    tuple
-        the gradients of x, h0, c0, keys, values, Wx, Wc, Wh, b, W_query and w
-    """
-    (
-        x,
-        h0,
-        c0,
-        keys,
-        values,
-        Wx,
-        Wc,
-        Wh,
-        W_query,
-        w,
-        gates,
-        c,
-        tanh_c,
-        h,
-        context,
-        weights,
-        t,
-        sizes,
-    ) = cache
-    H = h0.shape[1]
-    stop = len(h)
-    dprev_h = np.zeros_like(h0)
-    dprev_c = np.zeros_like(c0)
-    dkeys = np.zeros_like(keys)
-    scratch = np.empty_like(keys)
-    da, through_h = lstm_slopes(gates, previous_states(c, c0, sizes), tanh_c)
-    dcontext = np.empty_like(context)
-    de = np.empty_like(weights)
-    dquery = np.empty_like(h, shape=(len(h), len(w)))
-    for n in reversed(sizes):
-        now = slice(stop - n, stop)
-        dh_now = dprev_h[:n]
-        dc = dprev_c[:n]
-        blocks = da[now].reshape(n, 4, H)
-        squares = scratch[:n]
-        dh_now += dh[now]
-        dc += np.multiply(through_h[now], dh_now, out=through_h[now])
-        blocks[:, :2] *= dc[:, None]
-        blocks[:, 2] *= dh_now
-        blocks[:, 3] *= dc
-        np.matmul(da[now], Wc.T, out=dcontext[now])  # (11)
-        glance_backward(
-            dcontext[now],
-            0 if dweights is None else dweights[now],
-            t[now],
-            weights[now],
-            values[:n],
-            w,
-            de[now],
-            dquery[now],
-            squares,
-        )
-        dkeys[:n] -= squares
-        np.matmul(da[now], Wh.T, out=dh_now)
-        dh_now += dquery[now] @ W_query.T  # (12)
-        dc *= gates[now, H : 2 * H]
-        stop -= n
-    dkeys += sum_over_steps(de, sizes, len(h0))[:, :, None]
-    dkeys *= w  # (14)
-    prev_h = previous_states(h, h0, sizes)
-    return (
-        da @ Wx.T,
-        dprev_h,
-        dprev_c,
-        dkeys,
-        blame_values(weights, dcontext, sizes, len(h0)),
-        x.T @ da,
-        context.T @ da,
-        prev_h.T @ da,
-        da.sum(axis=0),
-        prev_h.T @ dquery,
-        de.reshape(-1) @ t.reshape(-1, len(w)),
-    )
+__all__ = ['AttentionCaptioner', 'Places', 'attention_weights', 'attend', 'draw_attention']
 
 # %% ../../nbs/models/02_attention.ipynb #a142ceec
-def attention_params(V: int, D: int, W: int, H: int, A: int, rng=None) -> dict:
+def _attention_params(V: int, D: int, W: int, H: int, A: int, rng=None) -> dict:
     """Draw the parameters of a captioner that attends: those of `initial_params`, and what
     attention adds to them.
 
@@ -414,15 +53,15 @@ def attention_params(V: int, D: int, W: int, H: int, A: int, rng=None) -> dict:
         the arrays by name, float64
     """
     p = initial_params(V, D, W, H, 4, rng)
-    randn = np.random.randn if rng is None else lambda *shape: rng.standard_normal(shape)
-    p['Wc'] = randn(H, 4 * H) / np.sqrt(H)
-    p['W_init'], p['b_init'] = randn(H, 2 * H) / np.sqrt(H), np.zeros(2 * H)
-    p['W_key'], p['b_key'] = randn(H, A) / np.sqrt(H), np.zeros(A)
-    p['W_query'], p['w'] = randn(H, A) / np.sqrt(H), randn(A) / np.sqrt(A)
+    normal = np.random.standard_normal if rng is None else rng.standard_normal
+    p['Wc'] = normal((H, 4 * H)) / np.sqrt(H)
+    p['W_init'], p['b_init'] = normal((H, 2 * H)) / np.sqrt(H), np.zeros(2 * H)
+    p['W_key'], p['b_key'] = normal((H, A)) / np.sqrt(H), np.zeros(A)
+    p['W_query'], p['w'] = normal((H, A)) / np.sqrt(H), normal(A) / np.sqrt(A)
     return p
 
 # %% ../../nbs/models/02_attention.ipynb #ac71484f
-def values_forward(p: dict, grid: np.ndarray, dropout=lambda x: (x, None)) -> tuple:
+def _values_forward(p: dict, grid: np.ndarray, dropout_param: dict | None = None) -> tuple:
     """What each place of a picture has to say.
 
     Parameters
@@ -431,8 +70,8 @@ def values_forward(p: dict, grid: np.ndarray, dropout=lambda x: (x, None)) -> tu
         the parameters
     grid
         normalised features, (N, L, D)
-    dropout
-        (x) -> x with some numbers dropped, and what it was multiplied by
+    dropout_param
+        of `dropout_forward`; None: no dropout
 
     Returns
     -------
@@ -441,11 +80,12 @@ def values_forward(p: dict, grid: np.ndarray, dropout=lambda x: (x, None)) -> tu
     """
     N, L, D = grid.shape
     values, projected = affine_forward(grid.reshape(N * L, D), p['W_proj'], p['b_proj'])
-    values, kept = dropout(np.maximum(values, 0, out=values))  # (15)
-    return values.reshape(N, L, values.shape[1]), (projected[0], values, kept)
+    np.maximum(values, 0, out=values)  # (15)
+    values, dropped = dropout_forward(values, dropout_param)
+    return values.reshape(N, L, values.shape[1]), (projected[0], values, dropped)
 
 
-def values_backward(dvalues: np.ndarray, cache: tuple) -> dict:
+def _values_backward(dvalues: np.ndarray, cache: tuple) -> dict:
     """The gradients of what makes values of a grid.
 
     Parameters
@@ -453,23 +93,21 @@ def values_backward(dvalues: np.ndarray, cache: tuple) -> dict:
     dvalues
         upstream gradient, (N, L, H); overwritten
     cache
-        from `values_forward`
+        from `_values_forward`
 
     Returns
     -------
     dict
         the gradients of its parameters, by name
     """
-    grid, values, kept = cache
-    dvalues = dvalues.reshape(values.shape)
-    if kept is not None:
-        dvalues *= kept
+    grid, values, dropped = cache
+    dvalues = dropout_backward(dvalues.reshape(values.shape), dropped)
     dvalues *= values > 0  # (17)
     # nobody asks for the gradient of the features
     return dict(W_proj=grid.T @ dvalues, b_proj=dvalues.sum(axis=0))
 
 
-def places_forward(p: dict, values: np.ndarray) -> tuple:
+def _places_forward(p: dict, values: np.ndarray) -> tuple:
     """First state and cell (N, H), keys (N, L, A) and values (N, L, H) of a batch of pictures.
 
     Parameters
@@ -491,7 +129,7 @@ def places_forward(p: dict, values: np.ndarray) -> tuple:
     return (h0, c0, keys.reshape(N, L, keys.shape[1]), values), (keyed, began, first)
 
 
-def places_backward(
+def _places_backward(
     dh0: np.ndarray, dc0: np.ndarray, dkeys: np.ndarray, dvalues: np.ndarray, cache: tuple
 ) -> tuple:
     """The gradients of what makes states and keys of values.
@@ -507,7 +145,7 @@ def places_backward(
     dvalues
         from the contexts, (N, L, H); overwritten
     cache
-        from `places_forward`
+        from `_places_forward`
 
     Returns
     -------
@@ -526,7 +164,7 @@ def places_backward(
     return dvalues, g
 
 # %% ../../nbs/models/02_attention.ipynb #7721dcb3
-def doubly_stochastic_penalty(weights: np.ndarray, sizes: list, share: np.ndarray) -> tuple:
+def _doubly_stochastic_penalty(weights: np.ndarray, packing: Packing, share: np.ndarray) -> tuple:
     """What it costs that the weights of a place do not add up to one over a caption.
 
     Source: Xu et al. 2015.
@@ -534,9 +172,9 @@ def doubly_stochastic_penalty(weights: np.ndarray, sizes: list, share: np.ndarra
     Parameters
     ----------
     weights
-        of each glance, (P, L)
-    sizes
-        rows alive at each step
+        of each attention step, (P, L)
+    packing
+        which rows belong to which step
     share
         lambda / N, times the weight of each caption, (N,)
 
@@ -545,16 +183,14 @@ def doubly_stochastic_penalty(weights: np.ndarray, sizes: list, share: np.ndarra
     tuple
         the penalty, a float, and the gradient of the weights (P, L)
     """
-    short = 1 - sum_over_steps(weights, sizes, len(share))
+    short = 1 - packing.sum(weights)
     slope = -2 * share[:, None] * short  # (19)
-    # (18)
-    return float((share * (short * short).sum(axis=1)).sum()), np.concatenate(
-        [slope[:0], *(slope[:n] for n in sizes)]
-    )
+    penalty = float((share * (short * short).sum(axis=1)).sum())  # (18)
+    return penalty, packing.repeat(slope)
 
 # %% ../../nbs/models/02_attention.ipynb #5698cecb
 # the parameters of `attention_packed_forward`, in its order
-RECURRENT = ('Wx', 'Wc', 'Wh', 'b', 'W_query', 'w')
+_RECURRENT = ('Wx', 'Wc', 'Wh', 'b', 'W_query', 'w')
 
 
 class AttentionCaptioner(Captioner):
@@ -622,7 +258,7 @@ class AttentionCaptioner(Captioner):
         self.inner_dropout = inner_dropout
         self.doubly = doubly
         self.share = None
-        params = attention_params(
+        params = _attention_params(
             len(word_to_idx), input_dim, wordvec_dim, hidden_dim, attention_dim, rng
         )
         if recurrent_scale is not None:
@@ -631,7 +267,7 @@ class AttentionCaptioner(Captioner):
         self.params = {name: value.astype(dtype) for name, value in params.items()}
 
     def values(
-        self, grids: np.ndarray, dropout: Callable[..., Any] = lambda x: (x, None)
+        self, grids: np.ndarray, dropout_param: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, tuple[Any, ...]]:
         """What each place has to say, (N, L, H), from grids (N, L, D); and the cache.
 
@@ -639,15 +275,15 @@ class AttentionCaptioner(Captioner):
         ----------
         grids
             features of places, (N, L, D)
-        dropout
-            (x) -> x with some numbers dropped, and what it was multiplied by
+        dropout_param
+            of `dropout_forward`; None: no dropout
 
         Returns
         -------
         tuple[np.ndarray, tuple[Any, ...]]
             values (N, L, H), and the cache
         """
-        return values_forward(self.params, grids, dropout)
+        return _values_forward(self.params, grids, dropout_param)
 
     def values_backward(self, dvalues: np.ndarray, cache: tuple[Any, ...]) -> dict[str, np.ndarray]:
         """The gradients of the parameters behind the values, by name.
@@ -664,13 +300,13 @@ class AttentionCaptioner(Captioner):
         dict[str, np.ndarray]
             the gradients of the parameters behind the values, by name
         """
-        return values_backward(dvalues, cache)
+        return _values_backward(dvalues, cache)
 
     def forward(
         self,
         features: Any,
         words: np.ndarray,
-        sizes: list[int],
+        packing: Packing,
         rng: np.random.Generator | None = None,
     ) -> tuple[np.ndarray, tuple[Any, ...]]:
         """Scores (P, V) of the words that follow packed ones, given grids (N, L, D) in their order;
@@ -682,8 +318,8 @@ class AttentionCaptioner(Captioner):
             of the places of each picture, in the order of the captions, (N, L, D)
         words
             the words read, packed, (P,)
-        sizes
-            rows alive at each step, never growing; their sum is P
+        packing
+            which rows belong to which step
         rng
             where dropout gets its random numbers; None: no dropout
 
@@ -692,32 +328,30 @@ class AttentionCaptioner(Captioner):
         tuple[np.ndarray, tuple[Any, ...]]
             scores (P, V), and the caches
         """
-        p, dropout, (grids, which) = (
-            self.params,
-            lambda x: drop(x, self.inner_dropout, rng),
-            distinct(features),
-        )
-        values, seen = self.values(drop(grids, self.dropout, rng)[0], dropout)
-        looked_at, placed = places_forward(p, values)
+        p, (grids, which) = self.params, distinct(features)
+        inner = dict(rate=self.inner_dropout, rng=rng)
+        grids, _ = dropout_forward(grids, dict(rate=self.dropout, rng=rng))
+        values, seen = self.values(grids, inner)
+        looked_at, placed = _places_forward(p, values)
         if which is not None:
             looked_at = [a[which] for a in looked_at]  # several captions of one picture
         x, embedded = word_embedding_forward(words, p['W_embed'])
-        x, kept_x = dropout(x)
+        x, dropped_x = dropout_forward(x, inner)
         h, weights, recurred = attention_packed_forward(
-            x, *looked_at, *(p[name] for name in RECURRENT), sizes
+            x, *looked_at, *(p[name] for name in _RECURRENT), packing
         )
-        h, kept_h = dropout(h)
+        h, dropped_h = dropout_forward(h, inner)
         scores, scored = affine_forward(h, p['W_vocab'], p['b_vocab'])
         dweights = None
         if self.share is not None:
-            self.penalty, dweights = doubly_stochastic_penalty(weights, sizes, self.share)
+            self.penalty, dweights = _doubly_stochastic_penalty(weights, packing, self.share)
         return scores, (
             (seen, placed, which, len(grids)),
             embedded,
-            kept_x,
+            dropped_x,
             recurred,
             dweights,
-            kept_h,
+            dropped_h,
             scored,
         )
 
@@ -736,23 +370,22 @@ class AttentionCaptioner(Captioner):
         dict[str, np.ndarray]
             the gradient of each parameter, by name
         """
-        (seen, placed, which, M), embedded, kept_x, recurred, dweights, kept_h, scored = caches
+        (seen, placed, which, M), embedded, dropped_x, *caches = caches
+        recurred, dweights, dropped_h, scored = caches
         dh, dW_vocab, db_vocab = affine_backward(dscores, scored)
-        if kept_h is not None:
-            dh *= kept_h
-        dx, *blame = attention_packed_backward(dh, dweights, recurred)
-        looked_at, rest = blame[:4], blame[4:]
+        dh = dropout_backward(dh, dropped_h)
+        dx, *grads = attention_packed_backward(dh, dweights, recurred)
+        looked_at, rest = grads[:4], grads[4:]
         if which is not None:
             looked_at = [add_repeats(a, which, M) for a in looked_at]
-        if kept_x is not None:
-            dx *= kept_x
-        dvalues, g = places_backward(*looked_at, placed)
+        dx = dropout_backward(dx, dropped_x)
+        dvalues, g = _places_backward(*looked_at, placed)
         return (
             g
             | dict(
                 W_embed=word_embedding_backward(dx, embedded), W_vocab=dW_vocab, b_vocab=db_vocab
             )
-            | dict(zip(RECURRENT, rest))
+            | dict(zip(_RECURRENT, rest))
             | self.values_backward(dvalues, seen)
         )
 
@@ -791,7 +424,7 @@ class AttentionCaptioner(Captioner):
         if not self.doubly:
             return super().loss(features, captions, rng, backward, weight, smoothing)
         # several threads may ask at once: each call has notes of its own
-        call, order = (copy(self), pack_captions(captions, self._null)[0])
+        call, order = copy(self), pack_captions(captions, self._null)[0].order
         call.share = (
             self.doubly
             / len(captions)
@@ -800,10 +433,27 @@ class AttentionCaptioner(Captioner):
         loss, grads = Captioner.loss(call, features, captions, rng, backward, weight, smoothing)
         return loss + call.penalty, grads
 
+    def attention(self, features: np.ndarray, words: list[int] | np.ndarray) -> np.ndarray:
+        """Where it looks in a picture before each word of a caption: `attention_weights`.
+
+        Parameters
+        ----------
+        features
+            of the places of one picture, (L, D)
+        words
+            a caption, ids without `<START>`, (T,)
+
+        Returns
+        -------
+        np.ndarray
+            the weights, (T, L)
+        """
+        return attention_weights(self, features, words)
+
 # %% ../../nbs/models/02_attention.ipynb #d0f41044
 class Places:
     """What is looked at: arrays with an entry for each picture, one object for all rows of a state,
-    whichever are taken.
+    whichever are selected.
     """
 
     def __init__(self, *arrays):
@@ -835,31 +485,6 @@ class Places:
         )
         return places, picture, *(places.arrays if in_turn else (a[picture] for a in places.arrays))
 
-
-def glance(keys: np.ndarray, query: np.ndarray, values: np.ndarray, w: np.ndarray) -> tuple:
-    """Additive attention of several rows to each picture, without a cache.
-
-    Parameters
-    ----------
-    keys
-        (n, L, A)
-    query
-        K rows for each picture in turn, (n*K, A)
-    values
-        (n, L, D)
-    w
-        (A,)
-
-    Returns
-    -------
-    tuple
-        context (n*K, D) and weights (n*K, L)
-    """
-    n, L, A = keys.shape
-    t = keys[:, None] + query.reshape(n, -1, 1, A)
-    weights = softmax((np.tanh(t, out=t).reshape(-1, A) @ w).reshape(n, -1, L))
-    return (weights @ values).reshape(len(query), -1), weights.reshape(-1, L)
-
 # %% ../../nbs/models/02_attention.ipynb #4e7abbeb
 def _start(self: AttentionCaptioner, features: np.ndarray) -> dict[str, Any]:
     """The state before the first word.
@@ -875,7 +500,7 @@ def _start(self: AttentionCaptioner, features: np.ndarray) -> dict[str, Any]:
         the state: arrays with a row for each caption, and the places
     """
     grids, which = distinct(self.features(features))
-    (h0, c0, keys, values), _ = places_forward(self.params, self.values(grids)[0])
+    (h0, c0, keys, values), _ = _places_forward(self.params, self.values(grids)[0])
     picture = np.arange(len(keys)) if which is None else which
     return dict(
         h=h0[picture],
@@ -889,7 +514,7 @@ def _start(self: AttentionCaptioner, features: np.ndarray) -> dict[str, Any]:
 def _step(
     self: AttentionCaptioner, state: dict[str, Any], words: np.ndarray
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    """Take a glance and a step.
+    """One attention step, and one step of the LSTM.
 
     Parameters
     ----------
@@ -901,10 +526,11 @@ def _step(
     Returns
     -------
     tuple[np.ndarray, dict[str, Any]]
-        scores (N, V) of what follows, and the next state, with the weights (N, L) of the glance
+        scores (N, V) of what follows, and the next state,
+        with the weights (N, L) of the attention step
     """
     p, (places, picture, keys, values) = self.params, state['places'].group(state['picture'])
-    context, weights = glance(keys, state['h'] @ p['W_query'], values, p['w'])
+    context, weights = additive_attention_step(keys, state['h'] @ p['W_query'], values, p['w'])
     # the context's share of (10) joins the biases
     h, (_, c) = lstm_step(
         p['W_embed'][words], (state['h'], state['c']), p['Wx'], p['Wh'], context @ p['Wc'] + p['b']
@@ -917,6 +543,37 @@ def _step(
 AttentionCaptioner.start, AttentionCaptioner.step = _start, _step
 
 # %% ../../nbs/models/02_attention.ipynb #889110e6
+def attention_weights(
+    model: Any, features: np.ndarray, words: list[int] | np.ndarray
+) -> np.ndarray:
+    """Where a captioner looks in a picture before each word of a caption.
+
+    Parameters
+    ----------
+    model
+        a captioner whose state is a dict with `weights`, a row for each caption
+    features
+        of the places of one picture, (L, D)
+    words
+        a caption, ids without `<START>`, (T,)
+
+    Returns
+    -------
+    np.ndarray
+        the weights, (T, L), or with heads (T, heads, L)
+    """
+    expect(len(words), 'the caption has no words: expected at least one')
+    state, weights = model.start(np.asarray(features)[None]), []
+    for word in [model._start, *words[:-1]]:
+        _, state = model.step(state, np.array([word]))
+        expect(
+            isinstance(state, dict) and 'weights' in state,
+            f'{type(model).__name__} keeps no weights: expected a captioner that attends',
+        )
+        weights.append(state['weights'][0])
+    return np.stack(weights)
+
+
 def attend(
     model: Captioner,
     features: np.ndarray,
@@ -941,9 +598,8 @@ def attend(
     tuple[list[str], np.ndarray]
         the words, a list; and where each was looked for, (T, L), or with heads (T, heads, L)
     """
-    features, weights = np.asarray(features)[None], []
     if words is None:
-        words = decode(model, features, **decoding)[0][0].text
+        words = decode(model, np.asarray(features)[None], **decoding)[0][0].text
     words = [
         model.word_to_idx.get(word, model.word_to_idx.get('<UNK>'))
         if isinstance(word, str)
@@ -956,15 +612,8 @@ def attend(
         f'the caption has {"words that the vocabulary lacks" if words else "no words"}: '
         'expected at least one, of the vocabulary',
     )
-    state = model.start(features)
-    for word in [model._start, *words[:-1]]:
-        _, state = model.step(state, np.array([word]))
-        expect(
-            isinstance(state, dict) and 'weights' in state,
-            f'{type(model).__name__} keeps no weights: expected a captioner that attends',
-        )
-        weights.append(state['weights'][0])
-    return [model.idx_to_word[word] for word in words], np.stack(weights)
+    weights = attention_weights(model, features, words)
+    return [model.idx_to_word[word] for word in words], weights
 
 # %% ../../nbs/models/02_attention.ipynb #9f362aa4
 def draw_attention(

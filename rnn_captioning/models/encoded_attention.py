@@ -4,7 +4,6 @@
 
 # %% ../../nbs/models/04_encoded_attention.ipynb #f401ff65
 from __future__ import annotations
-from collections.abc import Callable
 from typing import Any
 import numpy as np
 from .attention import AttentionCaptioner
@@ -112,7 +111,7 @@ class EncodedAttentionCaptioner(AttentionCaptioner):
         self.params |= {name: w.astype(dtype) for name, w in new.items()}
 
     def values(
-        self, grids: np.ndarray, dropout: Callable[..., Any] = lambda x: (x, None)
+        self, grids: np.ndarray, dropout_param: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, tuple[Any, ...]]:
         """What each place has to say once it has seen the others, (N, L, H), from grids (N, L, D);
         and the cache.
@@ -121,15 +120,15 @@ class EncodedAttentionCaptioner(AttentionCaptioner):
         ----------
         grids
             features of places, (N, L, D)
-        dropout
-            (x) -> x with some numbers dropped, and what it was multiplied by
+        dropout_param
+            of `dropout_forward`; None: no dropout
 
         Returns
         -------
         tuple[np.ndarray, tuple[Any, ...]]
             values (N, L, H), and the cache
         """
-        return memory_forward(grids, self.params, self.heads, 'gelu', dropout)
+        return memory_forward(grids, self.params, self.heads, 'gelu', dropout_param)
 
     def values_backward(self, dvalues: np.ndarray, cache: tuple[Any, ...]) -> dict[str, np.ndarray]:
         """The gradients of the parameters behind the values, by name.

@@ -6,40 +6,40 @@
 from __future__ import annotations
 from typing import Any
 import numpy as np
-from .attention import Places
 from ..rows import distinct
 from ..embedding import word_embedding_backward, word_embedding_forward
-from ..errors import expect
-from ..model import Captioner, drop
-from ..temporal_affine import affine_forward
-from rnn_captioning.layers.transformer_layers import (
-    attention_forward,
-    cross_attention_backward,
-    cross_attention_forward,
+from rnn_captioning.layers.feed_forward import (
+    dropout_backward,
+    dropout_forward,
     ffn_backward,
     ffn_forward,
-    join_heads,
     layer_norm_backward,
     layer_norm_forward,
     residual_backward,
     residual_forward,
+)
+from ..layers.packing import Packing
+from rnn_captioning.layers.self_attention import (
+    attention_forward,
+    cross_attention_backward,
+    cross_attention_forward,
+    join_heads,
     self_attention_backward,
     self_attention_forward,
     sinusoids,
     split_heads,
     table_of,
 )
+from ..model import Captioner
+from .attention import Places, attention_weights
 from ..settings import TransformerSettings
+from ..temporal_affine import affine_forward
 
 # %% auto #0
-__all__ = ['SELF', 'CROSS', 'FFN', 'transformer_params', 'encoder_params', 'layers_of', 'decoder_layer_forward',
-           'decoder_layer_backward', 'encoder_layer_forward', 'encoder_layer_backward', 'memory_forward',
-           'memory_backward', 'embed_forward', 'embed_backward', 'score_forward', 'score_backward',
-           'transformer_forward', 'transformer_backward', 'self_attention_step', 'cross_attention_step',
-           'decoder_layer_step', 'transformer_start', 'transformer_step', 'TransformerCaptioner']
+__all__ = ['encoder_params', 'memory_forward', 'memory_backward', 'TransformerCaptioner']
 
 # %% ../../nbs/models/03_transformer.ipynb #c534c74a
-def transformer_params(
+def _transformer_params(
     V: int,
     input_dim: int,
     D: int,
@@ -75,9 +75,9 @@ def transformer_params(
     dict
         arrays by name, float64
     """
-    randn, affine, norm = _drawn(D, rng)
+    normal, affine, norm = _initialisers(D, rng)
     p = (
-        dict(W_embed=randn(V, D) / np.sqrt(D))
+        dict(W_embed=normal((V, D)) / np.sqrt(D))
         | affine('W_proj', 'b_proj', input_dim, D)
         | norm('memory_gain', 'memory_bias')
     )
@@ -121,7 +121,7 @@ def encoder_params(D: int, layers: int, F: int, rng=None) -> dict:
     dict
         arrays by name, float64
     """
-    (_, affine, norm), p = _drawn(D, rng), {}
+    (_, affine, norm), p = _initialisers(D, rng), {}
     for i in range(layers):
         small = 1 / np.sqrt(2 * layers)
         layer = (
@@ -134,17 +134,20 @@ def encoder_params(D: int, layers: int, F: int, rng=None) -> dict:
     return p | (norm('encoder_gain', 'encoder_bias') if layers else {})
 
 
-def _drawn(D, rng):
+def _initialisers(D, rng):
     "How numbers, an affine layer, and the gain and bias of a norm begin."
-    randn = np.random.randn if rng is None else lambda *shape: rng.standard_normal(shape)
+    normal = np.random.standard_normal if rng is None else rng.standard_normal
 
     def affine(W, b, rows, columns, scale=1.0):
-        return {W: randn(rows, columns) * scale / np.sqrt(rows), b: np.zeros(columns)}
+        return {W: normal((rows, columns)) * scale / np.sqrt(rows), b: np.zeros(columns)}
 
-    return randn, affine, lambda gain, bias: {gain: np.ones(D), bias: np.zeros(D)}
+    def norm(gain, bias):
+        return {gain: np.ones(D), bias: np.zeros(D)}
+
+    return normal, affine, norm
 
 
-def layers_of(p: dict, kind: str = 'layer') -> list:
+def _layers_of(p: dict, kind: str = 'layer') -> list:
     """The parameters of the layers, whose names begin with layer0_, layer1_ and so on.
 
     Parameters
@@ -168,12 +171,16 @@ def layers_of(p: dict, kind: str = 'layer') -> list:
     return layers
 
 # %% ../../nbs/models/03_transformer.ipynb #6a71c3e7
-SELF = ('Wqkv', 'bqkv', 'Wo', 'bo')
-CROSS = ('Wq', 'bq', 'Wkv', 'bkv', 'Wc', 'bc')
-FFN = ('W1', 'b1', 'W2', 'b2')
+_SELF = ('Wqkv', 'bqkv', 'Wo', 'bo')
+_CROSS = ('Wq', 'bq', 'Wkv', 'bkv', 'Wc', 'bc')
+_FFN = ('W1', 'b1', 'W2', 'b2')
 
 
-def decoder_layer_forward(
+def _named(p, names):
+    return [p[name] for name in names]
+
+
+def _decoder_layer_forward(
     p: dict,
     x: np.ndarray,
     memory: np.ndarray,
@@ -181,7 +188,7 @@ def decoder_layer_forward(
     activation: str,
     table: tuple,
     which: np.ndarray = None,
-    dropout=lambda x: (x, None),
+    dropout_param: dict | None = None,
 ) -> tuple:
     """Let each word look back, look at the picture, and think it over.
 
@@ -202,42 +209,30 @@ def decoder_layer_forward(
         from `table_of`
     which
         the picture of each caption, (N,), where several captions share one
-    dropout
-        (x) -> x with some numbers dropped, and what it was multiplied by
+    dropout_param
+        of `dropout_forward`; None: no dropout
 
     Returns
     -------
     tuple
         x (P, D), and the caches
     """
-
-    def weights(names):
-        return [p[name] for name in names]
-
-    # (1)
-    x, back = residual_forward(
-        x,
-        p['gain1'],
-        p['bias1'],
-        lambda x: self_attention_forward(x, *weights(SELF), heads, table),
-        dropout,
+    back = (*_named(p, _SELF), heads, table)
+    x, back = residual_forward(  # (1)
+        x, p['gain1'], p['bias1'], self_attention_forward, back, dropout_param
     )
-    # (2)
-    x, there = residual_forward(
-        x,
-        p['gain2'],
-        p['bias2'],
-        lambda x: cross_attention_forward(x, memory, *weights(CROSS), heads, table, which),
-        dropout,
+    there = (memory, *_named(p, _CROSS), heads, table, which)
+    x, there = residual_forward(  # (2)
+        x, p['gain2'], p['bias2'], cross_attention_forward, there, dropout_param
     )
-    # (3)
-    x, thought = residual_forward(
-        x, p['gain3'], p['bias3'], lambda x: ffn_forward(x, *weights(FFN), activation), dropout
+    thought = (*_named(p, _FFN), activation)
+    x, thought = residual_forward(  # (3)
+        x, p['gain3'], p['bias3'], ffn_forward, thought, dropout_param
     )
     return x, (back, there, thought)
 
 
-def decoder_layer_backward(dx: np.ndarray, caches: tuple) -> tuple:
+def _decoder_layer_backward(dx: np.ndarray, caches: tuple) -> tuple:
     """The gradients of a decoder layer.
 
     Parameters
@@ -245,7 +240,7 @@ def decoder_layer_backward(dx: np.ndarray, caches: tuple) -> tuple:
     dx
         upstream gradient, (P, D)
     caches
-        from `decoder_layer_forward`
+        from `_decoder_layer_forward`
 
     Returns
     -------
@@ -258,11 +253,16 @@ def decoder_layer_backward(dx: np.ndarray, caches: tuple) -> tuple:
         dx, there, cross_attention_backward
     )
     dx, g['gain1'], g['bias1'], *dself = residual_backward(dx, back, self_attention_backward)
-    return dx, dmemory, g | dict(zip(SELF + CROSS + FFN, dself + dcross + dffn))
+    return dx, dmemory, g | dict(zip(_SELF + _CROSS + _FFN, dself + dcross + dffn))
 
 # %% ../../nbs/models/03_transformer.ipynb #b58445f4
-def encoder_layer_forward(
-    p: dict, x: np.ndarray, heads: int, activation: str, table: tuple, dropout=lambda x: (x, None)
+def _encoder_layer_forward(
+    p: dict,
+    x: np.ndarray,
+    heads: int,
+    activation: str,
+    table: tuple,
+    dropout_param: dict | None = None,
 ) -> tuple:
     """Let each place look at all places of its picture, and think it over.
 
@@ -278,33 +278,24 @@ def encoder_layer_forward(
         a key of `ACTIVATIONS`
     table
         of N lines and L columns, without gaps
-    dropout
-        (x) -> x with some numbers dropped, and what it was multiplied by
+    dropout_param
+        of `dropout_forward`; None: no dropout
 
     Returns
     -------
     tuple
         x (N*L, D), and the caches
     """
-
-    def weights(names):
-        return [p[name] for name in names]
-
-    # (5)
-    x, around = residual_forward(
-        x,
-        p['gain1'],
-        p['bias1'],
-        lambda x: self_attention_forward(x, *weights(SELF), heads, table, causal=False),
-        dropout,
+    around = (*_named(p, _SELF), heads, table, False)  # not causal
+    x, around = residual_forward(  # (5)
+        x, p['gain1'], p['bias1'], self_attention_forward, around, dropout_param
     )
-    x, thought = residual_forward(
-        x, p['gain2'], p['bias2'], lambda x: ffn_forward(x, *weights(FFN), activation), dropout
-    )
+    thought = (*_named(p, _FFN), activation)
+    x, thought = residual_forward(x, p['gain2'], p['bias2'], ffn_forward, thought, dropout_param)
     return x, (around, thought)
 
 
-def encoder_layer_backward(dx: np.ndarray, caches: tuple) -> tuple:
+def _encoder_layer_backward(dx: np.ndarray, caches: tuple) -> tuple:
     """The gradients of an encoder layer.
 
     Parameters
@@ -312,7 +303,7 @@ def encoder_layer_backward(dx: np.ndarray, caches: tuple) -> tuple:
     dx
         upstream gradient, (N*L, D)
     caches
-        from `encoder_layer_forward`
+        from `_encoder_layer_forward`
 
     Returns
     -------
@@ -322,11 +313,11 @@ def encoder_layer_backward(dx: np.ndarray, caches: tuple) -> tuple:
     (around, thought), g = caches, {}
     dx, g['gain2'], g['bias2'], *dffn = residual_backward(dx, thought, ffn_backward)
     dx, g['gain1'], g['bias1'], *dself = residual_backward(dx, around, self_attention_backward)
-    return dx, g | dict(zip(SELF + FFN, dself + dffn))
+    return dx, g | dict(zip(_SELF + _FFN, dself + dffn))
 
 # %% ../../nbs/models/03_transformer.ipynb #88d07ffb
 def memory_forward(
-    grid: np.ndarray, p: dict, heads: int, activation: str, dropout=lambda x: (x, None)
+    grid: np.ndarray, p: dict, heads: int, activation: str, dropout_param: dict | None = None
 ) -> tuple:
     """What words look at: the places of a picture, projected and normalised, and led through the
     encoder if there is one.
@@ -341,8 +332,8 @@ def memory_forward(
         of the encoder's attention
     activation
         in the encoder, a key of `ACTIVATIONS`
-    dropout
-        in the encoder: (x) -> x with some numbers dropped, and what it was multiplied by
+    dropout_param
+        of `dropout_forward`, in the encoder; None: no dropout
 
     Returns
     -------
@@ -352,12 +343,12 @@ def memory_forward(
     (N, L, _), D = grid.shape, len(p['b_proj'])
     x, projected = affine_forward(grid.reshape(N * L, len(p['W_proj'])), p['W_proj'], p['b_proj'])
     x, normed = layer_norm_forward(x, p['memory_gain'], p['memory_bias'])  # (4)
-    encoder, caches, last = layers_of(p, 'encoder'), [], None
+    encoder, caches, last = _layers_of(p, 'encoder'), [], None
     if encoder:
         x += np.tile(sinusoids(np.arange(L), D), (N, 1))
     for layer in encoder:
-        x, cache = encoder_layer_forward(
-            layer, x, heads, activation, (N, L, np.arange(N * L)), dropout
+        x, cache = _encoder_layer_forward(
+            layer, x, heads, activation, (N, L, np.arange(N * L)), dropout_param
         )
         caches.append(cache)
     if encoder:
@@ -385,14 +376,14 @@ def memory_backward(dmemory: np.ndarray, cache: tuple) -> dict:
     if caches:
         dx, g['encoder_gain'], g['encoder_bias'] = layer_norm_backward(dx, last)
     for i, cache in reversed(list(enumerate(caches))):
-        dx, grads = encoder_layer_backward(dx, cache)
+        dx, grads = _encoder_layer_backward(dx, cache)
         g |= {f'encoder{i}_{name}': w for name, w in grads.items()}
     dx, g['memory_gain'], g['memory_bias'] = layer_norm_backward(dx, normed)
     # nobody asks for the gradient of the features
     return g | dict(W_proj=grid.T @ dx, b_proj=dx.sum(axis=0))
 
 # %% ../../nbs/models/03_transformer.ipynb #001c8841
-def embed_forward(words: np.ndarray, positions: np.ndarray, W_embed: np.ndarray) -> tuple:
+def _embed_forward(words: np.ndarray, positions: np.ndarray, W_embed: np.ndarray) -> tuple:
     """The vectors of words, scaled, and their positions.
 
     Parameters
@@ -415,7 +406,7 @@ def embed_forward(words: np.ndarray, positions: np.ndarray, W_embed: np.ndarray)
     return x, cache
 
 
-def embed_backward(dx: np.ndarray, cache: tuple) -> np.ndarray:
+def _embed_backward(dx: np.ndarray, cache: tuple) -> np.ndarray:
     """The gradient of the word vectors.
 
     Parameters
@@ -423,7 +414,7 @@ def embed_backward(dx: np.ndarray, cache: tuple) -> np.ndarray:
     dx
         upstream gradient, (P, D)
     cache
-        from `embed_forward`
+        from `_embed_forward`
 
     Returns
     -------
@@ -433,7 +424,7 @@ def embed_backward(dx: np.ndarray, cache: tuple) -> np.ndarray:
     return word_embedding_backward(dx * dx.shape[1] ** 0.5, cache)
 
 # %% ../../nbs/models/03_transformer.ipynb #ebfc2877
-def score_forward(x: np.ndarray, p: dict) -> tuple:
+def _score_forward(x: np.ndarray, p: dict) -> tuple:
     """Score every word of the vocabulary.
 
     Parameters
@@ -455,7 +446,7 @@ def score_forward(x: np.ndarray, p: dict) -> tuple:
     return scores, (normed, scored, tied)
 
 
-def score_backward(dscores: np.ndarray, cache: tuple) -> tuple:
+def _score_backward(dscores: np.ndarray, cache: tuple) -> tuple:
     """The gradients of the scores.
 
     Parameters
@@ -463,7 +454,7 @@ def score_backward(dscores: np.ndarray, cache: tuple) -> tuple:
     dscores
         upstream gradient, (P, V)
     cache
-        from `score_forward`
+        from `_score_forward`
 
     Returns
     -------
@@ -476,15 +467,15 @@ def score_backward(dscores: np.ndarray, cache: tuple) -> tuple:
     return dx, g | dict(b_vocab=dscores.sum(axis=0))
 
 # %% ../../nbs/models/03_transformer.ipynb #3911762f
-def transformer_forward(
+def _transformer_forward(
     p: dict,
     heads: int,
     activation: str,
     grid: np.ndarray,
     words: np.ndarray,
-    sizes: list,
+    packing: Packing,
     which: np.ndarray = None,
-    dropout=lambda x: (x, None),
+    dropout_param: dict | None = None,
 ) -> tuple:
     """Score every next word of packed captions.
 
@@ -500,36 +491,36 @@ def transformer_forward(
         features of the places, (N, L, input_dim); with `which`, (pictures, L, input_dim)
     words
         words read, packed, (P,)
-    sizes
-        rows alive at each step
+    packing
+        which rows belong to which step
     which
         the picture of each caption, (N,), where several captions share one
-    dropout
-        (x) -> x with some numbers dropped, and what it was multiplied by
+    dropout_param
+        of `dropout_forward`; None: no dropout
 
     Returns
     -------
     tuple
         scores (P, V), and the caches
     """
-    memory, remembered = memory_forward(grid, p, heads, activation, dropout)
-    x, embedded = embed_forward(
+    memory, remembered = memory_forward(grid, p, heads, activation, dropout_param)
+    x, embedded = _embed_forward(
         words,
-        np.repeat(
-            sinusoids(np.arange(len(sizes)), memory.shape[2]), np.asarray(sizes, int), axis=0
-        ),
+        np.repeat(sinusoids(np.arange(len(packing)), memory.shape[2]), packing.batch_sizes, axis=0),
         p['W_embed'],
     )
-    x, kept = dropout(x)
-    table, caches = table_of(sizes, len(grid if which is None else which)), []
-    for layer in layers_of(p):
-        x, cache = decoder_layer_forward(layer, x, memory, heads, activation, table, which, dropout)
+    x, dropped = dropout_forward(x, dropout_param)
+    table, caches = table_of(packing, len(packing.order)), []
+    for layer in _layers_of(p):
+        x, cache = _decoder_layer_forward(
+            layer, x, memory, heads, activation, table, which, dropout_param
+        )
         caches.append(cache)
-    scores, scored = score_forward(x, p)
-    return scores, (remembered, embedded, kept, caches, scored)
+    scores, scored = _score_forward(x, p)
+    return scores, (remembered, embedded, dropped, caches, scored)
 
 
-def transformer_backward(dscores: np.ndarray, caches: tuple) -> dict:
+def _transformer_backward(dscores: np.ndarray, caches: tuple) -> dict:
     """The gradient of every parameter, from that of the scores.
 
     Parameters
@@ -537,29 +528,27 @@ def transformer_backward(dscores: np.ndarray, caches: tuple) -> dict:
     dscores
         upstream gradient, (P, V)
     caches
-        from `transformer_forward`
+        from `_transformer_forward`
 
     Returns
     -------
     dict
         the gradient of each parameter, by name
     """
-    remembered, embedded, kept, caches, scored = caches
-    dx, g = score_backward(dscores, scored)
+    remembered, embedded, dropped, caches, scored = caches
+    dx, g = _score_backward(dscores, scored)
     dmemory = 0
     for i, cache in reversed(list(enumerate(caches))):
-        dx, dlooked_at, grads = decoder_layer_backward(dx, cache)
+        dx, dlooked_at, grads = _decoder_layer_backward(dx, cache)
         dmemory += dlooked_at  # (9)
         g |= {f'layer{i}_{name}': w for name, w in grads.items()}
-    if kept is not None:
-        dx *= kept
-    dW_embed = embed_backward(dx, embedded)
+    dW_embed = _embed_backward(dropout_backward(dx, dropped), embedded)
     if 'W_embed' in g:
         dW_embed += g['W_embed']  # (8)
     return g | dict(W_embed=dW_embed) | memory_backward(dmemory, remembered)
 
 # %% ../../nbs/models/03_transformer.ipynb #82d685c9
-def self_attention_step(
+def _self_attention_step(
     x: np.ndarray,
     past: np.ndarray,
     Wqkv: np.ndarray,
@@ -602,7 +591,7 @@ def self_attention_step(
     return affine_forward(join_heads(looked)[:, 0], Wo, bo)[0], past
 
 
-def cross_attention_step(
+def _cross_attention_step(
     x: np.ndarray,
     kv: np.ndarray,
     Wq: np.ndarray,
@@ -641,12 +630,11 @@ def cross_attention_step(
         split_heads(kv[:, :, :D], heads),
         split_heads(kv[:, :, D:], heads),
     )
-    return affine_forward(join_heads(looked).reshape(rows, D), Wo, bo)[0], w.swapaxes(1, 2).reshape(
-        rows, heads, L
-    )
+    out, _ = affine_forward(join_heads(looked).reshape(rows, D), Wo, bo)
+    return out, w.swapaxes(1, 2).reshape(rows, heads, L)
 
 
-def decoder_layer_step(
+def _decoder_layer_step(
     p: dict, x: np.ndarray, past: np.ndarray, kv: np.ndarray, heads: int, activation: str
 ) -> tuple:
     """Take a layer one word further.
@@ -671,26 +659,16 @@ def decoder_layer_step(
     tuple
         x (rows, D), past (rows, t+1, 2D), weights (rows, heads, L)
     """
-
-    def weights(names):
-        return [p[name] for name in names]
-
-    x, (_, past, _) = residual_forward(
-        x, p['gain1'], p['bias1'], lambda x: self_attention_step(x, past, *weights(SELF), heads)
-    )
-    x, (_, looked, _) = residual_forward(
-        x,
-        p['gain2'],
-        p['bias2'],
-        lambda x: cross_attention_step(x, kv, *weights(('Wq', 'bq', 'Wc', 'bc')), heads),
-    )
-    x, _ = residual_forward(
-        x, p['gain3'], p['bias3'], lambda x: ffn_forward(x, *weights(FFN), activation)
-    )
+    back = (past, *_named(p, _SELF), heads)
+    x, (_, past, _) = residual_forward(x, p['gain1'], p['bias1'], _self_attention_step, back)
+    there = (kv, *_named(p, ('Wq', 'bq', 'Wc', 'bc')), heads)
+    x, (_, looked, _) = residual_forward(x, p['gain2'], p['bias2'], _cross_attention_step, there)
+    thought = (*_named(p, _FFN), activation)
+    x, _ = residual_forward(x, p['gain3'], p['bias3'], ffn_forward, thought)
     return x, past, looked
 
 # %% ../../nbs/models/03_transformer.ipynb #ab3cc6f4
-def transformer_start(
+def _transformer_start(
     p: dict, heads: int, activation: str, grid: np.ndarray, which: np.ndarray = None
 ) -> dict:
     """Begin captions.
@@ -719,7 +697,7 @@ def transformer_start(
         affine_forward(memory.reshape(pictures * L, D), layer['Wkv'], layer['bkv'])[0].reshape(
             pictures, L, 2 * D
         )
-        for layer in layers_of(p)
+        for layer in _layers_of(p)
     ]
     picture = np.arange(pictures) if which is None else which
     past = [np.zeros_like(memory, shape=(len(picture), 0, 2 * D)) for _ in layers]
@@ -731,7 +709,9 @@ def transformer_start(
     )
 
 
-def transformer_step(p: dict, heads: int, activation: str, state: dict, words: np.ndarray) -> tuple:
+def _transformer_step(
+    p: dict, heads: int, activation: str, state: dict, words: np.ndarray
+) -> tuple:
     """Take captions one word further.
 
     Parameters
@@ -753,14 +733,14 @@ def transformer_step(p: dict, heads: int, activation: str, state: dict, words: n
         scores of what follows (rows, V), and the next state, with where the last layer looked
     """
     memory, picture, *places = state['memory'].group(state['picture'])
-    x, _ = embed_forward(
+    x, _ = _embed_forward(
         words, sinusoids([state['past'][0].shape[1]], p['W_embed'].shape[1]), p['W_embed']
     )
     past = []
-    for layer, before, kv in zip(layers_of(p), state['past'], places):
-        x, now, weights = decoder_layer_step(layer, x, before, kv, heads, activation)
+    for layer, before, kv in zip(_layers_of(p), state['past'], places):
+        x, now, weights = _decoder_layer_step(layer, x, before, kv, heads, activation)
         past.append(now)
-    return score_forward(x, p)[0], dict(past=past, weights=weights, picture=picture, memory=memory)
+    return _score_forward(x, p)[0], dict(past=past, weights=weights, picture=picture, memory=memory)
 
 # %% ../../nbs/models/03_transformer.ipynb #6fc78310
 class TransformerCaptioner(Captioner):
@@ -839,7 +819,7 @@ class TransformerCaptioner(Captioner):
         self.inner_dropout = inner_dropout
         self.params = {
             name: w.astype(dtype)
-            for name, w in transformer_params(
+            for name, w in _transformer_params(
                 len(word_to_idx),
                 input_dim,
                 hidden_dim,
@@ -855,7 +835,7 @@ class TransformerCaptioner(Captioner):
         self,
         features: Any,
         words: np.ndarray,
-        sizes: list[int],
+        packing: Packing,
         rng: np.random.Generator | None = None,
     ) -> tuple[np.ndarray, tuple[Any, ...]]:
         """Scores (P, V) of the words that follow packed ones, given a grid (N, L, input_dim) in
@@ -867,8 +847,8 @@ class TransformerCaptioner(Captioner):
             of the places of each picture, in the order of the captions, (N, L, input_dim)
         words
             the words read, packed, (P,)
-        sizes
-            rows alive at each step, never growing; their sum is P
+        packing
+            which rows belong to which step
         rng
             where dropout gets its random numbers; None: no dropout
 
@@ -878,16 +858,16 @@ class TransformerCaptioner(Captioner):
             scores (P, V), and the caches
         """
         grid, which = distinct(features)
-        grid, _ = drop(grid, self.dropout, rng)
-        return transformer_forward(
+        grid, _ = dropout_forward(grid, dict(rate=self.dropout, rng=rng))
+        return _transformer_forward(
             self.params,
             self.heads,
             self.activation,
             grid,
             words,
-            sizes,
+            packing,
             which,
-            lambda x: drop(x, self.inner_dropout, rng),
+            dict(rate=self.inner_dropout, rng=rng),
         )
 
     def backward(self, dscores: np.ndarray, caches: tuple[Any, ...]) -> dict[str, np.ndarray]:
@@ -905,7 +885,7 @@ class TransformerCaptioner(Captioner):
         dict[str, np.ndarray]
             the gradient of each parameter, by name
         """
-        return transformer_backward(dscores, caches)
+        return _transformer_backward(dscores, caches)
 
     def start(self, features: np.ndarray) -> Any:
         """The state before the first word, from a grid (N, L, input_dim).
@@ -920,7 +900,7 @@ class TransformerCaptioner(Captioner):
         Any
             the state
         """
-        return transformer_start(
+        return _transformer_start(
             self.params, self.heads, self.activation, *distinct(self.features(features))
         )
 
@@ -939,7 +919,7 @@ class TransformerCaptioner(Captioner):
         tuple[np.ndarray, Any]
             scores of the next word, (N, V), and the next state
         """
-        return transformer_step(self.params, self.heads, self.activation, state, words)
+        return _transformer_step(self.params, self.heads, self.activation, state, words)
 
     def attention(self, features: np.ndarray, words: list[int] | np.ndarray) -> np.ndarray:
         """Where the last layer looks in a picture (L, input_dim) before each word of a caption, ids
@@ -957,9 +937,4 @@ class TransformerCaptioner(Captioner):
         np.ndarray
             the weights, (T, heads, L)
         """
-        expect(len(words), 'the caption has no words: expected at least one')
-        state, weights = self.start(np.asarray(features)[None]), []
-        for word in [self._start, *words[:-1]]:
-            _, state = self.step(state, np.array([word]))
-            weights.append(state['weights'][0])
-        return np.stack(weights)
+        return attention_weights(self, features, words)

@@ -8,7 +8,8 @@ from collections import Counter
 import numpy as np
 from ..data.batches import epoch_order
 from ..rows import Repeated, gather
-from ..decoding import Rules, best_word, by_lot, word_by_word
+from ..decoding import Rules, sampler, word_by_word
+from ..model import best_word
 from ..models.captioner import Weighted, Writer
 from ..solver import Objective, step_rng
 from .parallel import in_threads
@@ -173,7 +174,7 @@ def drawn_by(model, features, rng, rules, threads=1) -> np.ndarray:
     rngs = rng.spawn(threads) if threads > 1 else [rng]
     return np.concatenate(
         in_threads(
-            lambda part: word_by_word(model, part[0], by_lot(part[1]), rules)[0], zip(parts, rngs)
+            lambda part: word_by_word(model, part[0], sampler(part[1]), rules)[0], zip(parts, rngs)
         )
     )
 
