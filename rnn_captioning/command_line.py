@@ -173,7 +173,7 @@ class _Bounded(click.FloatRange):
             min_open=kind.above is not None,
             max_open=kind.below is not None,
         )
-        self.name = self.number.name
+        self.name, self.expected = self.number.name, kind.expected
 
     def convert(self, value, param, ctx):
         "The number, within the bounds or not."
@@ -189,8 +189,7 @@ def _option(name, setting, **changed):
         flag = flag.removesuffix('s')
         said |= dict(multiple=True, metavar='NAME=VALUE', default=())
     elif isinstance(setting.kind, Number):
-        bounded = setting.kind.python is float or abs(setting.kind.least) < float('inf')
-        said |= dict(type=_Bounded(setting.kind) if bounded else setting.kind.python)
+        said |= dict(type=_Bounded(setting.kind))
     elif isinstance(setting.kind, OneOf):
         said |= dict(type=str)  # the table of names is looked up when it is needed
     return click.option(flag, name, **(said | changed))

@@ -34,8 +34,8 @@ from rnn_captioning.training.parallel import (
 
 # %% auto #0
 __all__ = ['SCHEDULES', 'LIKELIHOOD', 'clip_gradients', 'validation_loss', 'CaptioningSolver', 'next_batch', 'step_rng',
-           'Objective', 'Phase', 'Callback', 'RunningMean', 'averaged', 'train_step', 'end_epoch', 'Validation',
-           'judge_epoch', 'EarlyStopping', 'PrintedLosses', 'ProgressShown', 'as_callback', 'all_callbacks']
+           'Objective', 'Phase', 'Callback', 'RunningMean', 'averaged', 'train_step', 'Validation', 'EarlyStopping',
+           'PrintedLosses', 'ProgressShown']
 
 # %% ../nbs/07_solver.ipynb #6ce48bfd
 def clip_gradients(grads: dict, max_norm: float) -> float:
@@ -214,14 +214,14 @@ class CaptioningSolver:
             self.steps, '', self.progress, unit='step', initial=self.step
         ) as progress:
             shown = [ProgressShown(progress)] if self.progress else []
-            for callback in all_callbacks(self, shown):
+            for callback in _all_callbacks(self, shown):
                 callback.before_training(self)
             while self.step < self.steps and not self.stop:
                 train_step(self)
                 ended = self.step % self.steps_per_epoch == 0
                 if ended:
-                    end_epoch(self)
-                for callback in all_callbacks(self, shown):
+                    _end_epoch(self)
+                for callback in _all_callbacks(self, shown):
                     callback.after_step(self)
                     if ended:
                         callback.after_epoch(self)
@@ -311,7 +311,7 @@ class Phase:
 
 LIKELIHOOD = Objective('likelihood', next_batch, validation_loss)
 
-# %% ../nbs/07_solver.ipynb #callback-code
+
 class Callback:
     """What happens beside the steps of a run; a class of its own overrides what it wants.
 
@@ -422,7 +422,7 @@ def train_step(solver):
     solver.step += 1
 
 # %% ../nbs/07_solver.ipynb #74323c88
-def end_epoch(solver):
+def _end_epoch(solver):
     "Count the epoch, and decay the learning rate."
     solver.epoch += 1
     for config in solver.optim_configs.values():
@@ -436,11 +436,11 @@ class Validation(Callback):
         "Judge the mean of the parameters, or the parameters where there is none."
         if solver.validate:
             with averaged(solver):
-                judge_epoch(solver)
+                _judge_epoch(solver)
 
 
 @one_blas_thread()
-def judge_epoch(solver):
+def _judge_epoch(solver):
     "Judge the model as it is; keep its parameters if they are the best so far."
     judge = solver.objective.judge
     shared = dict(threads=solver.threads) if accepts(judge, 'threads') else {}
@@ -500,7 +500,7 @@ class ProgressShown(Callback):
         self.progress.describe(milestone=True)
 
 
-def as_callback(function: Callable | Callback, when: str) -> Callback:
+def _as_callback(function: Callable | Callback, when: str) -> Callback:
     """A function as a callback.
 
     Parameters
@@ -522,7 +522,7 @@ def as_callback(function: Callable | Callback, when: str) -> Callback:
     return callback
 
 
-def all_callbacks(solver, shown=()) -> list:
+def _all_callbacks(solver, shown=()) -> list:
     """The callbacks of a solver in their order.
 
     Parameters
@@ -542,7 +542,7 @@ def all_callbacks(solver, shown=()) -> list:
         RunningMean(),
         Validation(),
         EarlyStopping(),
-        *(as_callback(call, 'after_epoch') for call in solver.callbacks),
+        *(_as_callback(call, 'after_epoch') for call in solver.callbacks),
         *shown,
-        *(as_callback(call, 'after_step') for call in solver.each_step),
+        *(_as_callback(call, 'after_step') for call in solver.each_step),
     ]

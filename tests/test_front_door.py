@@ -191,6 +191,8 @@ OLD = [
     'data.CaptionData',
     'data.decode_captions',
     'data.minibatch',
+    'data.ReadAhead',
+    'data.as_read',
     'data.load_coco_data',
     'files.InputError',
     'files.open_hdf5',

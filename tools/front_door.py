@@ -20,6 +20,10 @@ OLD_MODULES = {
     'training': ['training.run'],
     'bench': ['bench.report'],
 }
+# What it was called there, where it has another name now.
+OLD_NAMES = {
+    'data': {'CaptionData': 'Dataset', 'ReadAhead': 'Minibatches', 'as_read': 'columns_for'}
+}
 MADE = '# Made from the table by tools/front_door.py: for editors and type checkers, never run.'
 
 
@@ -75,6 +79,8 @@ def generated_wing(wing, modules):
             f'# what version 0.1 had in a module called {wing}',
             f'_OLD = {OLD_MODULES[wing]}',
         ]
+    if wing in OLD_NAMES:
+        lines += [f'_OLD_NAMES = {OLD_NAMES[wing]}']
     lines += [
         '',
         'def __dir__():',
@@ -86,6 +92,8 @@ def generated_wing(wing, modules):
         '        if name in _MODULES:',
         "            return import_module(f'{__name__}.{name}')",
     ]
+    if wing in OLD_NAMES:
+        lines += ['        name = _OLD_NAMES.get(name, name)']
     if wing in OLD_MODULES:
         lines += [
             '        for old in _OLD:',

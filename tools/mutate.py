@@ -63,9 +63,6 @@ FUNCTIONS = {
         'pack_captions',
         '_caption_forward',
         '_caption_backward',
-        'select_rows',
-        'generate',
-        'best_word',
         'Captioner.loss',
         'CaptioningRNN.forward',
         'CaptioningRNN.backward',
@@ -91,7 +88,7 @@ FUNCTIONS = {
 REASONS = {
     'the transposition of a vector is the vector': """
         layers.additive_attention.additive_attention_forward: t @ w -> t @ w.T
-        layers.additive_attention.attention_packed_forward: np.matmul(bent.reshape(n * L, A), w, out=weights[now].reshape(n * L)) -> np.matmul(bent.reshape(n * L, A), w.T, out=weights[now].reshape(n * L))
+        layers.additive_attention.attention_packed_forward: np.matmul(hidden.reshape(n * L, A), w, out=weights[now].reshape(n * L)) -> np.matmul(hidden.reshape(n * L, A), w.T, out=weights[now].reshape(n * L))
         layers.additive_attention.attention_packed_backward: de.reshape(-1) @ t.reshape(-1, len(w)) -> de.reshape(-1).T @ t.reshape(-1, len(w))
         layers.additive_attention.additive_attention_step: np.tanh(t, out=t).reshape(-1, A) @ w -> np.tanh(t, out=t).reshape(-1, A) @ w.T
         layers.feed_forward.layer_norm_backward: both @ gain -> both @ gain.T

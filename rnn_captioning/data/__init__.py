@@ -24,6 +24,7 @@ _MODULES = [
 ]
 # what version 0.1 had in a module called data
 _OLD = ['data.dataset', 'data.vocabulary', 'data.batches', 'data.coco', 'rows']
+_OLD_NAMES = {'CaptionData': 'Dataset', 'ReadAhead': 'Minibatches', 'as_read': 'columns_for'}
 
 def __dir__():
     return _MODULES.copy()
@@ -33,6 +34,7 @@ if not TYPE_CHECKING:
         from importlib import import_module
         if name in _MODULES:
             return import_module(f'{__name__}.{name}')
+        name = _OLD_NAMES.get(name, name)
         for old in _OLD:
             module = import_module(f'{__package__.partition(".")[0]}.{old}')
             if hasattr(module, name):

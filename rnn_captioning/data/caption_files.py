@@ -23,13 +23,12 @@ from ..files.paths import existing_file, reading
 from rnn_captioning.data.vocabulary import (  # noqa: F401
     LONGEST_WORD,
     TOKENIZER,
-    UNSPACED,
     build_vocabulary,
     encode_captions,
 )
 
 # %% auto #0
-__all__ = ['FORMATS', 'USUAL', 'read_vocabulary', 'usual_names', 'few', 'read_text', 'read_captions', 'split_images', 'read_list']
+__all__ = ['FORMATS', 'read_vocabulary', 'usual_names', 'few', 'read_text', 'read_captions', 'split_images', 'read_list']
 
 # %% ../../nbs/data/03_caption_files.ipynb #c0a11f05
 def read_vocabulary(path) -> list:
@@ -286,7 +285,7 @@ FORMATS = [  # name, what its content looks like, its reader; a further format i
 ]
 
 # %% ../../nbs/data/03_caption_files.ipynb #c0a11f12
-USUAL = {
+_USUAL = {
     'train': ('train', 'training'),
     'val': ('val', 'dev', 'development', 'valid', 'validation'),
     'test': ('test', 'testing'),
@@ -316,7 +315,7 @@ def usual_names(names, where='splits') -> dict:
             'vocabulary',
         )
     usual = {name: name for name in names}
-    for wanted, others in USUAL.items():
+    for wanted, others in _USUAL.items():
         found = [name for name in usual if name.lower() in others]
         if wanted in found:
             continue

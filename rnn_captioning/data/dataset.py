@@ -34,7 +34,7 @@ from ..files.paths import atomic_path, distinct_output, local_path, reading
 from ..rows import Grid, Repeated
 
 # %% auto #0
-__all__ = ['CaptionData', 'check_splits', 'write_data', 'Split', 'split_of', 'Dataset', 'open_data', 'columns_for', 'check_match']
+__all__ = ['check_splits', 'write_data', 'Split', 'split_of', 'Dataset', 'open_data', 'columns_for', 'check_match']
 
 # %% ../../nbs/data/01_dataset.ipynb #0a644079
 _PER_CAPTION = 'captions', 'image_idxs', 'texts'  # all else in a split has one row a picture
@@ -527,9 +527,6 @@ class Dataset(Mapping[str, Any]):
         "Close the file, where the features are not in memory."
         if self.file:
             self.file.close()
-
-
-CaptionData = Dataset  # its name in version 0.1
 
 # %% ../../nbs/data/01_dataset.ipynb #63a26791
 def _read_split(group, in_memory):

@@ -17,14 +17,13 @@ from ..progress import quoted
 from ..files.download import check_file, member_path  # noqa: F401
 
 # %% auto #0
-__all__ = ['COCO', 'FLICKR8K', 'DATASETS', 'fetch', 'check_coco', 'check_flickr8k_captions', 'check_flickr8k_pictures', 'Archive',
-           'PublicData', 'fetch_data', 'next_step']
+__all__ = ['COCO', 'FLICKR8K', 'DATASETS', 'fetch', 'Archive', 'PublicData', 'fetch_data', 'next_step']
 
 # %% ../../nbs/data/05_fetch.ipynb #b3d6c29e
 COCO = dict(train=(400_135, 82_783), val=(195_954, 40_504))
 
 
-def check_coco(folder, counts: dict = COCO):
+def _check_coco(folder, counts: dict = COCO):
     """Raise an `InputError` unless a folder holds the course's COCO captions and features.
 
     Parameters
@@ -67,7 +66,7 @@ def _listed(folder, counts):
         yield from sorted(found)
 
 
-def check_flickr8k_captions(folder, counts: dict = FLICKR8K):
+def _check_flickr8k_captions(folder, counts: dict = FLICKR8K):
     """Raise an `InputError` unless a folder holds five captions for each picture of the lists.
 
     Parameters
@@ -83,7 +82,7 @@ def check_flickr8k_captions(folder, counts: dict = FLICKR8K):
         expect(found[name] == 5, f'{path}: has {found[name]} captions of {name}: expected 5')
 
 
-def check_flickr8k_pictures(folder, counts: dict = FLICKR8K):
+def _check_flickr8k_pictures(folder, counts: dict = FLICKR8K):
     """Raise an `InputError` unless a folder holds each picture of the lists as a JPEG.
 
     Parameters
@@ -159,7 +158,7 @@ DATASETS = {
                     'https://cs231n.stanford.edu/coco_captioning.zip',
                     'http://cs231n.stanford.edu/coco_captioning.zip',
                 ),
-                check_coco,
+                _check_coco,
                 strip='coco_captioning/',
             ),
         ),
@@ -171,13 +170,13 @@ DATASETS = {
             Archive(
                 'Flickr8k_text.zip',
                 (_flickr8k + 'Flickr8k_text.zip',),
-                check_flickr8k_captions,
+                _check_flickr8k_captions,
                 digest='md5:bf6c1abcb8e4a833b7f922104de18627',
             ),
             Archive(
                 'Flickr8k_Dataset.zip',
                 (_flickr8k + 'Flickr8k_Dataset.zip',),
-                check_flickr8k_pictures,
+                _check_flickr8k_pictures,
                 digest='md5:f18a1e2920de5bd84dae7cf08ec78978',
             ),
         ),

@@ -13,9 +13,8 @@ from .dataset import write_data
 from .vocabulary import build_vocabulary, encode_captions, tokenize
 
 # %% auto #0
-__all__ = ['SIDE', 'BACKGROUND', 'COLOURS', 'SIZES', 'CENTRES', 'STAR', 'SHAPES', 'HELD_OUT', 'NUMBERS', 'RELATIONS', 'PLACES',
-           'WIDTH', 'LARGE', 'stencil', 'render', 'is_held_out', 'random_object', 'random_scene', 'fits', 'stands',
-           'relates', 'random_sentence', 'parse', 'is_true', 'regions', 'scene_features', 'make_scenes']
+__all__ = ['SIDE', 'BACKGROUND', 'COLOURS', 'SIZES', 'render', 'random_scene', 'random_sentence', 'parse', 'is_true', 'regions',
+           'scene_features', 'make_scenes']
 
 # %% ../../nbs/data/02_scenes.ipynb #8c5287ba
 SIDE, BACKGROUND = 64, 245
@@ -28,9 +27,9 @@ COLOURS = dict(
     orange=(255, 127, 14),
 )
 SIZES = dict(small=5, large=8)  # radius in pixels
-CENTRES = 11, 32, 53  # of the rows and columns
+_CENTRES = 11, 32, 53  # of the rows and columns
 # corners in thousandths of the radius, x to the right and y down; the circle has none
-STAR = [
+_STAR = [
     (0, -1200),
     (318, -436),
     (1141, -370),
@@ -42,21 +41,21 @@ STAR = [
     (-1141, -370),
     (-318, -436),
 ]
-SHAPES = dict(
+_SHAPES = dict(
     circle=None,
     square=[(-900, -900), (900, -900), (900, 900), (-900, 900)],
     triangle=[(0, -1000), (1000, 900), (-1000, 900)],
-    star=STAR,
+    star=_STAR,
 )
 
 # %% ../../nbs/data/02_scenes.ipynb #fe17bcff
-def stencil(shape: str, radius: int, cx: int, cy: int) -> np.ndarray:
+def _stencil(shape: str, radius: int, cx: int, cy: int) -> np.ndarray:
     """The pixels that a shape covers.
 
     Parameters
     ----------
     shape
-        a key of `SHAPES`
+        a key of `_SHAPES`
     radius
         pixels
     cx
@@ -70,7 +69,7 @@ def stencil(shape: str, radius: int, cx: int, cy: int) -> np.ndarray:
         bool, (64, 64)
     """
     y, x = 1000 * (np.mgrid[:SIDE, :SIDE] - np.array([cy, cx])[:, None, None])
-    corners = SHAPES[shape]
+    corners = _SHAPES[shape]
     if corners is None:
         return x * x + y * y <= 10**6 * radius * (radius + 1)
     inside = np.zeros((SIDE, SIDE), bool)
@@ -97,11 +96,11 @@ def render(facts: list) -> np.ndarray:
     """
     picture = np.full((SIDE, SIDE, 3), BACKGROUND, np.uint8)
     for o in facts:
-        picture[stencil(o['shape'], SIZES[o['size']], o['x'], o['y'])] = COLOURS[o['colour']]
+        picture[_stencil(o['shape'], SIZES[o['size']], o['x'], o['y'])] = COLOURS[o['colour']]
     return picture
 
 # %% ../../nbs/data/02_scenes.ipynb #03cd9fc0
-HELD_OUT = {
+_HELD_OUT = {
     ('small', 'red', 'star'),
     ('large', 'green', 'circle'),
     ('small', 'blue', 'triangle'),
@@ -111,18 +110,18 @@ HELD_OUT = {
 }
 
 
-def is_held_out(o):
+def _is_held_out(o):
     "Whether an object has a combination that no training scene has."
-    return (o['size'], o['colour'], o['shape']) in HELD_OUT
+    return (o['size'], o['colour'], o['shape']) in _HELD_OUT
 
 
-def random_object(rs, cell, like=None):
+def _random_object(rs, cell, like=None):
     "An object in one of the nine cells; `like` another in shape and colour, if given."
 
     def pick(names):
         return list(names)[rs.randint(len(names))]
 
-    colour, shape = (like['colour'], like['shape']) if like else (pick(COLOURS), pick(SHAPES))
+    colour, shape = (like['colour'], like['shape']) if like else (pick(COLOURS), pick(_SHAPES))
     row, column = divmod(cell, 3)
     return dict(
         shape=shape,
@@ -130,8 +129,8 @@ def random_object(rs, cell, like=None):
         size=pick(SIZES),
         row=row,
         column=column,
-        x=int(CENTRES[column] + rs.randint(-1, 2)),
-        y=int(CENTRES[row] + rs.randint(-1, 2)),
+        x=int(_CENTRES[column] + rs.randint(-1, 2)),
+        y=int(_CENTRES[row] + rs.randint(-1, 2)),
     )
 
 # %% ../../nbs/data/02_scenes.ipynb #ee6bf0fc
@@ -154,20 +153,22 @@ def random_scene(rs, held_out: bool = False) -> list:
         cells, objects = rs.permutation(9)[: rs.randint(1, 4)], []
         for cell in cells:
             objects.append(
-                random_object(rs, int(cell), objects[0] if objects and rs.randint(4) == 0 else None)
+                _random_object(
+                    rs, int(cell), objects[0] if objects and rs.randint(4) == 0 else None
+                )
             )
-        if any(map(is_held_out, objects)) == held_out:
+        if any(map(_is_held_out, objects)) == held_out:
             return sorted(objects, key=lambda o: (-SIZES[o['size']], o['row'], o['column']))
 
 # %% ../../nbs/data/02_scenes.ipynb #61b887cb
-NUMBERS = dict(a=1, an=1, one=1, two=2, three=3)
-RELATIONS = {
+_NUMBERS = dict(a=1, an=1, one=1, two=2, three=3)
+_RELATIONS = {
     'above': ('row', -1),
     'below': ('row', 1),
     'to the left of': ('column', -1),
     'to the right of': ('column', 1),
 }
-PLACES = {
+_PLACES = {
     'at the top': (0, None),
     'at the bottom': (2, None),
     'on the left': (None, 0),
@@ -180,28 +181,28 @@ PLACES = {
 }
 
 
-def fits(o, thing):
+def _fits(o, thing):
     "Whether an object is what a caption calls it."
     return all(thing.get(key) in (None, o[key]) for key in ('size', 'colour', 'shape'))
 
 
-def stands(o, place):
-    "Whether an object is in a place of `PLACES`."
+def _stands(o, place):
+    "Whether an object is in a place of `_PLACES`."
     return all(
-        wanted in (None, found) for wanted, found in zip(PLACES[place], (o['row'], o['column']))
+        wanted in (None, found) for wanted, found in zip(_PLACES[place], (o['row'], o['column']))
     )
 
 
-def relates(a, relation, b):
-    "Whether one object lies to another as a relation of `RELATIONS` says."
-    axis, sign = RELATIONS[relation]
+def _relates(a, relation, b):
+    "Whether one object lies to another as a relation of `_RELATIONS` says."
+    axis, sign = _RELATIONS[relation]
     return a is not b and (a[axis] - b[axis]) * sign > 0
 
 # %% ../../nbs/data/02_scenes.ipynb #99d66a97
 def _phrase(rs, facts, o):
     "Words for an object and all others that the words fit, and those objects."
     thing = dict(colour=o['colour'], shape=o['shape'], size=o['size'] if rs.randint(2) else None)
-    group = [p for p in facts if fits(p, thing)]
+    group = [p for p in facts if _fits(p, thing)]
     words = ' '.join(filter(None, (thing['size'], thing['colour'], thing['shape'])))
     if len(group) > 1:
         return f'{["two", "three"][len(group) - 2]} {words}s', group
@@ -224,13 +225,13 @@ def _related(rs, facts):
     if not others:
         return None
     two, second = _phrase(rs, facts, others[0])
-    true = [r for r in RELATIONS if all(relates(a, r, b) for a in first for b in second)]
+    true = [r for r in _RELATIONS if all(_relates(a, r, b) for a in first for b in second)]
     return f'{one} {true[rs.randint(len(true))]} {two}' if true else None
 
 
 def _placed(rs, facts):
     one, group = _phrase(rs, facts, facts[0])
-    places = [p for p in PLACES if all(stands(o, p) for o in group)]
+    places = [p for p in _PLACES if all(_stands(o, p) for o in group)]
     return f'{one} {places[rs.randint(len(places))]}' if places and rs.randint(3) else one
 
 # %% ../../nbs/data/02_scenes.ipynb #29a9840d
@@ -264,15 +265,15 @@ def _any(names):
 
 def _thing(i):
     return (
-        rf'(?P<number{i}>{_any(NUMBERS)})(?: (?P<size{i}>{_any(SIZES)}))?(?: '
-        rf'(?P<colour{i}>{_any(COLOURS)}))? (?P<shape{i}>{_any(SHAPES)})s?(?: '
-        rf'(?P<place{i}>{_any(PLACES)}))?'
+        rf'(?P<number{i}>{_any(_NUMBERS)})(?: (?P<size{i}>{_any(SIZES)}))?(?: '
+        rf'(?P<colour{i}>{_any(COLOURS)}))? (?P<shape{i}>{_any(_SHAPES)})s?(?: '
+        rf'(?P<place{i}>{_any(_PLACES)}))?'
     )
 
 
 _GRAMMAR = re.compile(
     rf'(?:there is |there are |the picture shows )?{_thing(0)}(?: '
-    rf'(?P<relation>{_any(RELATIONS)}) {_thing(1)})?(?:(?: and)? {_thing(2)})?(?: and '
+    rf'(?P<relation>{_any(_RELATIONS)}) {_thing(1)})?(?:(?: and)? {_thing(2)})?(?: and '
     rf'{_thing(3)})?'
 )
 
@@ -300,7 +301,7 @@ def parse(sentence: str) -> dict:
         if g[f'number{i}']
     ]
     return dict(
-        things=[{**t, 'number': NUMBERS[t['number']]} for t in things], relation=g['relation']
+        things=[{**t, 'number': _NUMBERS[t['number']]} for t in things], relation=g['relation']
     )
 
 # %% ../../nbs/data/02_scenes.ipynb #4dad1670
@@ -327,7 +328,7 @@ def is_true(sentence: str, facts: list[Any]) -> bool:
         found = [
             o
             for o in facts
-            if fits(o, thing) and (thing['place'] is None or stands(o, thing['place']))
+            if _fits(o, thing) and (thing['place'] is None or _stands(o, thing['place']))
         ]
         if not found or thing['number'] not in (1, len(found)):
             return False
@@ -335,7 +336,7 @@ def is_true(sentence: str, facts: list[Any]) -> bool:
     if not claim['relation']:
         return True
     return any(
-        all(relates(a, claim['relation'], b) for a in first for b in second)
+        all(_relates(a, claim['relation'], b) for a in first for b in second)
         for first in groups[0]
         for second in groups[1]
     )
@@ -374,7 +375,9 @@ def _crop(mask):
     return mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], rows, columns
 
 
-_STENCILS = {name: [_crop(stencil(name, r, 32, 32))[0] for r in SIZES.values()] for name in SHAPES}
+_STENCILS = {
+    name: [_crop(_stencil(name, r, 32, 32))[0] for r in SIZES.values()] for name in _SHAPES
+}
 
 
 def _overlap(a, b):
@@ -384,7 +387,7 @@ def _overlap(a, b):
     return 255 * int(both.all(axis=0).sum()) // int(both.any(axis=0).sum())
 
 # %% ../../nbs/data/02_scenes.ipynb #8a836989
-WIDTH, LARGE = 11, 12  # numbers a region; from this width on it counts as large
+_WIDTH, _LARGE = 11, 12  # numbers a region; from this width on it counts as large
 
 
 def scene_features(picture: np.ndarray) -> np.ndarray:
@@ -409,11 +412,11 @@ def scene_features(picture: np.ndarray) -> np.ndarray:
         colour = picture[mask].astype(np.int64).sum(axis=0) // mask.sum()
         found.append(
             (
-                (width < LARGE, middle[1] // 42, middle[0] // 42),
+                (width < _LARGE, middle[1] // 42, middle[0] // 42),
                 [255, 2 * middle[0], 2 * middle[1], 10 * width, *colour, *fit],
             )
         )
-    table = np.zeros((3, WIDTH), np.int64)
+    table = np.zeros((3, _WIDTH), np.int64)
     for row, (_, numbers) in zip(table, sorted(found)):
         row[:] = numbers
     return np.minimum(table, 255).astype(np.uint8)
@@ -473,5 +476,6 @@ def make_scenes(
         path,
         vocabulary,
         splits,
-        encoder=f'rnn_captioning.data.scenes.scene_features, {WIDTH} numbers for each of 3 regions',
+        encoder=f'rnn_captioning.data.scenes.scene_features, {_WIDTH} numbers for each of 3 '
+        'regions',
     )

@@ -13,8 +13,8 @@ import numpy as np
 from ..errors import expect
 
 # %% auto #0
-__all__ = ['SPECIAL', 'TOKENIZER', 'UNSPACED', 'LONGEST_WORD', 'decode_captions', 'caption_texts', 'tokenize', 'unspaced',
-           'build_vocabulary', 'Vocabulary', 'encode_captions', 'check_vocabulary']
+__all__ = ['SPECIAL', 'TOKENIZER', 'LONGEST_WORD', 'decode_captions', 'caption_texts', 'tokenize', 'unspaced', 'build_vocabulary',
+           'Vocabulary', 'encode_captions', 'check_vocabulary']
 
 # %% ../../nbs/data/00_vocabulary.ipynb #3d9a3ca5
 SPECIAL = ['<NULL>', '<START>', '<END>', '<UNK>']
@@ -120,7 +120,7 @@ def tokenize(text: str) -> list:
     return _word().findall(unicodedata.normalize('NFC', lower))
 
 # %% ../../nbs/data/00_vocabulary.ipynb #c0a11f02
-UNSPACED = [  # scripts without spaces, their letters, and more letters than words have on average
+_UNSPACED = [  # scripts without spaces, their letters, and more letters than words have on average
     (
         'Chinese or Japanese',
         re.compile(
@@ -156,7 +156,7 @@ def unspaced(texts) -> dict:
     """
     texts = [text for text in texts if not text.isascii()]
     found = {}
-    for script, letters, longest in UNSPACED:
+    for script, letters, longest in _UNSPACED:
         written = [text for text in texts if letters.search(text)]
         counts = [len(letters.findall(word)) for text in written for word in tokenize(text)]
         words = [count for count in counts if count]

@@ -14,15 +14,15 @@ from ..errors import InputError, expect
 from .paths import _reason, existing_file, reading
 
 # %% auto #0
-__all__ = ['SMALL', 'RATIO', 'MOST_ITEMS', 'DEEPEST', 'FILTERS', 'DATA', 'CHECKPOINT', 'VERSION', 'PADDING', 'write_attributes',
-           'attribute', 'read', 'check_contents', 'foreign_hdf5', 'new_hdf5', 'update_hdf5', 'open_hdf5', 'utf8',
-           'to_bytes', 'pack_texts', 'to_texts']
+__all__ = ['SMALL', 'RATIO', 'DATA', 'CHECKPOINT', 'VERSION', 'PADDING', 'write_attributes', 'attribute', 'read',
+           'check_contents', 'foreign_hdf5', 'new_hdf5', 'update_hdf5', 'open_hdf5', 'utf8', 'to_bytes', 'pack_texts',
+           'to_texts']
 
 # %% ../../nbs/files/02_hdf5.ipynb #1f15e89f
 # bytes that are always granted; bytes for each byte of the file; entries; folders within folders
-SMALL, RATIO, MOST_ITEMS, DEEPEST = (2**26, 200, 20_000, 8)
+SMALL, RATIO, _MOST_ITEMS, _DEEPEST = (2**26, 200, 20_000, 8)
 # by HDF5's number
-FILTERS = {1: 'gzip', 2: 'shuffle', 3: 'fletcher32', 6: 'scaleoffset', 32000: 'lzf'}
+_FILTERS = {1: 'gzip', 2: 'shuffle', 3: 'fletcher32', 6: 'scaleoffset', 32000: 'lzf'}
 
 
 def write_attributes(item, **values):
@@ -109,9 +109,9 @@ def _check_filters(item, where, setup, block):
         code: values for code, _, values, _ in map(setup.get_filter, range(setup.get_nfilters()))
     }
     expect(
-        set(used) <= set(FILTERS) and len(used) == setup.get_nfilters(),
+        set(used) <= set(_FILTERS) and len(used) == setup.get_nfilters(),
         f'{where}: is packed by the filters {list(used)}: expected at most one each of '
-        f'{", ".join(FILTERS.values())}',
+        f'{", ".join(_FILTERS.values())}',
     )
     if 6 in used:
         expect(
@@ -220,7 +220,7 @@ def check_contents(file: h5py.File):
         open
     """
     path, size = file.filename, os.path.getsize(file.filename)
-    groups, left, room = [(file, path)], MOST_ITEMS, SMALL + RATIO * size
+    groups, left, room = [(file, path)], _MOST_ITEMS, SMALL + RATIO * size
     while groups:
         group, where = groups.pop()
         for name in group.attrs:
@@ -230,9 +230,9 @@ def check_contents(file: h5py.File):
             place = f'{where}{":/" if where == path else "/"}{name}'
             left = left - 1
             expect(
-                left >= 0 and place.count('/') - path.count('/') <= DEEPEST,
-                f'{where}: has more than {MOST_ITEMS:,} entries, or groups more than '
-                f'{DEEPEST} deep: expected fewer',
+                left >= 0 and place.count('/') - path.count('/') <= _DEEPEST,
+                f'{where}: has more than {_MOST_ITEMS:,} entries, or groups more than '
+                f'{_DEEPEST} deep: expected fewer',
             )
             if isinstance(item, h5py.Group):
                 groups.append((item, place))

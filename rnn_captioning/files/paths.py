@@ -16,11 +16,11 @@ from filelock import FileLock, Timeout
 from ..errors import InputError, expect
 
 # %% auto #0
-__all__ = ['ADDRESS', 'local_path', 'kind_of', 'existing_file', 'reading', 'earlier', 'replace_file', 'atomic_path',
-           'flush_to_disk', 'output_folder', 'distinct_output', 'sole_user', 'shipped']
+__all__ = ['local_path', 'kind_of', 'existing_file', 'reading', 'earlier', 'replace_file', 'atomic_path', 'flush_to_disk',
+           'output_folder', 'distinct_output', 'sole_user', 'shipped']
 
 # %% ../../nbs/files/01_paths.ipynb #a28c1764
-ADDRESS = re.compile(r'(https?|ftps?|sftp|s3|gs|hdfs|file):/', re.IGNORECASE)
+_ADDRESS = re.compile(r'(https?|ftps?|sftp|s3|gs|hdfs|file):/', re.IGNORECASE)
 
 
 def local_path(path):
@@ -41,7 +41,7 @@ def local_path(path):
     if not isinstance(path, (str, os.PathLike)):
         return path
     text = os.fspath(path)
-    if isinstance(text, str) and ADDRESS.match(text) and not os.path.lexists(text):
+    if isinstance(text, str) and _ADDRESS.match(text) and not os.path.lexists(text):
         hint = 'leave out file://' if text.lower().startswith('file:') else 'download it first'
         raise InputError(f'{text}: is an address, and not a path on this machine: {hint}')
     return os.path.expanduser(path) if isinstance(path, str) else path

@@ -526,8 +526,8 @@ def _step(
     Returns
     -------
     tuple[np.ndarray, dict[str, Any]]
-        scores (N, V) of what follows, and the next state,
-        with the weights (N, L) of the attention step
+        scores (N, V) of what follows, and the next state, with the weights (N, L) of the
+        attention step
     """
     p, (places, picture, keys, values) = self.params, state['places'].group(state['picture'])
     context, weights = additive_attention_step(keys, state['h'] @ p['W_query'], values, p['w'])

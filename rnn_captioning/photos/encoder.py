@@ -25,8 +25,8 @@ from .images import SUFFIXES, find_photos  # noqa: F401
 from ..progress import show_progress
 
 # %% auto #0
-__all__ = ['SIDE', 'MAX_PIXELS', 'MAX_ASPECT', 'MEAN', 'STD', 'LITE0', 'is_picture', 'photo_name', 'open_photo', 'preprocess',
-           'Encoder', 'load_encoder', 'encode_batches', 'encode_photos']
+__all__ = ['SIDE', 'MAX_PIXELS', 'MEAN', 'STD', 'LITE0', 'is_picture', 'photo_name', 'open_photo', 'preprocess', 'Encoder',
+           'load_encoder', 'encode_batches', 'encode_photos']
 
 # %% ../../nbs/photos/02_encoder.ipynb #ec774496
 _USUAL_MAXIMA = 255, 1023, 4095, 16383, 65535  # of 8, 10, 12, 14 and 16 bits
@@ -85,16 +85,16 @@ def _upright(photo):
 # %% ../../nbs/photos/02_encoder.ipynb #09a5c672
 SIDE = 224  # pixels a side, as the network saw in training
 MAX_PIXELS = 100_000_000  # that a picture may have in memory; as RGB, 0.4 GB
-MAX_ASPECT = 50  # of the long side to the short one
+_MAX_ASPECT = 50  # of the long side to the short one
 
 
 def _check_size(name, w, h, most=None):
     most = most or MAX_PIXELS
     expect(w * h <= most, f'{name}: is {w:,} x {h:,} pixels: expected at most {most:,} in all')
     expect(
-        0 < max(w, h) <= MAX_ASPECT * min(w, h),
+        0 < max(w, h) <= _MAX_ASPECT * min(w, h),
         f'{name}: is {w:,} x {h:,} pixels'
-        f': expected a long side of at most {MAX_ASPECT} times the short one',
+        f': expected a long side of at most {_MAX_ASPECT} times the short one',
     )
 
 

@@ -39,12 +39,11 @@ from .reward import CIDER
 from .run_folder import RunFolder
 
 # %% auto #0
-__all__ = ['ASKING', 'HANGUP', 'TIMES', 'COLUMNS', 'digest', 'model_options', 'new_captioner', 'new_solver', 'Interrupted',
-           'signals', 'Saving', 'FromTimeToTime', 'data_of_run', 'agreed', 'signature_of', 'finished_passes', 'RunLog',
-           'train']
+__all__ = ['ASKING', 'HANGUP', 'COLUMNS', 'model_options', 'new_captioner', 'new_solver', 'Interrupted', 'signals', 'Saving',
+           'FromTimeToTime', 'agreed', 'signature_of', 'RunLog', 'train']
 
 # %% ../../nbs/training/02_run.ipynb #daa994b8
-def digest(data) -> str:
+def _digest(data) -> str:
     """What a data set is recognised by when a run goes on.
 
     Parameters
@@ -293,7 +292,7 @@ class FromTimeToTime(Callback):
             )
 
 # %% ../../nbs/training/02_run.ipynb #d3752a75
-def data_of_run(data, run: dict, path):
+def _data_of_run(data, run: dict, path):
     """Open the data set of a run, and make sure that it is the one that the run began with.
 
     Parameters
@@ -317,11 +316,11 @@ def data_of_run(data, run: dict, path):
         f'{data.path}: has no split called train: found {", ".join(data.splits)}',
     )
     expect(
-        run.get('digest') in (None, digest(data)),
+        run.get('digest') in (None, _digest(data)),
         f'{data.path}: has other training captions than the run in {path} began with '
         f'({run.get("data")}): expected the same data set',
     )
-    return data, dict(data=str(Path(data.path).resolve()), digest=digest(data))
+    return data, dict(data=str(Path(data.path).resolve()), digest=_digest(data))
 
 # %% ../../nbs/training/02_run.ipynb #6f9be7cc
 _OF_THE_MODEL = 'cell', 'hidden_dim', 'wordvec_dim', 'model_options', 'dropout', 'inner_dropout'
@@ -402,8 +401,8 @@ def signature_of(work: Callable[..., Any]) -> Callable[[_Function], _Function]:
     return decorate
 
 # %% ../../nbs/training/02_run.ipynb #c0e6d211
-TIMES = 'learning_rate', 'seconds', 'words_per_second'  # what a checkpoint does not know
-COLUMNS = 'pass', 'objective', 'step', 'loss', 'val_loss', *TIMES
+_TIMES = 'learning_rate', 'seconds', 'words_per_second'  # what a checkpoint does not know
+COLUMNS = 'pass', 'objective', 'step', 'loss', 'val_loss', *_TIMES
 
 
 def _rows_of(phase, passes_before=0):
@@ -421,7 +420,7 @@ def _rows_of(phase, passes_before=0):
         }
 
 
-def finished_passes(solver) -> list:
+def _finished_passes(solver) -> list:
     """What a solver remembers of its passes, and of those of the phases before.
 
     Parameters
@@ -482,10 +481,10 @@ class RunLog(Callback):
         """
         old = self.read()
         times = {(row['objective'], row['step']): row for row in old or ()}
-        for row in finished_passes(solver):
+        for row in _finished_passes(solver):
             known = times.get((row['objective'], str(row['step'])), {})
             self.rows.append(
-                _as_text(row | {name: known[name] for name in TIMES if _is_number(known.get(name))})
+                _as_text(row | {n: known[n] for n in _TIMES if _is_number(known.get(n))})
             )
         if old is None and self.path.exists():  # not ours, so it is kept
             os.replace(self.path, self.path.with_name('log.before.csv'))
@@ -509,7 +508,7 @@ class RunLog(Callback):
         solver
             of which a pass has just ended, and is not yet saved
         """
-        row = finished_passes(solver)[-1]
+        row = _finished_passes(solver)[-1]
         seconds = time.perf_counter() - self.began
         row['learning_rate'] = f'{solver.last_learning_rate:.6g}'
         row['seconds'] = f'{seconds:.3f}'
@@ -577,6 +576,7 @@ def _train_for_score(solver, data, settings, **options):
 
 
 def _train(data=None, out='captioner', resume=False, progress=False, callbacks=(), **given):
+    "What `train` does, with the arguments that were written."
     given = {name: value for name, value in given.items() if value is not None}
     given = TrainingSettings.own_names(given)
     data, folder, asked = local_path(data), RunFolder(local_path(out)), []
@@ -587,7 +587,7 @@ def _train(data=None, out='captioner', resume=False, progress=False, callbacks=(
         record = load_run(found) if resume else {}
         settings = _going_on(found, given, record) if resume else TrainingSettings(**given)
         settings = replace(settings, threads=settings.threads or cores())
-        data, identity = data_of_run(data, record, found)
+        data, identity = _data_of_run(data, record, found)
         data = columns_for(data, MODELS[settings.model])
 
         saving = Saving(folder, data.encoder, settings.record() | identity, settings.keep)
