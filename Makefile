@@ -3,7 +3,7 @@ PYTHON ?= .venv/bin/python
 GENERATE = $(PYTHON) tools/front_door.py && $(PYTHON) -c 'from nbdev.doclinks import nbdev_export; nbdev_export()' && $(PYTHON) tools/make_readme.py
 NOTEBOOKS ?= nbs/*.ipynb nbs/*/*.ipynb
 
-.PHONY: test everywhere coverage mutants docs pages korean export run format check fuzz measure clean
+.PHONY: test everywhere coverage mutants docs pages korean export run format check fuzz measure count clean
 test:     ## every test, notebooks included
 	$(PYTHON) -m pytest
 everywhere: ## every test, with the kernels that NumPy uses on other processors, and with one thread and two
@@ -36,5 +36,7 @@ fuzz:     ## ten thousand damaged files of each kind: each is read, or refused i
 	PYTHONPATH=. $(PYTHON) tests/fuzz.py --count $(or $(COUNT),10000)
 measure:  ## what the results notebook shows: all of it, or make measure RESULTS=scenes
 	$(PYTHON) tools/measure.py $(RESULTS)
+count:    ## widths of lines, public names, lengths and complexities; make count NAMES=--names names the names
+	$(PYTHON) tools/count.py $(NAMES)
 clean:
 	rm -rf _docs _proc build dist *.egg-info .pytest_cache .coverage .coverage.* captioner

@@ -83,6 +83,8 @@ _MODULES = {
     'training.java': '',
     'training.parallel': '',
     'bench.report': '',
+    'bench.peers': '',
+    'bench.timing': '',
     'command_line': 'info',
     'progress': '',
     'drawing': '',

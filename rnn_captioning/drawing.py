@@ -12,12 +12,12 @@ import os
 import sys
 import unicodedata
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 # %% auto #0
-__all__ = ['KINDS', 'ARROWS', 'BOX', 'WITHOUT_SCRIPT', 'Diagram', 'new_figure', 'save_figure', 'Fonts', 'choose_fonts',
-           'Interactive', 'inline', 'unfold']
+__all__ = ['KINDS', 'Diagram', 'new_figure', 'save_figure', 'choose_fonts', 'Interactive', 'inline', 'unfold']
 
 # %% ../nbs/reference/07_drawing.ipynb #bc01055e
 KINDS = {  # kind: (fill, edge)
@@ -27,11 +27,14 @@ KINDS = {  # kind: (fill, edge)
     'loss': ('#f5d5e5', '#cc79a7'),
     'word': ('#d5f0e6', '#009e73'),
 }
-ARROWS = {'forward': '#444444', 'gradient': '#d55e00'}
+_ARROWS = {'forward': '#444444', 'gradient': '#d55e00'}
 
 # %% ../nbs/reference/07_drawing.ipynb #16954f13
 class Diagram:
     "A drawing of boxes and arrows, in inches, with the book's colours."
+
+    box: Callable[..., object]
+    arrow: Callable[..., object]
 
     def __init__(self, width: float, height: float):
         """
@@ -81,11 +84,11 @@ def _box(
     object
         the Matplotlib patch, to hand to `arrow`
     """
-    from matplotlib.patches import Circle, FancyBboxPatch
+    from matplotlib.patches import Circle, FancyBboxPatch, Patch
 
     fill, edge = KINDS[kind]
     if kind == 'op':
-        patch = Circle((x, y), height / 2, fc=fill, ec=edge, lw=1.5, zorder=2)
+        patch: Patch = Circle((x, y), height / 2, fc=fill, ec=edge, lw=1.5, zorder=2)
     else:
         patch = FancyBboxPatch(
             (x - width / 2, y - height / 2),
@@ -99,7 +102,7 @@ def _box(
         )
     self.ax.add_patch(patch)
     self.ax.text(x, y, text, ha='center', va='center', fontsize=9, color='#222222', zorder=3)
-    patch.middle = x, y
+    setattr(patch, 'middle', (x, y))  # noqa: B010  where arrows point
     return patch
 
 
@@ -126,7 +129,7 @@ def _arrow(
     label
         text beside the middle of the arrow
     kind
-        a key of `ARROWS`; a gradient is dashed
+        a key of `_ARROWS`; a gradient is dashed
     bend
         how far the arrow leaves the straight line; negative bends the other way
     offset
@@ -146,7 +149,7 @@ def _arrow(
             arrowstyle='-|>',
             mutation_scale=12,
             lw=1.4,
-            color=ARROWS[kind],
+            color=_ARROWS[kind],
             linestyle='--' if kind == 'gradient' else '-',
             connectionstyle=f'arc3,rad={bend}',
             zorder=1,
@@ -159,7 +162,7 @@ def _arrow(
         ha='center',
         va='center',
         fontsize=8,
-        color=ARROWS[kind],
+        color=_ARROWS[kind],
     )
 
 
@@ -240,7 +243,7 @@ def save_figure(figure, path, **options):
         warnings.warn(f'{Path(path).name}: {said[0]}{more}', stacklevel=2)
 
 # %% ../nbs/reference/07_drawing.ipynb #2e55bb8f
-BOX = '□'  # in the place of a character that no font has
+_BOX = '□'  # in the place of a character that no font has
 
 
 def _can_draw(path, character):
@@ -304,7 +307,7 @@ def _further_fonts(missing):
 
 
 @dataclass(frozen=True)
-class Fonts:
+class _Fonts:
     """Fonts for some texts.
 
     `families` is for Matplotlib's `fontfamily`; called with a text, what can be drawn of it.
@@ -347,7 +350,7 @@ def _unseen(character):
     )
 
 
-def choose_fonts(texts) -> Fonts:
+def choose_fonts(texts) -> _Fonts:
     """Find installed fonts that have the characters of some texts; a warning where there are none
     for some.
 
@@ -367,21 +370,21 @@ def choose_fonts(texts) -> Fonts:
     lacking = {c for c in characters if not any(_can_draw(path, c) for path in usual.values())}
     unseen = {c for c in lacking if _unseen(c)}
     further, missing = _further_fonts(lacking - unseen)
-    instead = {ord(c): ' ' if c.isspace() else '' for c in unseen} | {ord(c): BOX for c in missing}
+    instead = {ord(c): ' ' if c.isspace() else '' for c in unseen} | {ord(c): _BOX for c in missing}
     if missing:
         few = ''.join(sorted(missing)[:5])
         script = unicodedata.name(few[0], 'unknown').split()[0]
         more = f' and {len(missing) - 5} more' if len(missing) > 5 else ''
         warnings.warn(
             f'no installed font has the characters {few}{more} ({script}), which are drawn as '
-            f'{BOX}: '
+            f'{_BOX}: '
             'install a font that has them, such as one of Noto Sans',
             stacklevel=2,
         )
-    return Fonts((*usual, *further), instead)
+    return _Fonts((*usual, *further), instead)
 
 # %% ../nbs/reference/07_drawing.ipynb #726b8d60
-WITHOUT_SCRIPT = 'This figure has controls, which need JavaScript and the page of the book.'
+_WITHOUT_SCRIPT = 'This figure has controls, which need JavaScript and the page of the book.'
 
 
 class Interactive:
@@ -407,7 +410,7 @@ class Interactive:
         alt, caption = html.escape(self.alt), html.escape(self.caption)
         page = f'''<figure class="figure interactive">
 <div class="controls"></div>
-<div class="drawing" role="img" aria-label="{alt}"><p><em>{WITHOUT_SCRIPT}</em></p></div>
+<div class="drawing" role="img" aria-label="{alt}"><p><em>{_WITHOUT_SCRIPT}</em></p></div>
 <figcaption>{caption}</figcaption>
 <script type="application/json" class="vega-lite">{text}</script>
 </figure>'''

@@ -46,7 +46,7 @@ class InputError(ValueError):
         message
             what was found and what was expected, on one line
         """
-        super().__init__(printable(message))
+        super().__init__(printable(str(message)))
 
 # %% ../nbs/reference/05_errors.ipynb #c8cc20a5
 def expect(condition, message: str):
@@ -64,7 +64,7 @@ def expect(condition, message: str):
 
 # %% ../nbs/reference/05_errors.ipynb #7f69a25e
 @contextmanager
-def raises(*fragments: str, error: type = InputError):
+def raises(*fragments: str, error: type[BaseException] = InputError):
     """Check that the block raises `error` with a one-line message that contains every fragment; the
     message is the value.
 
@@ -75,7 +75,7 @@ def raises(*fragments: str, error: type = InputError):
     error
         the expected type
     """
-    caught = []
+    caught: list[str] = []
     try:
         yield caught
     except error as e:

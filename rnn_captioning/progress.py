@@ -10,14 +10,14 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from .errors import printable
 
 # %% auto #0
-__all__ = ['EVERY', 'FREE', 'PAUSE', 'redraws', 'Progress', 'Bar', 'Lines', 'show_progress', 'tracked', 'quoted', 'command_line']
+__all__ = ['show_progress', 'tracked', 'quoted', 'command_line']
 
 # %% ../nbs/reference/06_progress.ipynb #deab1787
-def redraws(stream) -> bool:
+def _redraws(stream) -> bool:
     """Whether a line can be drawn again in its place: on a terminal, and under a cell of a
     notebook.
 
@@ -32,7 +32,7 @@ def redraws(stream) -> bool:
         return False
 
 # %% ../nbs/reference/06_progress.ipynb #a4a4010a
-class Progress:
+class _Progress:
     """How far a piece of work has come.
 
     This kind shows nothing; it is what `--quiet` and `TQDM_DISABLE` ask for.
@@ -47,7 +47,7 @@ class Progress:
             units more that are done
         """
 
-    def describe(self, label: str = None, note: str = None, milestone: bool = False):
+    def describe(self, label: str | None = None, note: str | None = None, milestone: bool = False):
         """Say what the work is at.
 
         Parameters
@@ -60,7 +60,7 @@ class Progress:
             True: worth a line of its own, where there are lines
         """
 
-    def restart(self, n: int, total: int = None):
+    def restart(self, n: int, total: int | None = None):
         """Begin to count anew, at `n`.
 
         Parameters
@@ -87,12 +87,12 @@ class Progress:
         self.close(done=kind is None)
 
 # %% ../nbs/reference/06_progress.ipynb #1fd501a4
-class Bar(Progress):
+class _Bar(_Progress):
     "A bar by tqdm. Its environment variables, such as `TQDM_MININTERVAL`, count."
 
     def __init__(
         self,
-        total: int = None,
+        total: int | None = None,
         label: str = '',
         unit: str = 'step',
         scale: bool = False,
@@ -159,17 +159,17 @@ class Bar(Progress):
         self._draw(self._bar.close)
 
 # %% ../nbs/reference/06_progress.ipynb #c2e5c48f
-EVERY = 60.0  # seconds between two lines
+_EVERY = 60.0  # seconds between two lines
 # milestones that get a line however close they are; seconds for each further one
-FREE, PAUSE = (50, 10.0)
+_FREE, _PAUSE = (50, 10.0)
 
 
-class Lines(Progress):
+class _Lines(_Progress):
     "A plain line now and then, for a file or a pipe."
 
     def __init__(
         self,
-        total: int = None,
+        total: int | None = None,
         label: str = '',
         unit: str = 'step',
         scale: bool = False,
@@ -205,7 +205,7 @@ class Lines(Progress):
         try:
             self.every = float(os.environ['TQDM_MININTERVAL'])
         except (KeyError, ValueError):
-            self.every = EVERY
+            self.every = _EVERY
 
     def update(self, n=1):
         "Some more units are done."
@@ -217,7 +217,7 @@ class Lines(Progress):
         "What is being done, and a note; a milestone may get a line of its own."
         self.label = self.label if label is None else label
         self.note = self.note if note is None else note
-        if milestone and self.written < FREE + (self.clock() - self.began) / PAUSE:
+        if milestone and self.written < _FREE + (self.clock() - self.began) / _PAUSE:
             self._write()
 
     def restart(self, n, total=None):
@@ -263,7 +263,9 @@ class Lines(Progress):
             self.written = float('inf')
 
 # %% ../nbs/reference/06_progress.ipynb #109c90de
-def show_progress(total: int = None, label: str = '', show: bool = True, **options) -> Progress:
+def show_progress(
+    total: int | None = None, label: str = '', show: bool = True, **options
+) -> _Progress:
     """Show on standard error how far a piece of work has come, in the way that suits where that
     leads.
 
@@ -276,11 +278,11 @@ def show_progress(total: int = None, label: str = '', show: bool = True, **optio
     show
         False: nothing is shown
     **options
-        of `Bar` and `Lines`: unit, scale, initial, leave
+        of `_Bar` and `_Lines`: unit, scale, initial, leave
     """
     if not show or sys.stderr is None or os.environ.get('TQDM_DISABLE'):
-        return Progress()
-    kind = Bar if redraws(sys.stderr) else Lines
+        return _Progress()
+    kind = _Bar if _redraws(sys.stderr) else _Lines
     return kind(total, label, **options)
 
 
@@ -296,14 +298,14 @@ def tracked(items: Iterable, label: str = '', show: bool = True, **options) -> I
     show
         False: nothing is shown
     **options
-        of `Bar` and `Lines`
+        of `_Bar` and `_Lines`
 
     Returns
     -------
     Iterator
         of the same items
     """
-    total = len(items) if hasattr(items, '__len__') else None
+    total = len(items) if isinstance(items, Sized) else None
     with show_progress(total, label, show, **options) as progress:
         for item in items:
             yield item

@@ -15,8 +15,9 @@ from .errors import expect
 # %% auto #0
 __all__ = ['PositiveInt', 'Natural', 'Finite', 'NonNegative', 'AtLeastOne', 'Rate', 'Share', 'ModelName', 'CellName', 'RuleName',
            'ScheduleName', 'ActivationName', 'Flag', 'ByName', 'Anything', 'Number', 'OneOf', 'InstanceOf', 'Setting',
-           'setting', 'one_name', 'Settings', 'TrainingSettings', 'check_rule', 'SolverSettings', 'CaptionerSettings',
-           'RNNSettings', 'AttentionSettings', 'EncodedAttentionSettings', 'TransformerSettings', 'DecodingSettings']
+           'setting', 'one_name', 'Settings', 'same_as', 'TrainingSettings', 'check_rule', 'SolverSettings',
+           'CaptionerSettings', 'RNNSettings', 'AttentionSettings', 'EncodedAttentionSettings', 'TransformerSettings',
+           'DecodingSettings']
 
 # %% ../nbs/reference/05_settings.ipynb #settings-kinds
 @dataclass(frozen=True)
@@ -335,6 +336,20 @@ def _plain(value):
     "A number of NumPy's as one of Python's, which JSON knows."
     return value.item() if isinstance(value, np.generic) else value
 
+
+def same_as(settings: type[Settings], name: str) -> Any:
+    """A field that is declared already, in other settings.
+
+    Parameters
+    ----------
+    settings
+        where it is declared
+    name
+        of the field
+    """
+    declared = settings.declared()[name]
+    return field(default=declared.default, metadata=dict(setting=declared))
+
 # %% ../nbs/reference/05_settings.ipynb #settings-training
 @dataclass(frozen=True)
 class TrainingSettings(Settings):
@@ -474,10 +489,8 @@ class SolverSettings(Settings):
     threads: int | None = setting(
         PositiveInt, None, 'How many work at once.', unset='one for each core'
     )
-    label_smoothing: float = setting(
-        Share, 0.0, 'Share of the target that is spread evenly over the vocabulary.'
-    )
-    average: float = setting(Share, 0.0, 'Share of the running mean that each step leaves.')
+    label_smoothing: float = same_as(TrainingSettings, 'label_smoothing')
+    average: float = same_as(TrainingSettings, 'average')
 
     def __post_init__(self):
         super().__post_init__()

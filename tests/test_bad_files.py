@@ -634,7 +634,7 @@ def test_names_of_any_length(tmp_path, monkeypatch):
         read_features(tmp_path / 'shared.h5')
 
 
-def test_nothing_steers_the_terminal(tiny, tmp_path):
+def test_nothing_steers_the_terminal(quick_meteor, tiny, tmp_path):
     """What a file says is printed with control characters
     spelt out, ordinary letters of any language as they are.
     """

@@ -214,7 +214,7 @@ def test_train_on_less(tiny, tmp_path, change, split):
         ),
     ],
 )
-def test_train_that_looks_at_places(tiny, tmp_path, kind, options):
+def test_train_that_looks_at_places(quick_meteor, tiny, tmp_path, kind, options):
     works(
         'train',
         tiny / 'data.h5',
@@ -1047,12 +1047,22 @@ def test_disk_full(tiny):
 # bench
 
 
-def test_bench_measures_what_is_asked(tmp_path):
+def test_bench_measures_what_is_asked(tmp_path, monkeypatch):
+    "At two small values of each quantity; the real ones take minutes, and show no more of it."
+    small = dict(
+        batch=[8, 16], hidden=[16, 32], vocabulary=[100, 200], length=[5, 10], pictures=[20, 40]
+    )
+    monkeypatch.setattr('rnn_captioning.bench.timing._GROWTH', small)
     found = json.loads(
         works('bench', '--only', 'growth', '--plot', tmp_path / 'growth.png', '--json')
     )
     assert (
-        set(found['growth']) == {'batch', 'hidden', 'vocabulary', 'length', 'pictures'}
+        {what: g['values'] for what, g in found['growth'].items()} == small
+        and all(
+            len(g[of]) == 2 and min(g[of]) > 0
+            for g in found['growth'].values()
+            for of in ('seconds', 'megabytes')
+        )
         and found['versions']['cores'] >= 1
         and (tmp_path / 'growth.png').stat().st_size > 5000
     )

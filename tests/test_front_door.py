@@ -201,6 +201,9 @@ OLD = [
     'training.train',
     'training.Interrupted',
     'bench.bench',
+    'bench.time_disk',
+    'bench.torch_step',
+    'bench.torch_parts',
 ]
 
 
@@ -211,6 +214,14 @@ def test_folders_know_what_the_modules_of_their_name_had(name):
         f'from rnn_captioning.{module} import {thing}; import rnn_captioning; assert '
         f'rnn_captioning.{name} is {thing}'
     )
+
+
+def test_benchmarks_import_no_peer():
+    for module in ('report', 'peers', 'timing'):
+        run(
+            "import sys; sys.modules.update(torch=None, jax=None); import "
+            f'rnn_captioning.bench.{module}'
+        )
 
 
 @pytest.mark.parametrize('wing', WINGS)

@@ -148,7 +148,7 @@ def test_without_the_folder_the_error_names_it(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize('cell', ['rnn', 'lstm', 'gru'])
-def test_commands_take_the_folder(course, cell):
+def test_commands_take_the_folder(quick_meteor, course, cell):
     pytest.importorskip('pycocoevalcap')
     small = [
         '--epochs=1',

@@ -17,7 +17,7 @@ from PIL import Image
 
 from rnn_captioning.command_line import main, plot_captions, say
 from rnn_captioning.data.dataset import open_data, write_data
-from rnn_captioning.drawing import BOX, choose_fonts, new_figure, save_figure
+from rnn_captioning.drawing import _BOX, choose_fonts, new_figure, save_figure
 from rnn_captioning.errors import InputError, raises
 from rnn_captioning.files.paths import local_path
 from rnn_captioning.data.scenes import make_scenes
@@ -319,7 +319,7 @@ def test_where_no_font_has_them_one_line_says_so(tmp_path):
     assert (
         len(caught) == 1
         and 'and 27 more (LINEAR)' in str(caught[0].message)
-        and BOX in str(caught[0].message)
+        and _BOX in str(caught[0].message)
     )
     assert (tmp_path / 'captions.png').stat().st_size > 5000
 
@@ -543,7 +543,8 @@ def test_home_in_python(tmp_path, monkeypatch, scenes):
 @pytest.mark.parametrize('address', ['https://example.org/a.h5', 'gs://b/c'])
 def test_addresses_in_python(address, tmp_path, monkeypatch):
     from rnn_captioning import load_checkpoint, load_coco_data, open_data, write_data
-    from rnn_captioning.photos.encoder import find_photos, load_encoder, open_photo
+    from rnn_captioning.photos.encoder import load_encoder, open_photo
+    from rnn_captioning.photos.images import find_photos
     from rnn_captioning.data.fetch import fetch
     from rnn_captioning.data.prepare import prepare, read_captions
     from rnn_captioning.training.run import train

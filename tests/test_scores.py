@@ -20,7 +20,7 @@ from click.testing import CliRunner
 import rnn_captioning.training.java as java
 from rnn_captioning.training import metrics
 from rnn_captioning.training.results_files import (
-    Images,
+    _Images,
     captions_for,
     ids_for,
     image_ids,
@@ -30,7 +30,7 @@ from rnn_captioning.training.checkpoint import save_checkpoint
 from rnn_captioning.command_line import main
 from rnn_captioning.data.dataset import Dataset, check_match, open_data, write_data
 from rnn_captioning.errors import InputError, raises
-from rnn_captioning.training.java import Meteor, Program, ptb_tokens
+from rnn_captioning.training.java import Meteor, _Program, ptb_tokens
 from rnn_captioning.model import CaptioningRNN
 from rnn_captioning.data.scenes import make_scenes
 
@@ -113,8 +113,8 @@ def test_a_java_that_does_not_work_costs_meteor_alone(stand_in, monkeypatch, scr
     place = stand_in(script or '')
     if script is None:
         place.write_text('#!/no/such/program\n', encoding='utf-8')
-    monkeypatch.setattr(java, 'TRIAL', 0.5)
-    monkeypatch.setattr(java, 'SILENCE', 0.5)
+    monkeypatch.setattr(java, '_TRIAL', 0.5)
+    monkeypatch.setattr(java, '_SILENCE', 0.5)
     start = time.monotonic()
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter('always')
@@ -206,7 +206,7 @@ def python(text):
 def test_a_program_ends_whatever_happens_in_the_block():
     with (
         pytest.raises(KeyboardInterrupt),
-        Program(python('import time; time.sleep(600)')) as program,
+        _Program(python('import time; time.sleep(600)')) as program,
     ):
         raise KeyboardInterrupt
     assert program.process.returncode is not None
@@ -216,7 +216,7 @@ def test_a_program_ends_whatever_happens_in_the_block():
 def test_more_than_a_pipe_holds_in_both_directions():
     echo = 'import sys\nfor line in sys.stdin: print(line * 3, end="", flush=True)'
     lines = [f'{i} ' + 'x' * 2000 for i in range(1500)]
-    with Program(python(echo)) as program:
+    with _Program(python(echo)) as program:
         answer = program.ask(lines, 3 * len(lines), last=True)
     assert answer[::3] == answer[2::3] == lines
 
@@ -727,7 +727,7 @@ NAMES = [
     ],
 )
 def test_which_image_is_meant(image, rows):
-    assert Images(NAMES).rows(image) == rows
+    assert _Images(NAMES).rows(image) == rows
 
 
 def test_a_name_that_fits_two_images_is_not_guessed():
@@ -736,7 +736,7 @@ def test_a_name_that_fits_two_images_is_not_guessed():
 
 
 def test_names_in_other_forms_of_unicode():
-    assert Images(['caf\u00e9.jpg']).rows('cafe\u0301.jpg') == {0}
+    assert _Images(['caf\u00e9.jpg']).rows('cafe\u0301.jpg') == {0}
 
 
 @pytest.mark.parametrize(

@@ -234,45 +234,49 @@ def test_no_method_of_a_front_door_class_is_added_from_outside():
     assert len(classes) > 8 and not found
 
 
-LAYERS = [
-    'gradient_check',
-    'step_forward',
-    'step_backward',
-    'sequence',
-    'embedding',
-    'temporal_affine',
-    'optim',
-    'layers.lstm',
-    'layers.gru',
-    'layers.packing',
-    'layers.additive_attention',
-    'layers.self_attention',
-    'layers.feed_forward',
-]
+# Modules that mypy still finds something in: a list to be made shorter.
+NOT_YET = """
+data.caption_files data.dataset data.fetch data.prepare data.scenes decoding files.hdf5 files.paths
+model models.attention models.transformer photos.encoder photos.images solver training.checkpoint
+training.reward training.run
+""".split()
 
 
-def test_the_layers_themselves_are_typed_rightly(tmp_path):
-    "Of the rest of the package the signatures alone, which the scripts above ask for."
+@pytest.fixture(scope='module')
+def found(tmp_path_factory):
+    "{module: what mypy finds in it}, with what other packages say of themselves where they do."
     needs('mypy')
+    # what mypy finds depends on NumPy's own annotations
+    if tuple(map(int, numpy.__version__.split('.')[:2])) < (2, 3):
+        pytest.skip('the annotations of this NumPy are old')
+    folder = tmp_path_factory.mktemp('mypy')
     settings = (
-        '[mypy]\nfollow_imports = silent\n'
-        '[mypy-torch.*,h5py.*,rnn_captioning.data.dataset,rnn_captioning.files.hdf5]\n'
-        'follow_imports = skip\nignore_missing_imports = True\n'
+        '[mypy]\nplatform = linux\nignore_missing_imports = True\n'
+        '[mypy-torch.*,jax.*,h5py.*,onnxruntime.*,PIL.*]\nfollow_imports = skip\n'
     )
-    (tmp_path / 'mypy.ini').write_text(settings, encoding='utf-8')
+    (folder / 'mypy.ini').write_text(settings, encoding='utf-8')
+    command = [sys.executable, '-m', 'mypy', '--config-file', folder / 'mypy.ini']
     done = subprocess.run(
-        [
-            sys.executable,
-            '-m',
-            'mypy',
-            '--config-file',
-            tmp_path / 'mypy.ini',
-            '--cache-dir',
-            tmp_path / 'cache',
-            *(f'rnn_captioning/{name.replace(".", "/")}.py' for name in LAYERS),
-        ],
+        [*command, '--cache-dir', folder / 'cache', 'rnn_captioning'],
         cwd=ROOT,
         capture_output=True,
         encoding='utf-8',
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r'checked \d+ source files|no issues found', done.stdout), (
+        done.stdout + done.stderr
+    )
+    said: dict = {}
+    for line in done.stdout.splitlines():
+        if match := re.match(r'rnn_captioning[/\\](.*)\.py:\d+: error: ', line):
+            said.setdefault(re.sub(r'[/\\]', '.', match[1]), []).append(line)
+    return said
+
+
+def test_the_modules_are_typed_rightly(found):
+    wrong = [line for module, lines in found.items() if module not in NOT_YET for line in lines]
+    assert not wrong, '\n'.join(wrong)
+
+
+@pytest.mark.parametrize('module', NOT_YET)
+def test_what_passes_leaves_the_list(found, module):
+    assert module in found, f'mypy finds nothing more in {module}: take it out of NOT_YET'

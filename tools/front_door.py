@@ -18,7 +18,7 @@ OLD_MODULES = {
     'data': ['data.dataset', 'data.vocabulary', 'data.batches', 'data.coco', 'rows'],
     'files': ['files.paths', 'files.hdf5', 'errors'],
     'training': ['training.run'],
-    'bench': ['bench.report'],
+    'bench': ['bench.report', 'bench.timing', 'bench.peers'],
 }
 # What it was called there, where it has another name now.
 OLD_NAMES = {
@@ -98,8 +98,9 @@ def generated_wing(wing, modules):
         lines += [
             '        for old in _OLD:',
             "            module = import_module(f'{__package__.partition(\".\")[0]}.{old}')",
-            '            if hasattr(module, name):',
-            '                return getattr(module, name)',
+            "            for known in (name, f'_{name}'):  # some are no longer public",
+            '                if hasattr(module, known):',
+            '                    return getattr(module, known)',
         ]
     lines += ["        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')"]
     return '\n'.join(lines)

@@ -10,13 +10,15 @@ __all__ = ['TYPE_CHECKING']
 # fmt: off
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from . import peers as peers
     from . import report as report
+    from . import timing as timing
 
 _MODULES = [
-    'report',
+    'peers', 'report', 'timing',
 ]
 # what version 0.1 had in a module called bench
-_OLD = ['bench.report']
+_OLD = ['bench.report', 'bench.timing', 'bench.peers']
 
 def __dir__():
     return _MODULES.copy()
@@ -28,6 +30,7 @@ if not TYPE_CHECKING:
             return import_module(f'{__name__}.{name}')
         for old in _OLD:
             module = import_module(f'{__package__.partition(".")[0]}.{old}')
-            if hasattr(module, name):
-                return getattr(module, name)
+            for known in (name, f'_{name}'):  # some are no longer public
+                if hasattr(module, known):
+                    return getattr(module, known)
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -4,243 +4,48 @@
 
 # %% ../../nbs/bench/01_benchmarks.ipynb #f6fb5d1a
 from __future__ import annotations
-import json
 import platform
-import re
-import statistics
-import subprocess
-import sys
 import tempfile
-import time
+from collections.abc import Callable, Iterable
 from importlib.metadata import PackageNotFoundError, version
-from itertools import count
 from pathlib import Path
 import numpy as np
-from threadpoolctl import threadpool_info, threadpool_limits
-from ..models.attention import AttentionCaptioner
-from ..data.batches import Minibatches
-from ..decoding import decode
-from ..files.hdf5 import foreign_hdf5, new_hdf5
-from ..model import CaptioningRNN, pack_captions
-from ..optim import adam
-from ..models.transformer import TransformerCaptioner
-from ..layers.self_attention import sinusoids
-from rnn_captioning.training.parallel import (
-    add_up,
-    cores,
-    keep_memory,
-    sharded_loss,
-    shards,
-    threaded_update,
+from threadpoolctl import threadpool_info
+from rnn_captioning.bench.peers import (
+    jax_step,
+    torch_attention_step,
+    torch_beam,
+    torch_greedy,
+    torch_packed_step,
+    torch_step,
+    torch_transformer_step,
 )
+from rnn_captioning.bench.timing import (
+    SIZES,
+    available,
+    floor_step,
+    interleaved,
+    our_step,
+    random_batch,
+    shipped_pair,
+    time_disk,
+    time_growth,
+    time_parts,
+)
+from ..decoding import decode
+from ..training.parallel import cores, keep_memory
 
 # %% auto #0
-__all__ = ['SIZES', 'STEPS', 'KINDS', 'BANNED', 'MIDDLE', 'GROWTH', 'PARTS', 'random_batch', 'special_words', 'our_model',
-           'our_trainer', 'our_step', 'torch_parts', 'torch_trained', 'torch_step', 'torch_packed_step', 'jax_step',
-           'floor_step', 'interleaved', 'available', 'time_parts', 'torch_attention_step', 'torch_transformer_step',
-           'time_kinds', 'shipped_pair', 'torch_copy', 'torch_greedy', 'torch_beam', 'coco_sized', 'epoch_step',
-           'time_disk', 'from_disk', 'peak_megabytes', 'growth_step', 'time_growth', 'exponent', 'versions', 'ratios',
-           'bench', 'report', 'plot_steps', 'plot_growth', 'plot_bench']
+__all__ = ['STEPS', 'PARTS', 'floor_step', 'coco_sized', 'epoch_step', 'bench', 'report', 'plot_bench']
 
-# %% ../../nbs/bench/01_benchmarks.ipynb #c749c3b1
-# batch, hidden, words, vocabulary, features
-SIZES = [
-    (25, 512, 256, 1004, 512),
-    (128, 512, 256, 1004, 512),
-    (128, 512, 256, 3000, 1280),
-    (256, 512, 256, 10000, 2048),
-]
-
-
-def random_batch(size: tuple, columns: int = None, mean: float = 10.5, seed: int = 0) -> tuple:
-    """Random features, and random captions with lengths as people's sentences have them.
-
-    Parameters
-    ----------
-    size
-        batch N, hidden H, words W, vocabulary V, features D
-    columns
-        of the captions; None: 17 for a thousand words, as in COCO's, else 22
-    mean
-        words a caption
-    seed
-        of the numbers
-
-    Returns
-    -------
-    tuple
-        features (N, D) float32, captions (N, columns)
-    """
-    (N, _, _, V, D), rng = size, np.random.default_rng(seed)
-    columns = columns or (17 if V < 2000 else 22)
-    lengths = np.clip(np.rint(rng.normal(mean, 0.23 * mean, N)), 1, columns - 2).astype(int)
-    captions, place = rng.integers(4, V, (N, columns)), np.arange(columns)
-    captions[:, 0] = 1
-    captions[place > lengths[:, None]] = 0
-    captions[np.arange(N), lengths + 1] = 2
-    return rng.standard_normal((N, D), dtype=np.float32), captions
-
-# %% ../../nbs/bench/01_benchmarks.ipynb #f81974f4
-def special_words(V) -> dict:
-    "A vocabulary of V words, word to id."
-    return {
-        word: i
-        for i, word in enumerate(['<NULL>', '<START>', '<END>', '<UNK>', *map(str, range(V - 4))])
-    }
-
-
-def our_model(size, kind='rnn'):
-    "A fresh captioner of some size: a cell, 'attention' or 'transformer'."
-    (_, H, W, V, D), rng = size, np.random.default_rng(0)
-    if kind == 'attention':
-        return AttentionCaptioner(special_words(V), D, W, H, rng=rng)
-    if kind == 'transformer':
-        return TransformerCaptioner(special_words(V), D, H, heads=8, rng=rng)
-    return CaptioningRNN(special_words(V), D, W, H, kind, rng=rng)
-
-
-def our_trainer(size, kind='rnn'):
-    "A function of features and captions: loss, gradients, update."
-    model, threads = our_model(size, kind), cores()
-    configs = {name: {'learning_rate': 1e-3} for name in model.params}
-
-    def train_on(features, captions):
-        loss, grads = sharded_loss(model, features, captions, threads)
-        threaded_update(adam, model.params, grads, configs, threads)
-        return loss
-
-    return train_on
-
-
-def our_step(size, features, captions, kind='rnn'):
-    "This package, as `train` uses it."
-    train_on = our_trainer(size, kind)
-    return lambda: train_on(features, captions)
-
-# %% ../../nbs/bench/01_benchmarks.ipynb #eb8c0315
-def torch_parts(size, kind='rnn'):
-    "The layers of the captioner in PyTorch."
-    from torch import nn
-
-    N, H, W, V, D = size
-    recurrent = dict(rnn=nn.RNN, lstm=nn.LSTM, gru=nn.GRU)[kind]
-    return nn.ModuleDict(
-        dict(
-            embed=nn.Embedding(V, W),
-            project=nn.Linear(D, H),
-            rnn=recurrent(W, H, batch_first=True),
-            score=nn.Linear(H, V),
-        )
-    )
-
-
-def torch_trained(m, scores_of, features, captions):
-    "A training step of a PyTorch module on padded captions."
-    import torch
-
-    features, captions = torch.tensor(features), torch.tensor(captions)
-    optimizer = torch.optim.Adam(m.parameters(), lr=1e-3)
-
-    def step():
-        optimizer.zero_grad()
-        scores = scores_of(m, features, captions[:, :-1])
-        loss = torch.nn.functional.cross_entropy(
-            scores.flatten(0, 1), captions[:, 1:].flatten(), ignore_index=0
-        )
-        loss.backward()
-        optimizer.step()
-        return loss.item()
-
-    return step
-
-
-def torch_step(size, features, captions, kind='rnn'):
-    "PyTorch as people write it."
-
-    def scores_of(m, features, words):
-        h0 = m['project'](features)[None]
-        h, _ = m['rnn'](m['embed'](words), (h0, h0 * 0) if kind == 'lstm' else h0)
-        return m['score'](h)
-
-    return torch_trained(torch_parts(size, kind), scores_of, features, captions)
-
-# %% ../../nbs/bench/01_benchmarks.ipynb #b63a9e8d
-def torch_packed_step(size, features, captions):
-    "PyTorch at its best."
-    import torch
-    from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
-
-    m, features, captions = torch_parts(size), torch.tensor(features), torch.tensor(captions)
-    optimizer = torch.optim.Adam(m.parameters(), lr=1e-3, fused=True)
-    lengths = (captions[:, 1:] != 0).sum(dim=1)
-
-    def step():
-        optimizer.zero_grad(set_to_none=True)
-        order = lengths.argsort(descending=True)
-        words_in, words_out = (
-            pack_padded_sequence(c[order], lengths[order], batch_first=True)
-            for c in (captions[:, :-1], captions[:, 1:])
-        )
-        h, _ = m['rnn'](
-            PackedSequence(m['embed'](words_in.data), words_in.batch_sizes),
-            m['project'](features[order])[None],
-        )
-        loss = torch.nn.functional.cross_entropy(
-            m['score'](h.data), words_out.data, reduction='sum'
-        ) / len(captions)
-        loss.backward()
-        optimizer.step()
-        return loss.item()
-
-    return step
-
-# %% ../../nbs/bench/01_benchmarks.ipynb #50791b87
-def jax_step(size, features, captions):
-    "JAX, jitted; Adam included."
-    import jax
-    import jax.numpy as jnp
-
-    p = {
-        name: jnp.asarray(w)
-        for name, w in CaptioningRNN(
-            special_words(size[3]), size[4], size[2], size[1], rng=np.random.default_rng(0)
-        ).params.items()
-    }
-    f, c = jnp.asarray(features), jnp.asarray(captions)
-
-    def loss(p):
-        x, right = p['W_embed'][c[:, :-1]] @ p['Wx'] + p['b'], c[:, 1:]
-
-        def one(h, x):
-            return (h := jnp.tanh(x + h @ p['Wh'])), h
-
-        _, h = jax.lax.scan(one, f @ p['W_proj'] + p['b_proj'], x.swapaxes(0, 1))
-        scores = jax.nn.log_softmax(h.swapaxes(0, 1) @ p['W_vocab'] + p['b_vocab'])
-        return -(
-            jnp.take_along_axis(scores, right[..., None], 2)[..., 0] * (right != 0)
-        ).sum() / len(c)
-
-    @jax.jit
-    def update(p, m, v, t):
-        value, g = jax.value_and_grad(loss)(p)
-        m = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, m, g)
-        v = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, v, g)
-        rate = 1e-3 * (1 - 0.999**t) ** 0.5 / (1 - 0.9**t)
-        return (
-            value,
-            jax.tree.map(lambda p, m, v: p - rate * m / (jnp.sqrt(v) + 1e-8), p, m, v),
-            m,
-            v,
-        )
-
-    state = [p, jax.tree.map(jnp.zeros_like, p), jax.tree.map(jnp.zeros_like, p), 0.0]
-
-    def step():
-        value, *state[:3] = update(state[0], state[1], state[2], state[3] + 1)
-        state[3] += 1
-        return float(value)
-
-    return step
+# %% ../../nbs/bench/01_benchmarks.ipynb #bench-steps
+_STEPS = {
+    'ours': our_step,
+    'PyTorch as written': torch_step,
+    'PyTorch at its best': torch_packed_step,
+    'JAX, jitted': jax_step,
+    'products alone': floor_step,
+}
 
 # %% ../../nbs/bench/01_benchmarks.ipynb #0cd7d606
 def floor_step(size, features, captions):
@@ -287,179 +92,8 @@ STEPS = {
     'products alone': floor_step,
 }
 
-# %% ../../nbs/bench/01_benchmarks.ipynb #7083b9af
-def interleaved(contenders: dict, rounds: int, each: int = 3, average=statistics.median) -> dict:
-    """Time functions in turns.
-
-    Parameters
-    ----------
-    contenders
-        functions without arguments, by name
-    rounds
-        how many turns each takes
-    each
-        counted calls in a turn
-    average
-        of the seconds of all counted calls
-
-    Returns
-    -------
-    dict
-        the average seconds of a call, by name
-    """
-    times = {name: [] for name in contenders}
-    for _ in range(rounds):
-        for name, f in contenders.items():
-            time.sleep(0.1)
-            f()
-            for _ in range(each):
-                began = time.perf_counter()
-                f()
-                times[name].append(time.perf_counter() - began)
-    return {name: average(t) for name, t in times.items()}
-
-
-def available(makers: dict, *args, missing: list = None) -> dict:
-    """Make the contenders whose libraries are installed.
-
-    Parameters
-    ----------
-    makers
-        name -> function that imports what it needs
-    *args
-        of the functions
-    missing
-        gets the names of those that lack a library
-
-    Returns
-    -------
-    dict
-        what the functions returned, by name
-    """
-    out = {}
-    for name, make in makers.items():
-        try:
-            out[name] = make(*args)
-        except ImportError:
-            if missing is not None and name not in missing:
-                missing.append(name)
-    return out
-
-# %% ../../nbs/bench/01_benchmarks.ipynb #7de289a0
-def time_parts(size: tuple, calls: int = 12) -> dict:
-    """Where the time of a training step goes.
-
-    Parameters
-    ----------
-    size
-        batch, hidden, words, vocabulary, features
-    calls
-        of each part
-
-    Returns
-    -------
-    dict
-        median seconds by part
-    """
-    (_N, H, W, V, D), threads = size, cores()
-    features, captions = random_batch(size)
-    model = CaptioningRNN(special_words(V), D, W, H, rng=np.random.default_rng(0))
-    configs, rows = {name: {} for name in model.params}, shards(captions, 0, threads)[0]
-    _, grads = sharded_loss(model, features, captions, threads)
-    copies = [grads, {name: g.copy() for name, g in grads.items()}]
-    with threadpool_limits(1, user_api='blas'):
-
-        def alone():
-            return model.loss(features[rows], captions[rows])
-
-        parts = {
-            'shards': lambda: sharded_loss(model, features, captions, threads),
-            'one shard alone': alone,
-            'sum of gradients': lambda: add_up(copies),
-            'update': lambda: threaded_update(adam, model.params, grads, configs, threads),
-        }
-        return interleaved(parts, 2, calls // 2)
-
-# %% ../../nbs/bench/01_benchmarks.ipynb #cfdebbd0
-def torch_attention_step(size, features, captions):
-    "Attention in PyTorch as people write it."
-    import torch
-    from torch import nn
-
-    N, H, W, V, D = size
-    A = our_model(size, 'attention').config['attention_dim']
-    m = nn.ModuleDict(
-        dict(
-            embed=nn.Embedding(V, W),
-            project=nn.Linear(D, H),
-            key=nn.Linear(H, A),
-            query=nn.Linear(H, A, bias=False),
-            weigh=nn.Linear(A, 1, bias=False),
-            init=nn.Linear(H, 2 * H),
-            cell=nn.LSTMCell(W + H, H),
-            score=nn.Linear(H, V),
-        )
-    )
-    order = np.argsort(-(captions[:, 1:] != 0).sum(axis=1), kind='stable')
-    alive = (captions[order, 1:] != 0).sum(axis=0)
-
-    def scores_of(m, features, words):
-        values = torch.relu(m['project'](features))
-        keys, x = m['key'](values), m['embed'](words)
-        h, c = torch.tanh(m['init'](values.mean(dim=1))).chunk(2, dim=1)
-        scores = torch.zeros(len(words), words.shape[1], V)
-        for t in range(words.shape[1]):
-            n = int(alive[t])
-            weights = torch.softmax(
-                m['weigh'](torch.tanh(keys[:n] + m['query'](h[:n])[:, None])), dim=1
-            )
-            h, c = m['cell'](
-                torch.cat([x[:n, t], (weights * values[:n]).sum(dim=1)], dim=1), (h[:n], c[:n])
-            )
-            scores[:n, t] = m['score'](h)
-        return scores
-
-    return torch_trained(m, scores_of, features[order], captions[order])
-
-# %% ../../nbs/bench/01_benchmarks.ipynb #892b9bd1
-def torch_transformer_step(size, features, captions):
-    "A Transformer in PyTorch as people write it."
-    import torch
-    from torch import nn
-
-    (_N, H, _W, V, D), ours = size, our_model(size, 'transformer').config
-    layer = nn.TransformerDecoderLayer(
-        H,
-        ours['heads'],
-        ours['inner_dim'],
-        dropout=0.0,
-        activation='gelu',
-        batch_first=True,
-        norm_first=True,
-    )
-    m = nn.ModuleDict(
-        dict(
-            embed=nn.Embedding(V, H),
-            project=nn.Linear(D, H),
-            norm=nn.LayerNorm(H),
-            decode=nn.TransformerDecoder(layer, ours['layers'], nn.LayerNorm(H)),
-            score=nn.Linear(H, V),
-        )
-    )
-    m['score'].weight = m['embed'].weight
-    positions = torch.tensor(sinusoids(np.arange(captions.shape[1] - 1), H), dtype=torch.float32)
-    later = nn.Transformer.generate_square_subsequent_mask(captions.shape[1] - 1)
-
-    def scores_of(m, features, words):
-        x = m['embed'](words) * H**0.5 + positions
-        return m['score'](
-            m['decode'](x, m['norm'](m['project'](features)), tgt_mask=later, tgt_is_causal=True)
-        )
-
-    return torch_trained(m, scores_of, features, captions)
-
 # %% ../../nbs/bench/01_benchmarks.ipynb #b19c895e
-KINDS = {
+_KINDS = {
     'lstm': torch_step,
     'gru': torch_step,
     'attention': torch_attention_step,
@@ -467,31 +101,19 @@ KINDS = {
 }
 
 
-def time_kinds(
-    size=(128, 512, 256, 3000, 1280), places: int = 49, rounds: int = 4, missing: list = None
+def _time_kinds(
+    size: tuple = (128, 512, 256, 3000, 1280),
+    places: int = 49,
+    rounds: int = 4,
+    missing: list[str] | None = None,
 ) -> tuple:
-    """A training step of each of the other models beside PyTorch's.
-
-    Parameters
-    ----------
-    size
-        batch, hidden, words, vocabulary, features
-    places
-        that attention and the Transformer look at
-    rounds
-        turns
-    missing
-        gets what lacks a library
-
-    Returns
-    -------
-    tuple
-        for each model, median seconds of a training step of ours and of PyTorch's; and the words
-        that a step learns from
+    """A training step of each of the other models beside PyTorch's, in median seconds, and the
+    number of words that it learns from.
     """
-    out, (features, captions) = {}, random_batch(size)
+    out = {}
+    features, captions = random_batch(size)
     grid = np.random.default_rng(1).standard_normal((size[0], places, size[4]), dtype=np.float32)
-    for kind, theirs in KINDS.items():
+    for kind, theirs in _KINDS.items():
         seen, cell = (features, (kind,)) if theirs is torch_step else (grid, ())
         steps = {
             'ours': lambda: our_step(size, seen, captions, kind),
@@ -499,103 +121,6 @@ def time_kinds(
         }
         out[kind] = interleaved(available(steps, missing=missing), rounds)
     return out, int(np.count_nonzero(captions[:, 1:]))
-
-# %% ../../nbs/bench/01_benchmarks.ipynb #487469d0
-def shipped_pair(count, seed=0):
-    "The model that ships, its parts in PyTorch if that is installed, and features."
-    from rnn_captioning.training.checkpoint import load_checkpoint
-    from rnn_captioning.files.paths import shipped
-
-    model = load_checkpoint(shipped('pretrained/flickr8k_rnn.h5'))
-    noise = np.random.default_rng(seed).standard_normal((count, model.input_dim), dtype=np.float32)
-    return model, model.feature_mean + noise / model.feature_scale
-
-
-def torch_copy(model):
-    "A vanilla captioner's weights in PyTorch's layers."
-    import torch
-
-    p = {name: torch.tensor(w) for name, w in model.params.items()}
-    (V, W), (D, H) = p['W_embed'].shape, p['W_proj'].shape
-    m = torch_parts((1, H, W, V, D))
-    m.load_state_dict(
-        {
-            'embed.weight': p['W_embed'],
-            'project.weight': p['W_proj'].T,
-            'project.bias': p['b_proj'],
-            'score.weight': p['W_vocab'].T,
-            'score.bias': p['b_vocab'],
-            'rnn.weight_ih_l0': p['Wx'].T,
-            'rnn.weight_hh_l0': p['Wh'].T,
-            'rnn.bias_ih_l0': p['b'],
-            'rnn.bias_hh_l0': torch.zeros(H),
-        }
-    )
-    return m.eval()
-
-# %% ../../nbs/bench/01_benchmarks.ipynb #0d04adb2
-BANNED = [0, 1, 3]  # `<NULL>`, `<START>`, `<UNK>` are never said
-
-
-def torch_greedy(model, features, max_length=30):
-    "PyTorch, the whole batch at once, until every caption has ended."
-    import torch
-
-    m, x = torch_copy(model), torch.tensor(model.features(features))
-
-    @torch.inference_mode()
-    def write():
-        h = m['project'](x)[None]
-        words = torch.ones(len(x), dtype=torch.long)
-        out = torch.zeros(len(x), max_length, dtype=torch.long)
-        open_ = torch.ones(len(x), dtype=torch.bool)
-        for t in range(max_length):
-            y, h = m['rnn'](m['embed'](words)[:, None], h)
-            scores = m['score'](y[:, 0])
-            scores[:, BANNED] = -torch.inf
-            words = scores.argmax(dim=1)
-            out[open_, t] = words[open_]
-            open_ &= words != 2
-            if not open_.any():
-                break
-        return out.numpy()
-
-    return write
-
-# %% ../../nbs/bench/01_benchmarks.ipynb #4c6c6819
-def torch_beam(model, features, K=5, max_length=30):
-    "PyTorch, one picture at a time, as tutorials have it."
-    import torch
-
-    m, rows = torch_copy(model), torch.tensor(model.features(features))
-
-    def one(x):
-        h = m['project'](x[None])[None]
-        beams = torch.ones(1, 1, dtype=torch.long)
-        total = torch.zeros(1)
-        best = (-torch.inf, [])
-        for t in range(max_length):
-            y, h = m['rnn'](m['embed'](beams[:, -1:]), h)
-            scores = torch.log_softmax(m['score'](y[:, 0]), dim=1)
-            scores[:, BANNED] = -torch.inf
-            total, which = (total[:, None] + scores).flatten().topk(K)
-            beams = torch.cat(
-                [beams[which // scores.shape[1]], (which % scores.shape[1])[:, None]], dim=1
-            )
-            h, ended = h[:, which // scores.shape[1]], beams[:, -1] == 2
-            for p, b in zip(total[ended].tolist(), beams[ended].tolist()):
-                best = max(best, (p / (t + 1) ** 0.7, b[1:]))
-            K_left = ~ended
-            if not K_left.any() or best[0] > total[K_left].max() / max_length**0.7:
-                break
-            h, beams, total = h[:, K_left], beams[K_left], total[K_left]
-        return best[1]
-
-    @torch.inference_mode()
-    def write():
-        return [one(x) for x in rows]
-
-    return write
 
 # %% ../../nbs/bench/01_benchmarks.ipynb #cd440e7e
 def coco_sized(path, pictures: int = 82783, captions: int = 400135, width: int = 4096):
@@ -635,163 +160,8 @@ def epoch_step(data, size):
 
     return step
 
-# %% ../../nbs/bench/01_benchmarks.ipynb #4f7bd4a6
-def time_disk(folder, steps=100, size=(128, 512, 256, 1004, 4096), rounds=4, **counts) -> dict:
-    """Seconds of a step with features on the disk and in memory, in turns, and the most memory that
-    the first takes; `steps` None: a whole epoch of each.
-    """
-    path = Path(folder) / 'coco.h5'
-    coco_sized(path, width=size[4], **counts)
-    with foreign_hdf5(path) as f:
-        data = from_disk(f)
-        steps = steps or len(data['train_captions']) // size[0]
-        alone = subprocess.run(
-            [sys.executable, '-c', _ALONE, str(path), json.dumps(size), str(min(steps, 100))],
-            check=True,
-            capture_output=True,
-            encoding='utf-8',
-        )
-        disk = epoch_step(data, size)
-        memory = epoch_step({**data, 'train_features': f['features'][:]}, size)
-        found = interleaved(
-            dict(disk=disk, memory=memory), rounds, each=steps // rounds, average=statistics.fmean
-        )
-        pictures = len(f['features'])
-    path.unlink()
-    return dict(
-        found,
-        steps=steps // rounds * rounds,
-        peak_megabytes=round(float(alone.stdout)),
-        captions=len(data['train_captions']),
-        pictures=pictures,
-    )
-
-
-def from_disk(f) -> dict:
-    "Captions in memory, features where they are."
-    return dict(
-        train_captions=f['captions'][:],
-        train_image_idxs=f['image_idxs'][:],
-        train_features=f['features'],
-    )
-
-
-_ALONE = """
-import json, sys
-from rnn_captioning.bench.report import epoch_step, from_disk, peak_megabytes
-from rnn_captioning.files.hdf5 import foreign_hdf5
-with foreign_hdf5(sys.argv[1]) as f:
-    step = epoch_step(from_disk(f), json.loads(sys.argv[2]))
-    for _ in range(int(sys.argv[3])): step()
-print(peak_megabytes())
-"""
-
-
-def peak_megabytes() -> float:
-    "The most memory that this process has had; not known on Windows."
-    # Linux adds to the other figure what the parent had when it started the process
-    status = Path('/proc/self/status')
-    if status.exists():
-        return int(re.search(r'VmHWM:\s*(\d+)', status.read_text(encoding='utf-8'))[1]) / 1024
-    try:
-        import resource
-    except ImportError:
-        return float('nan')
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
-        1024 if platform.system() != 'Darwin' else 2**20
-    )
-
-# %% ../../nbs/bench/01_benchmarks.ipynb #8fa37ac1
-MIDDLE = dict(batch=64, hidden=256, vocabulary=2000, length=10, pictures=10000)
-GROWTH = dict(
-    batch=[16, 32, 64, 128, 256],
-    hidden=[128, 256, 512, 1024],
-    vocabulary=[1000, 2000, 4000, 8000, 16000],
-    length=[5, 10, 20, 40],
-    pictures=[10000, 20000, 40000, 80000],
-)
-
-
-def growth_step(what: str, value: int, folder):
-    """A step of which one quantity differs from the middle size.
-
-    Parameters
-    ----------
-    what
-        a key of `GROWTH`
-    value
-        of it; all else is as in `MIDDLE`
-    folder
-        of the files for `pictures`, whose features stay on the disk
-
-    Returns
-    -------
-    object
-        a training step
-    """
-    s = {**MIDDLE, what: value}
-    size = s['batch'], s['hidden'], 256, s['vocabulary'], 512
-    if what != 'pictures':
-        return our_step(size, *random_batch(size, columns=2 * s['length'] + 2, mean=s['length']))
-    path = Path(folder) / f'{value}.h5'
-    if not path.exists():
-        coco_sized(path, value, 5 * value, 512)
-    return epoch_step(from_disk(foreign_hdf5(path)), size)
-
-
-def time_growth(folder, rounds=3, growth=GROWTH) -> dict:
-    """How the time of a training step and the memory of training grow with each quantity.
-
-    Returns
-    -------
-    dict
-        for each quantity: its values; seconds of a step and megabytes, and the exponents of both
-    """
-    out = {}
-    for what, values in growth.items():
-        seconds = list(
-            interleaved(
-                {value: growth_step(what, value, folder) for value in values}, rounds
-            ).values()
-        )
-        megabytes = [_alone(what, value, folder) for value in values]
-        out[what] = dict(
-            values=values,
-            seconds=seconds,
-            megabytes=megabytes,
-            exponent=exponent(values, seconds),
-            memory_exponent=exponent(values, megabytes),
-        )
-    return out
-
-
-def _alone(what, value, folder):
-    "Megabytes that a process takes for training, beside what its imports take."
-    done = subprocess.run(
-        [sys.executable, '-c', _GROWN, what, str(value), str(folder)],
-        check=True,
-        capture_output=True,
-        encoding='utf-8',
-    )
-    return round(float(done.stdout), 1)
-
-
-_GROWN = """
-import sys
-from rnn_captioning.bench.report import growth_step, peak_megabytes
-before = peak_megabytes()
-step = growth_step(sys.argv[1], int(sys.argv[2]), sys.argv[3])
-for _ in range(3): step()
-print(peak_megabytes() - before)
-"""
-
-
-def exponent(values, sizes) -> float:
-    "The slope of the line through the logarithms."
-    return float(np.polyfit(np.log(values), np.log(sizes), 1)[0])
-
 # %% ../../nbs/bench/01_benchmarks.ipynb #98691338
-def versions() -> dict:
+def _versions() -> dict:
     "What a figure of speed means little without."
 
     def of(name):
@@ -800,16 +170,11 @@ def versions() -> dict:
         except PackageNotFoundError:
             return None
 
-    blas = next(
-        (
-            i
-            for i in threadpool_info()
-            if i['user_api'] == 'blas'
-            and 'numpy' in i['filepath']
-            or i['prefix'].startswith('libscipy')
-        ),
-        {},
-    )
+    def of_numpy(library):
+        numpys = library['user_api'] == 'blas' and 'numpy' in library['filepath']
+        return numpys or library['prefix'].startswith('libscipy')
+
+    blas: dict = next(filter(of_numpy, threadpool_info()), {})
     return dict(
         python=platform.python_version(),
         machine=_processor(),
@@ -824,31 +189,15 @@ def versions() -> dict:
 
 def _processor():
     info = Path('/proc/cpuinfo')
-    names = (
-        [
-            line.split(':')[1].strip()
-            for line in info.read_text(encoding='utf-8').splitlines()
-            if line.startswith('model name')
-        ]
-        if info.exists()
-        else []
-    )
-    return names[0] if names else platform.processor()
+    if info.exists():
+        for line in info.read_text(encoding='utf-8').splitlines():
+            if line.startswith('model name'):
+                return line.split(':')[1].strip()
+    return platform.processor()
 
 
-def ratios(times: list) -> dict:
-    """How ours compares.
-
-    Parameters
-    ----------
-    times
-        for each size the seconds by name
-
-    Returns
-    -------
-    dict
-        ours over each of the others, the geometric mean over the sizes
-    """
+def _ratios(times: list) -> dict:
+    "Our time over that of each of the others, the geometric mean over the sizes."
     return {
         name: float(np.exp(np.mean([np.log(t['ours'] / t[name]) for t in times])))
         for name in times[0]
@@ -859,7 +208,11 @@ def ratios(times: list) -> dict:
 PARTS = 'steps', 'models', 'captioning', 'disk', 'growth'
 
 
-def bench(parts=PARTS, progress=lambda text: None, whole_epoch: bool = False) -> dict:
+def bench(
+    parts: Iterable[str] = PARTS,
+    progress: Callable[[str], object] = lambda text: None,
+    whole_epoch: bool = False,
+) -> dict:
     """Measure speed beside the peers that are installed.
 
     Parameters
@@ -867,29 +220,30 @@ def bench(parts=PARTS, progress=lambda text: None, whole_epoch: bool = False) ->
     parts
         which of `PARTS`
     progress
-        is told what is being measured
+        is called with a line on what is being measured
     whole_epoch
         from the disk and from memory, a whole epoch of COCO's size; else a hundred steps of one
 
     Returns
     -------
     dict
-        versions, seconds and ratios
+        _versions, seconds and _ratios
     """
     keep_memory()
-    out, missing = dict(versions=versions()), []
+    out: dict = dict(versions=_versions())
+    missing: list[str] = []
     if 'steps' in parts:
         out['sizes'], out['steps'] = SIZES, []
         for size, rounds in zip(SIZES, (12, 10, 8, 4)):
             progress(f'training steps, batch {size[0]}, vocabulary {size[3]}')
             out['steps'].append(
-                interleaved(available(STEPS, size, *random_batch(size), missing=missing), rounds)
+                interleaved(available(_STEPS, size, *random_batch(size), missing=missing), rounds)
             )
-        out['step_ratios'] = ratios(out['steps'])
+        out['step_ratios'] = _ratios(out['steps'])
         out['parts'] = [time_parts(size) for size in SIZES]
     if 'models' in parts:
         progress('training steps of the other models')
-        out['models'], out['models_words'] = time_kinds(missing=missing)
+        out['models'], out['models_words'] = _time_kinds(missing=missing)
     if 'captioning' in parts:
         out.update(_captioning(progress, missing))
     if 'disk' in parts:
@@ -917,7 +271,7 @@ def _captioning(progress, missing):
         ),
     }
     out = dict(greedy=interleaved(greedy, 5, 2), beam=interleaved(beam, 2, 1))
-    return dict(out, greedy_ratios=ratios([out['greedy']]), beam_ratios=ratios([out['beam']]))
+    return dict(out, greedy_ratios=_ratios([out['greedy']]), beam_ratios=_ratios([out['beam']]))
 
 # %% ../../nbs/bench/01_benchmarks.ipynb #4432e6ca
 def report(found: dict) -> str:
@@ -969,18 +323,40 @@ def report(found: dict) -> str:
         )
     return '\n'.join(lines)
 
-# %% ../../nbs/bench/01_benchmarks.ipynb #d30dfada
-def plot_steps(found: dict, ax):
-    """A bar for each contender at each size, as multiples of the products alone.
+# %% ../../nbs/bench/01_benchmarks.ipynb #bench-plot
+def plot_bench(found: dict, path: str | Path) -> None:
+    """The picture that `rnn-captioning bench` leaves.
 
     Parameters
     ----------
     found
         of `bench`
-    ax
-        matplotlib axes
+    path
+        of the picture
     """
-    names = [name for name in STEPS if name in found['steps'][0]]
+    from rnn_captioning.drawing import new_figure, save_figure
+
+    fig = new_figure(figsize=(15, 4))
+
+    def memory(found, ax):
+        return _plot_growth(found, ax, 'megabytes')
+
+    for ax, key, draw in zip(
+        fig.subplots(1, 3), ('steps', 'growth', 'growth'), (_plot_steps, _plot_growth, memory)
+    ):
+        if key in found:
+            draw(found, ax)
+        else:
+            ax.set_axis_off()
+    save_figure(fig, path, dpi=120, format='png')
+
+# %% ../../nbs/bench/01_benchmarks.ipynb #d30dfada
+_COLOURS = dict(zip(_STEPS, ('#0072b2', '#e69f00', '#d55e00', '#cc79a7', '#999999')))
+
+
+def _plot_steps(found: dict, ax):
+    "A bar for each contender at each size, as multiples of the products alone."
+    names = [name for name in _STEPS if name in found['steps'][0]]
     for i, name in enumerate(names):
         bars = [times[name] / times['products alone'] for times in found['steps']]
         ax.barh(
@@ -1000,21 +376,8 @@ def plot_steps(found: dict, ax):
     ax.legend(frameon=False, fontsize=8)
 
 
-_COLOURS = dict(zip(STEPS, ('#0072b2', '#e69f00', '#d55e00', '#cc79a7', '#999999')))
-
-
-def plot_growth(found: dict, ax, of: str = 'seconds'):
-    """Time of a step, or memory of training, against each quantity, both relative to the smallest.
-
-    Parameters
-    ----------
-    found
-        of `bench`
-    ax
-        matplotlib axes
-    of
-        or 'megabytes'
-    """
+def _plot_growth(found: dict, ax, of: str = 'seconds'):
+    "Seconds or megabytes against each quantity, both relative to the smallest."
     slope = dict(seconds='exponent', megabytes='memory_exponent')[of]
     for (what, g), colour in zip(
         found['growth'].items(), ('#0072b2', '#e69f00', '#009e73', '#d55e00', '#cc79a7')
@@ -1030,30 +393,3 @@ def plot_growth(found: dict, ax, of: str = 'seconds'):
     ax.loglog(ends, ends, '--', color='#999999', label='proportional: slope 1')
     ax.set(xlabel='times the smallest value', ylabel=f'times its {of}')
     ax.legend(frameon=False, fontsize=8)
-
-
-def plot_bench(found: dict, path):
-    """The picture that `rnn-captioning bench` leaves.
-
-    Parameters
-    ----------
-    found
-        of `bench`
-    path
-        of the picture
-    """
-    from rnn_captioning.drawing import new_figure, save_figure
-
-    fig = new_figure(figsize=(15, 4))
-
-    def memory(found, ax):
-        return plot_growth(found, ax, 'megabytes')
-
-    for ax, key, draw in zip(
-        fig.subplots(1, 3), ('steps', 'growth', 'growth'), (plot_steps, plot_growth, memory)
-    ):
-        if key in found:
-            draw(found, ax)
-        else:
-            ax.set_axis_off()
-    save_figure(fig, path, dpi=120, format='png')

@@ -30,6 +30,7 @@ if not TYPE_CHECKING:
             return import_module(f'{__name__}.{name}')
         for old in _OLD:
             module = import_module(f'{__package__.partition(".")[0]}.{old}')
-            if hasattr(module, name):
-                return getattr(module, name)
+            for known in (name, f'_{name}'):  # some are no longer public
+                if hasattr(module, known):
+                    return getattr(module, known)
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -17,17 +17,16 @@ from pathlib import Path
 from ..errors import InputError, expect
 
 # %% auto #0
-__all__ = ['SILENCE', 'LONGEST_LINE', 'WAITING_LINES', 'TRIAL', 'HEAPS', 'JavaError', 'Program', 'find_java',
-           'shipped_with_pycocoevalcap', 'Meteor', 'ptb_tokens']
+__all__ = ['JavaError', 'find_java', 'Meteor', 'ptb_tokens']
 
 # %% ../../nbs/training/06_java.ipynb #dd7e0755
 class JavaError(InputError):
     "What a program in Java was asked for cannot be had: the message says why, in one line."
 
 
-SILENCE = 300.0  # seconds in which a program must give its next line, which includes its start
-LONGEST_LINE = 2**20  # bytes
-WAITING_LINES = 1000  # read ahead at most; a program that says more has to wait
+_SILENCE = 300.0  # seconds in which a program must give its next line, which includes its start
+_LONGEST_LINE = 2**20  # bytes
+_WAITING_LINES = 1000  # read ahead at most; a program that says more has to wait
 _UNWANTED = '_JAVA_OPTIONS', 'JAVA_TOOL_OPTIONS', 'JDK_JAVA_OPTIONS', 'OPENJ9_JAVA_OPTIONS'
 _TICK = 0.2  # seconds between looks at the clock; Windows notices Ctrl-C only then
 
@@ -37,10 +36,10 @@ def _environment():
     return {name: value for name, value in os.environ.items() if name not in _UNWANTED}
 
 # %% ../../nbs/training/06_java.ipynb #58be6906
-class Program:
+class _Program:
     "A program that gets lines and gives lines. Use it in a `with`: at its end, it has ended."
 
-    def __init__(self, command: list, folder=None, silence: float = None):
+    def __init__(self, command: list, folder=None, silence: float | None = None):
         """
         Parameters
         ----------
@@ -49,14 +48,14 @@ class Program:
         folder
             in which it runs; None: the current one
         silence
-            seconds in which it must give its next line; None: `SILENCE`
+            seconds in which it must give its next line; None: `_SILENCE`
         """
         self.command = [str(part) for part in command]
         self.folder = folder
-        self.silence = SILENCE if silence is None else silence
-        self.lines = queue.Queue(WAITING_LINES)
+        self.silence = _SILENCE if silence is None else silence
+        self.lines: queue.Queue[bytes | None] = queue.Queue(_WAITING_LINES)
         self.over = threading.Event()
-        self.threads = []
+        self.threads: list[threading.Thread] = []
 
     def __enter__(self):
         self.errors = tempfile.TemporaryFile()
@@ -98,7 +97,7 @@ class Program:
             of lines
         """
         self._in_thread(self._write, ''.join(f'{line}\n' for line in lines), last)
-        answer = []
+        answer: list[str] = []
         while len(answer) < count:
             line = self._next()
             if line is None:
@@ -180,7 +179,7 @@ class Program:
         "Hand on lines as they come, and `None` at the end; stop when nobody wants them any more."
         while not self.over.is_set():
             try:
-                line = self.process.stdout.readline(LONGEST_LINE)
+                line = self.process.stdout.readline(_LONGEST_LINE)
             except (OSError, ValueError):
                 line = b''
             if not self._give(line or None) or not line:
@@ -215,8 +214,8 @@ class Program:
         raise JavaError(f'{self.command[0]} gave no answer for {self.silence:g} seconds')
 
 # %% ../../nbs/training/06_java.ipynb #256ed7d9
-TRIAL = 30.0  # seconds in which Java must have said its version
-HEAPS = '2G', '512m'
+_TRIAL = 30.0  # seconds in which Java must have said its version
+_HEAPS = '2G', '512m'
 
 _ENGLISH = '-Duser.language=en', '-Duser.country=US', '-Duser.variant=', '-Duser.script='
 _UTF8 = '-Dfile.encoding=UTF-8', '-Dstdout.encoding=UTF-8', '-Dsun.stdout.encoding=UTF-8'
@@ -240,16 +239,16 @@ def find_java() -> list:
     if java is None:
         raise JavaError('there is no Java: no program java on the PATH')
     java = os.path.abspath(java)
-    for heap in HEAPS:
+    for heap in _HEAPS:
         command = [java, f'-Xmx{heap}', *_FRUGAL, *_ENGLISH, *_UTF8, '-Djava.awt.headless=true']
-        with Program([*command, '-version']) as trial:
-            status = trial.wait(TRIAL)
+        with _Program([*command, '-version']) as trial:
+            status = trial.wait(_TRIAL)
         if not status:
             return command
     raise JavaError(f'{java} does not run ({trial.complaint()})')
 
 
-def shipped_with_pycocoevalcap(*names: str) -> Path:
+def _shipped_with_pycocoevalcap(*names: str) -> Path:
     """The path of a file of `pycocoevalcap`; `InputError` where it is not there.
 
     Parameters
@@ -263,8 +262,9 @@ def shipped_with_pycocoevalcap(*names: str) -> Path:
         where it is on this machine
     """
     package = find_spec('pycocoevalcap')
-    expect(package, 'scores need pycocoevalcap: pip install "rnn_captioning[eval]"')
-    places = [Path(folder).joinpath(*names) for folder in package.submodule_search_locations]
+    folders = package and package.submodule_search_locations
+    expect(folders, 'scores need pycocoevalcap: pip install "rnn_captioning[eval]"')
+    places = [Path(folder).joinpath(*names) for folder in folders or ()]
     found = [place for place in places if place.is_file()]
     if not found:
         raise JavaError(f'{places[0]}: no such file: expected it to come with pycocoevalcap')
@@ -279,7 +279,7 @@ def _one_field(text):
 class Meteor:
     "METEOR 1.5, run from the archive in `pycocoevalcap`. Source: Denkowski and Lavie 2014."
 
-    def __init__(self, java: list = None):
+    def __init__(self, java: list | None = None):
         """
         Parameters
         ----------
@@ -287,7 +287,7 @@ class Meteor:
             of `find_java`, which it asks where there is none
         """
         self.java = find_java() if java is None else java
-        self.jar = shipped_with_pycocoevalcap('meteor', 'meteor-1.5.jar')
+        self.jar = _shipped_with_pycocoevalcap('meteor', 'meteor-1.5.jar')
 
     def compute_score(self, references: dict, captions: dict) -> tuple:
         """Score captions; `JavaError` where METEOR does not answer, or not with numbers.
@@ -309,7 +309,7 @@ class Meteor:
             fields = [*map(_one_field, references[image]), _one_field(caption)]
             questions.append(' ||| '.join(['SCORE', *fields]))
         command = [*self.java, '-jar', self.jar.name, '-', '-', '-stdio', '-l', 'en', '-norm']
-        with Program(command, self.jar.parent) as program:
+        with _Program(command, self.jar.parent) as program:
             counts = program.ask(questions, len(questions))
             scores = program.ask([' ||| '.join(['EVAL', *counts])], len(questions) + 1, last=True)
         try:
@@ -319,7 +319,7 @@ class Meteor:
         return total, each
 
 # %% ../../nbs/training/06_java.ipynb #b66e686b
-def ptb_tokens(texts: list, java: list = None) -> list:
+def ptb_tokens(texts: list, java: list | None = None) -> list:
     """Sentences cut into words as the COCO evaluation cuts them. Source: Manning et al. 2014.
 
     Parameters
@@ -335,12 +335,12 @@ def ptb_tokens(texts: list, java: list = None) -> list:
         of texts, each of tokens separated by spaces
     """
     java = find_java() if java is None else java
-    jar = shipped_with_pycocoevalcap('tokenizer', 'stanford-corenlp-3.4.1.jar')
+    jar = _shipped_with_pycocoevalcap('tokenizer', 'stanford-corenlp-3.4.1.jar')
     from pycocoevalcap.tokenizer.ptbtokenizer import PUNCTUATIONS
 
     name = 'edu.stanford.nlp.process.PTBTokenizer'
     command = [*java, '-cp', jar.name, name, '-preserveLines', '-lowerCase', '-encoding', 'UTF-8']
-    with Program(command, jar.parent) as program:
+    with _Program(command, jar.parent) as program:
         lines = program.ask([' '.join(text.split()) for text in texts], len(texts), last=True)
     rows = [line.rstrip().split(' ') for line in lines]
     return [' '.join(filter(lambda word: word not in PUNCTUATIONS, row)) for row in rows]

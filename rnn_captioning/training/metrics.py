@@ -8,6 +8,7 @@ import contextlib
 import io
 import json
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,11 @@ from ..progress import tracked
 from ..data.scenes import is_true
 
 # %% auto #0
-__all__ = ['TOKENIZERS', 'AS_WRITTEN', 'Scoring', 'image_scores', 'score_captions', 'truth', 'variety', 'split_references',
-           'kind_of_references', 'References', 'read_references', 'write_captions', 'evaluate', 'evaluate_captions']
+__all__ = ['image_scores', 'score_captions', 'truth', 'variety', 'split_references', 'read_references', 'write_captions',
+           'evaluate', 'evaluate_captions']
 
 # %% ../../nbs/training/04_metrics.ipynb #5ab6876d
-TOKENIZERS = {'alphanumeric': TOKENIZER, 'ptb': 'PTB, lowercase, without punctuation'}
+_TOKENIZERS = {'alphanumeric': TOKENIZER, 'ptb': 'PTB, lowercase, without punctuation'}
 
 
 def _overlap_scorers():
@@ -44,24 +45,24 @@ def _overlap_scorers():
     return [(bleu, Bleu(4)), (['ROUGE_L'], Rouge()), (['CIDEr'], Cider())]
 
 
-class Scoring:
+class _Scoring:
     "All that scores captions. What is missing for it is said when it is made."
 
-    def __init__(self, meteor: bool = None, tokenizer: str = 'alphanumeric'):
+    def __init__(self, meteor: bool | None = None, tokenizer: str = 'alphanumeric'):
         """
         Parameters
         ----------
         meteor
             None: if Java runs; True: an `InputError` where it does not; False: no METEOR
         tokenizer
-            one of `TOKENIZERS`
+            'alphanumeric' or 'ptb'
         """
-        known = ' or '.join(TOKENIZERS)
-        expect(tokenizer in TOKENIZERS, f'tokenizer is {tokenizer!r}: expected {known}')
+        known = ' or '.join(_TOKENIZERS)
+        expect(tokenizer in _TOKENIZERS, f'tokenizer is {tokenizer!r}: expected {known}')
         self.scorers = _overlap_scorers()
         self.must = bool(meteor)
         self.tokenizer = tokenizer
-        self.java = None
+        self.java: list | None = None
         if tokenizer == 'ptb':
             self.java = find_java()
         if meteor is None or meteor:
@@ -111,7 +112,8 @@ class Scoring:
         cut = iter(self.tokens([*captions, *(text for group in references for text in group)]))
         found = {i: [next(cut)] for i in range(len(captions))}
         true = {i: [next(cut) for _ in group] for i, group in enumerate(references)}
-        total, each = {}, {}
+        total: dict[str, float] = {}
+        each: dict[str, np.ndarray] = {}
         for names, scorer in tracked(self.scorers, 'scores', progress, unit='score', leave=False):
             try:
                 with contextlib.redirect_stdout(io.StringIO()):  # it prints
@@ -133,7 +135,7 @@ class Scoring:
 def image_scores(
     captions: list,
     references: list,
-    meteor: bool = None,
+    meteor: bool | None = None,
     progress: bool = False,
     tokenizer: str = 'alphanumeric',
 ) -> tuple:
@@ -151,7 +153,7 @@ def image_scores(
     progress
         show which score is being computed
     tokenizer
-        how sentences are cut into words, one of `TOKENIZERS`
+        how sentences are cut into words, 'alphanumeric' or 'ptb'
 
     Returns
     -------
@@ -159,7 +161,7 @@ def image_scores(
         the scores of all together, by name, as fractions; the scores of each picture, by name,
         (pictures,)
     """
-    return Scoring(meteor, tokenizer)(captions, references, progress)
+    return _Scoring(meteor, tokenizer)(captions, references, progress)
 
 
 def score_captions(
@@ -179,7 +181,7 @@ def score_captions(
     meteor
         None: if Java runs; True: an `InputError` where it does not
     tokenizer
-        how sentences are cut into words, one of `TOKENIZERS`
+        how sentences are cut into words, 'alphanumeric' or 'ptb'
 
     Returns
     -------
@@ -207,7 +209,7 @@ def truth(captions: list, facts) -> np.ndarray:
     return np.array([is_true(caption, json.loads(f)) for caption, f in zip(captions, facts)])
 
 # %% ../../nbs/training/04_metrics.ipynb #77fd0446
-def variety(captions: list, training: list = ()) -> dict:
+def variety(captions: list, training: Iterable[str] = ()) -> dict:
     """How varied captions are, and how many of them the training captions do not have.
 
     Parameters
@@ -234,7 +236,7 @@ def variety(captions: list, training: list = ()) -> dict:
     )
 
 # %% ../../nbs/training/04_metrics.ipynb #ec7d7466
-AS_WRITTEN = 'texts as written'
+_AS_WRITTEN = 'texts as written'
 
 
 def _has_texts(data, split):
@@ -247,13 +249,13 @@ def split_references(data, split) -> list:
         texts = data[f'{split}_texts']
     else:
         texts = caption_texts(data[f'{split}_captions'], data['idx_to_word'])
-    groups = [[] for _ in range(len(data[f'{split}_features']))]
+    groups: list[list[str]] = [[] for _ in range(len(data[f'{split}_features']))]
     for text, i in zip(texts, data[f'{split}_image_idxs']):
         groups[i].append(text)
     return groups
 
 
-def kind_of_references(data, split: str) -> tuple:
+def _kind_of_references(data, split: str) -> tuple:
     """Whether the references of a split are texts as written or decoded ids, and what the ids lost.
 
     Parameters
@@ -269,7 +271,7 @@ def kind_of_references(data, split: str) -> tuple:
         what its references are; the share of their words that are `<UNK>`
     """
     if _has_texts(data, split):
-        return AS_WRITTEN, 0.0
+        return _AS_WRITTEN, 0.0
     captions, ids = np.asarray(data[f'{split}_captions']), data['word_to_idx']
     marks = [ids[word] for word in ('<NULL>', '<START>', '<END>')]
     words = ~np.isin(captions, marks)
@@ -281,7 +283,7 @@ def kind_of_references(data, split: str) -> tuple:
 
 
 @dataclass
-class References:
+class _References:
     """What captions are compared with: the images of a split, and what people wrote about each.
 
     Parameters
@@ -291,7 +293,7 @@ class References:
     groups
         for each image, a list of texts
     kind
-        `AS_WRITTEN`, or what became of them
+        `_AS_WRITTEN`, or what became of them
     where
         what they were read from, for messages
     elsewhere
@@ -310,9 +312,9 @@ class References:
     kind: str
     where: str
     elsewhere: tuple = ()
-    ids: dict = None
-    facts: list = None
-    training: list = None
+    ids: dict | None = None
+    facts: list | None = None
+    training: list | None = None
 
     def __post_init__(self):
         self.described = [i for i, group in enumerate(self.groups) if group]
@@ -321,7 +323,7 @@ class References:
         )
 
 
-def read_references(data, split: str = 'val') -> References:
+def read_references(data, split: str = 'val') -> _References:
     """The references of a split.
 
     Parameters
@@ -346,14 +348,14 @@ def read_references(data, split: str = 'val') -> References:
         ids = image_ids(data, needed=False) if str(data).lower().endswith('.json') else None
         rest = tuple(set(texts) - set(names))
         groups = [texts[name] for name in names]
-        return References(
-            split if known else 'all', names, groups, AS_WRITTEN, str(data), rest, ids
+        return _References(
+            split if known else 'all', names, groups, _AS_WRITTEN, str(data), rest, ids
         )
     expect(
         split in data.splits, f'{data.path}: has no split {split!r}: found {", ".join(data.splits)}'
     )
-    kind, unknown = kind_of_references(data, split)
-    if kind != AS_WRITTEN:
+    kind, unknown = _kind_of_references(data, split)
+    if kind != _AS_WRITTEN:
         warnings.warn(
             f'{data.path}: has no texts, so captions are compared with {kind} ({unknown:.1%} '
             'of the words): scores, above all CIDEr, come out higher than with texts as '
@@ -362,9 +364,11 @@ def read_references(data, split: str = 'val') -> References:
         )
     others = [name for s in data.splits if s != split for name in data[f'{s}_urls']]
     names, groups = list(data[f'{split}_urls']), split_references(data, split)
-    training = sum(split_references(data, 'train'), []) if 'train' in data.splits else None
+    training = None
+    if 'train' in data.splits:
+        training = [text for group in split_references(data, 'train') for text in group]
     facts = data.get(f'{split}_facts')
-    return References(
+    return _References(
         split, names, groups, kind, data.path, tuple(others), facts=facts, training=training
     )
 
@@ -397,7 +401,7 @@ def _judged(scoring, captions, references, about, progress):
     scores = (
         about
         | dict(
-            tokenizer=TOKENIZERS[scoring.tokenizer], references=references.kind, images=len(rows)
+            tokenizer=_TOKENIZERS[scoring.tokenizer], references=references.kind, images=len(rows)
         )
         | total
     )
@@ -433,7 +437,7 @@ def evaluate(
     progress
         show how far it has come
     tokenizer
-        how sentences are cut into words, one of `TOKENIZERS`
+        how sentences are cut into words, 'alphanumeric' or 'ptb'
     meteor
         None: if Java runs; True: an `InputError` where it does not
     **decoding
@@ -447,10 +451,10 @@ def evaluate(
     references = read_references(data, split)
     words = [model.idx_to_word[i] for i in sorted(model.idx_to_word)]
     same = words == list(data['idx_to_word'])
-    data = check_match(model, data, vocabulary=references.kind != AS_WRITTEN)
+    data = check_match(model, data, vocabulary=references.kind != _AS_WRITTEN)
     features = data[f'{split}_features']
     write_captions(model, features[:0], **decoding)  # of no picture: are these options possible?
-    scoring = Scoring(meteor, tokenizer)
+    scoring = _Scoring(meteor, tokenizer)
     captions = write_captions(model, features, progress=progress, **decoding)
     about = dict(split=split, beam_size=1) | decoding
     scores, captions, each = _judged(scoring, captions, references, about, progress)
@@ -467,7 +471,7 @@ def evaluate_captions(
     annotations=None,
     progress: bool = False,
     tokenizer: str = 'alphanumeric',
-    meteor: bool = None,
+    meteor: bool | None = None,
 ) -> tuple:
     """Score the captions of any captioner: one for each picture of a split that people have
     described.
@@ -477,7 +481,7 @@ def evaluate_captions(
     results
         a file for `read_results`, or {image: caption}
     data
-        a data set, a file for `read_captions`, or `References`
+        a data set, a file for `read_captions`, or `_References`
     split
         which split
     annotations
@@ -485,7 +489,7 @@ def evaluate_captions(
     progress
         show how far it has come
     tokenizer
-        how sentences are cut into words, one of `TOKENIZERS`
+        how sentences are cut into words, 'alphanumeric' or 'ptb'
     meteor
         None: if Java runs; True: an `InputError` where it does not
 
@@ -494,7 +498,7 @@ def evaluate_captions(
     tuple
         scores by name, the captions, and the scores of each picture by name
     """
-    references = data if isinstance(data, References) else read_references(data, split)
+    references = data if isinstance(data, _References) else read_references(data, split)
     ids = references.ids if annotations is None else annotations
     if isinstance(ids, (str, Path)):
         ids = image_ids(ids)
@@ -513,4 +517,4 @@ def evaluate_captions(
     for i, caption in zip(references.described, said):
         captions[i] = caption
     about = dict(split=references.split, beam_size=None)
-    return _judged(Scoring(meteor, tokenizer), captions, references, about, progress)
+    return _judged(_Scoring(meteor, tokenizer), captions, references, about, progress)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
@@ -14,12 +15,11 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 # %% auto #0
-__all__ = ['MOST', 'LEAST', 'SMALL', 'M_TRIM_THRESHOLD', 'M_TOP_PAD', 'M_MMAP_MAX', 'one_blas_thread', 'cores', 'in_threads',
-           'shards', 'sharded_loss', 'stretches', 'add_up', 'threaded_update', 'keep_memory']
+__all__ = ['one_blas_thread', 'cores', 'in_threads', 'shards', 'sharded_loss', 'add_up', 'threaded_update', 'keep_memory']
 
 # %% ../../nbs/training/07_parallel.ipynb #57f7535d
 # each thread holds gradients of its own: more of them cost memory and the time to add them up
-MOST = 8
+_MOST = 8
 
 
 @cache
@@ -28,12 +28,12 @@ def _blas():
 
 
 def _blas_cores():
-    return min((library['num_threads'] for library in _blas().info()), default=MOST)
+    return min((library['num_threads'] for library in _blas().info()), default=_MOST)
 
 
 _counting = threading.Lock()
 # blocks that are open; BLAS's cores before; what lifts the limit
-_users, _usual, _limit = (0, MOST, None)
+_users, _usual, _limit = (0, _MOST, None)
 
 
 @contextmanager
@@ -55,13 +55,13 @@ def one_blas_thread():
 
 def cores() -> int:
     """How many threads can work at once: as many as this process, and BLAS in it, may use, at most
-    `MOST`.
+    `_MOST`.
     """
     usable = (
         len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
     )
     with _counting:
-        return max(1, min(usable, MOST, _usual if _users else _blas_cores()))
+        return max(1, min(usable, _MOST, _usual if _users else _blas_cores()))
 
 # %% ../../nbs/training/07_parallel.ipynb #427f4081
 @cache
@@ -69,7 +69,7 @@ def _pool(threads, process):
     return ThreadPoolExecutor(threads, thread_name_prefix='rnn_captioning')
 
 
-def in_threads(f, items, threads: int = None) -> list:
+def in_threads(f, items, threads: int | None = None) -> list:
     """Call a function for several items at once, BLAS using one core for each.
 
     Parameters
@@ -96,7 +96,7 @@ def in_threads(f, items, threads: int = None) -> list:
 
 # %% ../../nbs/training/07_parallel.ipynb #cc31a895
 # captions in a shard: products with fewer rows than that spend their time fetching the weights
-LEAST = 8
+_LEAST = 8
 
 
 def shards(captions: np.ndarray, null: int, threads: int) -> list:
@@ -116,7 +116,7 @@ def shards(captions: np.ndarray, null: int, threads: int) -> list:
     list
         which captions each shard holds, arrays of rows
     """
-    n = max(1, min(threads, len(captions) // LEAST))
+    n = max(1, min(threads, len(captions) // _LEAST))
     order = np.argsort(-(captions != null).sum(axis=1), kind='stable')
     return [order[i::n] for i in range(n)]
 
@@ -176,10 +176,10 @@ def _given(**options):
     return {name: value for name, value in options.items() if value is not None}
 
 # %% ../../nbs/training/07_parallel.ipynb #cea81f38
-SMALL = 65536  # elements: less than that is done sooner than it is shared out
+_SMALL = 65536  # elements: less than that is done sooner than it is shared out
 
 
-def stretches(arrays: dict, threads: int) -> list:
+def _parts_of(arrays: dict, threads: int) -> list:
     """Divide arrays among threads, a stretch of every large one for each.
 
     Parameters
@@ -194,15 +194,15 @@ def stretches(arrays: dict, threads: int) -> list:
     list
         for each thread a list of (name, slice of the flattened array)
     """
-    out = [[] for _ in range(threads)]
+    out: list[list] = [[] for _ in range(threads)]
     for name, a in arrays.items():
-        cuts = np.linspace(0, a.size, threads + 1).astype(int) if a.size >= SMALL else [0, a.size]
+        cuts = np.linspace(0, a.size, threads + 1).astype(int) if a.size >= _SMALL else [0, a.size]
         for part, start, stop in zip(out, cuts, cuts[1:]):
             part.append((name, slice(start, stop)))
     return out
 
 
-def add_up(grads: list) -> dict:
+def add_up(grads: Sequence[dict]) -> dict:
     """Sum the gradients of the shards, in their order.
 
     Parameters
@@ -222,7 +222,7 @@ def add_up(grads: list) -> dict:
             for g in grads[1:]:
                 total += g[name].reshape(-1)[s]
 
-    in_threads(add, stretches(grads[0], len(grads)))
+    in_threads(add, _parts_of(grads[0], len(grads)))
     return grads[0]
 
 # %% ../../nbs/training/07_parallel.ipynb #9fd40504
@@ -261,7 +261,7 @@ def threaded_update(rule, params: dict, grads: dict, configs: dict, threads: int
             found.append((name, rule(w, dw, config, out=w)[1]))
         return found
 
-    for name, config in in_threads(update, stretches(params, 1 if fresh else threads))[0]:
+    for name, config in in_threads(update, _parts_of(params, 1 if fresh else threads))[0]:
         configs[name].update(
             {
                 key: value
@@ -271,7 +271,7 @@ def threaded_update(rule, params: dict, grads: dict, configs: dict, threads: int
         )
 
 # %% ../../nbs/training/07_parallel.ipynb #586ad9ae
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # of malloc.h
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # of malloc.h
 
 
 def keep_memory() -> bool:
@@ -287,5 +287,5 @@ def keep_memory() -> bool:
     except (AttributeError, OSError, TypeError):
         return False
     return all(
-        [mallopt(M_MMAP_MAX, 0), mallopt(M_TRIM_THRESHOLD, 2**31 - 1), mallopt(M_TOP_PAD, 2**26)]
+        [mallopt(_M_MMAP_MAX, 0), mallopt(_M_TRIM_THRESHOLD, 2**31 - 1), mallopt(_M_TOP_PAD, 2**26)]
     )

@@ -10,14 +10,16 @@ import json
 import re
 import unicodedata
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 import h5py
 from ..data.caption_files import read_text
 from ..errors import InputError, expect
 from ..files.paths import atomic_path
 
 # %% auto #0
-__all__ = ['read_results', 'holds_captions', 'image_ids', 'coco_number', 'Images', 'captions_for', 'ids_for', 'write_results']
+__all__ = ['read_results', 'holds_captions', 'image_ids', 'captions_for', 'ids_for', 'write_results']
 
 # %% ../../nbs/training/05_results_files.ipynb #e0a79645
 _NAME_COLUMNS = 'image', 'image_id', 'file_name', 'filename', 'image_name'
@@ -144,7 +146,7 @@ def holds_captions(path) -> bool:
     return not h5py.is_hdf5(path) and b'\0' not in start and path.suffix.lower() != '.h5'
 
 # %% ../../nbs/training/05_results_files.ipynb #ddfe15a2
-def image_ids(path, needed: bool = True) -> dict:
+def image_ids(path, needed: bool = True) -> dict | None:
     """Which id is which image; `InputError` where an id stands for two, or an image has two.
 
     Parameters
@@ -165,8 +167,9 @@ def image_ids(path, needed: bool = True) -> dict:
         isinstance(images, list) and images,
         f'{path}: has no list of images: expected COCO annotations',
     )
-    ids, owner = {}, {}
-    for i, image in enumerate(images):
+    ids: dict[Any, list[str]] = {}
+    owner: dict[str, Any] = {}
+    for i, image in enumerate(images or ()):
         where = f'{path}: image {i}'
         expect(
             isinstance(image, dict), f'{where} is {str(image)[:40]!r}: expected id and file_name'
@@ -199,7 +202,7 @@ def _ends(name):
     return ['/'.join(parts[i:]) for i in range(len(parts))]
 
 
-def coco_number(name: str):
+def _coco_number(name: str):
     """The image id that a file name of COCO holds.
 
     Parameters
@@ -217,10 +220,10 @@ def coco_number(name: str):
     return int(match[1]) if match else None
 
 
-class Images:
+class _Images:
     "The images of a data set, to be found by what others call them."
 
-    def __init__(self, names: list, ids: dict = None):
+    def __init__(self, names: list, ids: dict | None = None):
         """
         Parameters
         ----------
@@ -240,8 +243,8 @@ class Images:
                 self.whole[form].add(row)
                 for end in _ends(form):
                     self.ending[end].add(row)
-            if coco_number(name) is not None:
-                self.numbers[coco_number(name)].add(row)
+            if _coco_number(name) is not None:
+                self.numbers[_coco_number(name)].add(row)
 
     def rows(self, image) -> set:
         """Which of the images may be meant.
@@ -280,8 +283,8 @@ def _few(names):
 def captions_for(
     results: dict,
     names: list,
-    elsewhere: list = (),
-    ids: dict = None,
+    elsewhere: Sequence[str] = (),
+    ids: dict | None = None,
     where: str = 'results',
     split: str = 'the split',
 ) -> tuple:
@@ -307,7 +310,7 @@ def captions_for(
     tuple
         the captions in the order of `names`; how many images of `elsewhere` were passed over
     """
-    images = Images([*names, *elsewhere], ids)
+    images = _Images([*names, *elsewhere], ids)
     found, unknown = {}, []
     for image, caption in results.items():
         rows = images.rows(image)
@@ -340,7 +343,7 @@ def captions_for(
     return [found[row] for row in range(len(names))], len(found) - len(names)
 
 # %% ../../nbs/training/05_results_files.ipynb #e5deb9a6
-def ids_for(names: list, ids: dict = None) -> list:
+def ids_for(names: list, ids: dict | None = None) -> list:
     """What a results file calls images; `InputError` where ids are given and an image has none.
 
     Parameters
@@ -356,10 +359,11 @@ def ids_for(names: list, ids: dict = None) -> list:
         numbers, or names where there are none
     """
     if ids is None:
-        numbers = [coco_number(name) for name in names]
+        numbers = [_coco_number(name) for name in names]
         usable = None not in numbers and len(set(numbers)) == len(numbers)
         return numbers if usable else list(map(str, names))
-    images, chosen = Images(names), {}
+    images = _Images(names)
+    chosen: dict[int, Any] = {}
     for key, known in ids.items():
         for row in set().union(*map(images.rows, known)):
             expect(
