@@ -132,7 +132,7 @@ def test_what_is_refused(settings, given, says):
 @pytest.mark.parametrize(
     'settings, given',
     [
-        (SolverSettings, dict(seed=np.int64(3), clip_norm=np.inf, lr_schedule=lambda done: 1.0)),
+        (SolverSettings, dict(seed=np.int64(3), clip_norm=np.inf, lr_schedule=max)),
         (SolverSettings, dict(print_every=np.inf, verbose=np.True_, validate=1, patience=2)),
         (TrainingSettings, dict(batch_size=np.int32(3), dropout=np.float32(0.5))),
         (TrainingSettings, dict(checkpoint_minutes=float('inf'), num_epochs=3)),

@@ -36,55 +36,10 @@ from ..decoding import decode
 from ..training.parallel import cores, keep_memory
 
 # %% auto #0
-__all__ = ['STEPS', 'PARTS', 'floor_step', 'coco_sized', 'epoch_step', 'bench', 'report', 'plot_bench']
+__all__ = ['PARTS', 'bench', 'report', 'plot_bench']
 
 # %% ../../nbs/bench/01_benchmarks.ipynb #bench-steps
 _STEPS = {
-    'ours': our_step,
-    'PyTorch as written': torch_step,
-    'PyTorch at its best': torch_packed_step,
-    'JAX, jitted': jax_step,
-    'products alone': floor_step,
-}
-
-# %% ../../nbs/bench/01_benchmarks.ipynb #0cd7d606
-def floor_step(size, features, captions):
-    "Only the matrix products."
-    (N, H, W, V, D), rng = size, np.random.default_rng(0)
-    packing, words, _, _ = pack_captions(captions, 0)
-    P, new = len(words), lambda *shape: rng.standard_normal(shape, dtype=np.float32)
-    x = new(P, W)
-    h = new(P, H)
-    h0 = new(N, H)
-    ds = new(P, V)
-    Wx = new(W, H)
-    Wh = new(H, H)
-    Wv = new(H, V)
-    Wp = new(D, H)
-    ph = np.empty((P, H), np.float32)
-    pv = np.empty((P, V), np.float32)
-    nh = np.empty((N, H), np.float32)
-    pw = np.empty((P, W), np.float32)
-    gv, gx, gh, gp = (np.empty_like(w) for w in (Wv, Wx, Wh, Wp))
-
-    def step():
-        np.matmul(features, Wp, out=nh), np.matmul(x, Wx, out=ph)
-        for n in packing.batch_sizes:
-            np.matmul(h0[:n], Wh, out=nh[:n])
-        np.matmul(h, Wv, out=pv), np.matmul(ds, Wv.T, out=ph), np.matmul(h.T, ds, out=gv)
-        for n in packing.batch_sizes:
-            np.matmul(h0[:n], Wh.T, out=nh[:n])
-        (
-            np.matmul(h, Wx.T, out=pw),
-            np.matmul(x.T, h, out=gx),
-            np.matmul(h.T, h, out=gh),
-            np.matmul(features.T, h0, out=gp),
-        )
-
-    return step
-
-
-STEPS = {
     'ours': our_step,
     'PyTorch as written': torch_step,
     'PyTorch at its best': torch_packed_step,
@@ -121,44 +76,6 @@ def _time_kinds(
         }
         out[kind] = interleaved(available(steps, missing=missing), rounds)
     return out, int(np.count_nonzero(captions[:, 1:]))
-
-# %% ../../nbs/bench/01_benchmarks.ipynb #cd440e7e
-def coco_sized(path, pictures: int = 82783, captions: int = 400135, width: int = 4096):
-    """Write a file with random features and captions of COCO's size, 1.4 GB, a part at a time.
-
-    Parameters
-    ----------
-    path
-        the file to write
-    pictures
-        rows of features
-    captions
-        captions
-    width
-        of the features
-    """
-    rng = np.random.default_rng(0)
-    with new_hdf5(path) as f:
-        rows = f.create_dataset('features', (pictures, width), np.float32)
-        for i in range(0, pictures, 2000):
-            rows[i : i + 2000] = rng.random((min(2000, pictures - i), width), dtype=np.float32)
-        f['captions'] = random_batch((captions, 0, 0, 1004, 1))[1].astype(np.int32)
-        f['image_idxs'] = rng.integers(0, pictures, captions, dtype=np.int32)
-
-
-def epoch_step(data, size):
-    "A training step on the next minibatch of an epoch."
-    train_on, ahead, number = (
-        our_trainer(size),
-        Minibatches(data, 'train', size[0], seed=0),
-        count(),
-    )
-
-    def step():
-        captions, features = ahead(next(number))
-        return train_on(features, captions)
-
-    return step
 
 # %% ../../nbs/bench/01_benchmarks.ipynb #98691338
 def _versions() -> dict:
