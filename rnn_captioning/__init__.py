@@ -59,6 +59,7 @@ _MODULES = {
     'models.encoded_attention': 'EncodedAttentionCaptioner',
     'data.vocabulary': 'Vocabulary decode_captions',
     'data.dataset': 'Dataset Split open_data write_data',
+    'data.rows': '',
     'data.batches': '',
     'data.coco': 'load_coco_data sample_coco_minibatch',
     'data.scenes': 'make_scenes is_true',
@@ -67,7 +68,6 @@ _MODULES = {
     'data.fetch': 'fetch_data',
     'errors': 'InputError',
     'settings': '',
-    'rows': '',
     'files.paths': '',
     'files.hdf5': '',
     'files.download': '',
@@ -197,7 +197,6 @@ if TYPE_CHECKING:
     from . import photo_captioner as photo_captioner
     from . import photos as photos
     from . import progress as progress
-    from . import rows as rows
     from . import sequence as sequence
     from . import settings as settings
     from . import solver as solver

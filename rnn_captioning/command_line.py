@@ -381,7 +381,7 @@ def _examples(solver, count):
 
     The verdict is a line about all captions of the split; empty where nobody can judge them.
     """
-    from rnn_captioning.rows import gather
+    from rnn_captioning.data.rows import gather
     from rnn_captioning.training.metrics import split_references, truth, write_captions
 
     data, model = solver.data, solver.model

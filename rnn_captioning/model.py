@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 import numpy as np
-from .rows import Repeated
+from .data.rows import Repeated
 from .embedding import word_embedding_backward, word_embedding_forward
 from .errors import expect
 from .layers.feed_forward import dropout_backward, dropout_forward

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 import numpy as np
 from .training.checkpoint import load_checkpoint
-from .rows import Grid
+from .data.rows import Grid
 from .decoding import Caption, decode
 from rnn_captioning.photos.encoder import (
     Encoder,

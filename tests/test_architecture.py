@@ -19,7 +19,7 @@ PACKAGE = ROOT / 'rnn_captioning'
 # earlier row, and what stands beside it in its own.
 ROWS = [
     ['errors'],
-    ['settings', 'files', 'progress', 'rows'],
+    ['settings', 'files', 'progress', 'data.rows'],
     ['drawing'],
     [
         'gradient_check',

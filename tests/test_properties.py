@@ -15,7 +15,7 @@ from rnn_captioning.layers.additive_attention import (
 from rnn_captioning.models.attention import AttentionCaptioner
 from rnn_captioning.data.batches import epoch_order
 from rnn_captioning.data.vocabulary import SPECIAL, caption_texts, decode_captions
-from rnn_captioning.rows import gather
+from rnn_captioning.data.rows import gather
 from rnn_captioning.decoding import (
     Rules,
     _among_top,

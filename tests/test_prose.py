@@ -16,8 +16,8 @@ PAGES = ('README.md', 'CONTRIBUTING.md', 'CHANGELOG.md')
 NO_CHAPTERS = ('Guides', 'Files', 'Results', 'Speed', 'Reference')  # sections of the sidebar
 # Pages of reference within the wings: short, without exercises.
 OTHERS = re.compile(
-    r'^00_notation|/00_index|models/01_captioner|data/(00_vocabulary|02_(rows|batches|coco)|05_fetch)'
-    r'|training/02_run_folder'
+    r'^00_notation|/00_index|models/01_captioner|training/02_run_folder'
+    r'|data/(01_vocabulary|03_rows|04_batches|05_coco|09_fetch)'
 )
 # Right here, and mistakes elsewhere: ROUGE is a score.
 IGNORED = 'rouge'

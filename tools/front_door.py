@@ -15,7 +15,7 @@ from pathlib import Path
 NOTEBOOK = Path(__file__).resolve().parent.parent / 'nbs' / 'reference' / '04_api.ipynb'
 # Where that is which version 0.1 had in a module of a folder's name.
 OLD_MODULES = {
-    'data': ['data.dataset', 'data.vocabulary', 'data.batches', 'data.coco', 'rows'],
+    'data': ['data.dataset', 'data.vocabulary', 'data.batches', 'data.coco', 'data.rows'],
     'files': ['files.paths', 'files.hdf5', 'errors'],
     'training': ['training.run'],
     'bench': ['bench.report', 'bench.timing', 'bench.peers'],

@@ -16,14 +16,16 @@ if TYPE_CHECKING:
     from . import dataset as dataset
     from . import fetch as fetch
     from . import prepare as prepare
+    from . import rows as rows
     from . import scenes as scenes
     from . import vocabulary as vocabulary
 
 _MODULES = [
-    'batches', 'caption_files', 'coco', 'dataset', 'fetch', 'prepare', 'scenes', 'vocabulary',
+    'batches', 'caption_files', 'coco', 'dataset', 'fetch', 'prepare', 'rows', 'scenes',
+    'vocabulary',
 ]
 # what version 0.1 had in a module called data
-_OLD = ['data.dataset', 'data.vocabulary', 'data.batches', 'data.coco', 'rows']
+_OLD = ['data.dataset', 'data.vocabulary', 'data.batches', 'data.coco', 'data.rows']
 _OLD_NAMES = {'CaptionData': 'Dataset', 'ReadAhead': 'Minibatches', 'as_read': 'columns_for'}
 
 def __dir__():

@@ -7,7 +7,7 @@ from __future__ import annotations
 from copy import copy
 from typing import Any
 import numpy as np
-from ..rows import distinct
+from ..data.rows import distinct
 from ..data.vocabulary import tokenize
 from ..decoding import decode
 from ..embedding import word_embedding_backward, word_embedding_forward

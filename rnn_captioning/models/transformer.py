@@ -6,7 +6,7 @@
 from __future__ import annotations
 from typing import Any
 import numpy as np
-from ..rows import distinct
+from ..data.rows import distinct
 from ..embedding import word_embedding_backward, word_embedding_forward
 from rnn_captioning.layers.feed_forward import (
     dropout_backward,
