@@ -51,10 +51,11 @@ class Number:
         "Whether a value is such a number."
         if not isinstance(value, Integral if self.python is int else Real):
             return False
+        number: Any = value  # whole or not, of Python or of NumPy
         return (
-            self.least <= value <= self.most
-            and (self.above is None or value > self.above)
-            and (self.below is None or value < self.below)
+            self.least <= number <= self.most
+            and (self.above is None or number > self.above)
+            and (self.below is None or number < self.below)
         )
 
 
@@ -108,12 +109,12 @@ class InstanceOf:
     Parameters
     ----------
     python
-        the type
+        the type, or several
     expected
         what a message says was expected
     """
 
-    python: type
+    python: type | tuple[Any, ...]
     expected: str
 
     def fits(self, value: Any) -> bool:
@@ -263,7 +264,9 @@ class Settings:
         """
         given = dict(given)
         for name, declared in cls.declared().items():
-            if declared.alias is not None and given.get(declared.alias, 0) is None:
+            if declared.alias is None:
+                continue
+            if given.get(declared.alias, 0) is None:
                 del given[declared.alias]
             given = one_name(given, declared.alias, name)
         return given

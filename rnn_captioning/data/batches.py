@@ -14,7 +14,9 @@ from .rows import gather
 __all__ = ['minibatch', 'epoch_order', 'Minibatches']
 
 # %% ../../nbs/data/04_batches.ipynb #batches-minibatch
-def minibatch(data: Any, split: str, rows: np.ndarray, rng: np.random.Generator = None) -> tuple:
+def minibatch(
+    data: Any, split: str, rows: np.ndarray, rng: np.random.Generator | None = None
+) -> tuple:
     """The captions `rows` of a split and the features of the picture of each.
 
     Parameters
@@ -84,9 +86,9 @@ class Minibatches:
         part = split_of(data, split)
         self.count = len(part.captions)
         self.steps = max(self.count // batch_size, 1)
-        self.epoch = None
-        self.order = None
-        self.coming = {}
+        self.epoch: int | None = None
+        self.order = np.arange(0)
+        self.coming: dict[int, Any] = {}
         in_memory = isinstance(part.features, np.ndarray)
         self.pool = None if in_memory else ThreadPoolExecutor(1, 'read_ahead')
 

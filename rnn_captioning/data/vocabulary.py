@@ -248,12 +248,13 @@ class Vocabulary(Mapping[str, int]):
         expect(
             not lacking, f'the vocabulary lacks {", ".join(lacking)}: expected them for captions'
         )
-        rows = [[self._word_to_idx.get(w, self.unk) for w in tokenize(t)] for t in texts]
+        null, start, end, unk = (self._word_to_idx[word] for word in SPECIAL)
+        rows = [[self._word_to_idx.get(w, unk) for w in tokenize(t)] for t in texts]
         longest = min(max(map(len, rows), default=0), max_words)
-        ids = np.full((len(rows), longest + 2), self.null, np.int32)
+        ids = np.full((len(rows), longest + 2), null, np.int32)
         for row, words in zip(ids, rows):
-            words = [self.start, *words[:max_words], self.end]
-            row[: len(words)] = words
+            sentence = [start, *words[:max_words], end]
+            row[: len(sentence)] = sentence
         return ids, sum(len(words) > max_words for words in rows)
 
     def decode(self, ids: np.ndarray) -> str | list[str]:

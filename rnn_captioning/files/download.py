@@ -212,7 +212,9 @@ def _persist(url, part, name, size, bar, timeout, retries, wait):
             time.sleep(min(wait * 2 ** (failures - 1), 60))
 
 # %% ../../nbs/files/03_download.ipynb #efeb63c8
-def check_file(path, size: int = None, digest: str = None, name=None, advice: str = '') -> Path:
+def check_file(
+    path, size: int | None = None, digest: str | None = None, name=None, advice: str = ''
+) -> Path:
     """An `InputError` with what was found and expected unless a file has this size and hash, and is
     a whole archive if it is a zip.
 
@@ -267,8 +269,8 @@ def _finish(url, part, path, size, digest):
 def download(
     urls,
     path,
-    size: int = None,
-    digest: str = None,
+    size: int | None = None,
+    digest: str | None = None,
     progress: bool = False,
     retries: int = 5,
     wait: float = 1.0,

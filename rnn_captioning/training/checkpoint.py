@@ -256,7 +256,7 @@ class _Room:
         self.left = left
 
     def standard_normal(self, shape):
-        self.left -= math.prod(shape)
+        self.left -= math.prod(shape if isinstance(shape, tuple) else (shape,))
         expect(
             self.left >= 0,
             'config has widths that ask for more weights than the file has: expected widths '

@@ -29,7 +29,9 @@ class RunFolder:
         self.path = path  # as it was given: for messages
         self.checkpoint = Path(path) / 'checkpoint.h5'
         self.log = Path(path) / 'log.csv'
-        self._aside = []  # (file, its new name), until there is something to put in its place
+        self._aside: list[
+            tuple[Path, Path]
+        ] = []  # (file, its new name), until there is something to put in its place
 
     def newest(self) -> Path:
         """The newest checkpoint that is as it was written.
