@@ -322,6 +322,11 @@ def hold_wide(text):
     return WIDE.sub(one, text)
 
 
+def unlink_private(text):
+    "nbdev makes a link of every name in backticks; private ones have no place to lead to."
+    return re.sub(r'<a href="[^"]*#_\w[^"]*"[^>]*>(.*?)</a>', r'\1', text, flags=re.S)
+
+
 def used_rules(css, words):
     """The rules of a style sheet whose selectors name only
     classes that are among the words; others can match nothing.
@@ -442,7 +447,8 @@ def main():
     else:
         with_smalldocs(site)
     for page in site.rglob('*.html'):
-        page.write_text(hold_wide(page.read_text(encoding='utf-8')), encoding='utf-8')
+        text = unlink_private(hold_wide(page.read_text(encoding='utf-8')))
+        page.write_text(text, encoding='utf-8')
     add_interactive(site)
     redirect_old_pages(site)
     shutil.rmtree(OUT, ignore_errors=True)
