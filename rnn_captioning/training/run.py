@@ -315,12 +315,13 @@ def _data_of_run(data, run: dict, path):
         'train' in data.splits,
         f'{data.path}: has no split called train: found {", ".join(data.splits)}',
     )
+    digest = _digest(data)
     expect(
-        run.get('digest') in (None, _digest(data)),
+        run.get('digest') in (None, digest),
         f'{data.path}: has other training captions than the run in {path} began with '
         f'({run.get("data")}): expected the same data set',
     )
-    return data, dict(data=str(Path(data.path).resolve()), digest=_digest(data))
+    return data, dict(data=str(Path(data.path).resolve()), digest=digest)
 
 # %% ../../nbs/training/03_run.ipynb #6f9be7cc
 _OF_THE_MODEL = 'cell', 'hidden_dim', 'wordvec_dim', 'model_options', 'dropout', 'inner_dropout'
